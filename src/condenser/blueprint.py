@@ -1,0 +1,128 @@
+"""A model as data: architecture, replayable operations, weights. No pickled code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from condenser import models
+from condenser.compress import Operation
+from condenser.compress.base import Project
+from condenser.errors import DamagedError
+
+FORMAT = 1
+MODEL, WEIGHTS = "model.json", "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """How to build a network: an architecture and the operations done to it since.
+
+    Attributes:
+        architecture: ``_target_`` and its settings, as in conf/model.
+        input_shape: (channels, height, width) of one image.
+        num_classes: length of the logits.
+        operations: in the order they were done.
+    """
+
+    architecture: Mapping[str, Any]
+    input_shape: tuple[int, int, int]
+    num_classes: int
+    operations: tuple[Operation, ...] = ()
+
+    def build(self, trusted: Sequence[str] = ()) -> nn.Module:
+        """The network with its structure, its weights as initialised."""
+        model = models.build(self.architecture, self.input_shape, self.num_classes, trusted)
+        for operation in self.operations:
+            operation.apply(model)
+        return model
+
+    def then(self, operations: Sequence[Operation]) -> Blueprint:
+        """The same network after more operations."""
+        return replace(self, operations=(*self.operations, *operations))
+
+    def hold(self, model: nn.Module) -> list[Project]:
+        """What to call after each optimiser step so that the structure made so far survives."""
+        held = (operation.hold(model) for operation in self.operations)
+        return [project for project in held if project is not None]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "architecture": dict(self.architecture),
+            "input_shape": list(self.input_shape),
+            "num_classes": self.num_classes,
+            "operations": [operation.to_json() for operation in self.operations],
+        }
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Blueprint:
+        return Blueprint(
+            architecture=data["architecture"],
+            input_shape=tuple(data["input_shape"]),
+            num_classes=data["num_classes"],
+            operations=tuple(Operation.from_json(o) for o in data["operations"]),
+        )
+
+
+def save(folder: Path, blueprint: Blueprint, model: nn.Module) -> None:
+    """Write ``model.json`` and ``weights.safetensors``; the json holds the weights' sha256."""
+    state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    for operation in blueprint.operations:
+        state = operation.encode(state)
+    save_file(state, folder / WEIGHTS)
+    digest = {"weights_sha256": sha256(folder / WEIGHTS)}
+    text = json.dumps({**blueprint.to_json(), **digest}, indent=1)
+    (folder / MODEL).write_text(text + "\n")
+
+
+def load(folder: Path, trusted: Sequence[str] = ()) -> tuple[Blueprint, nn.Module]:
+    """Rebuild what ``save`` wrote, bit for bit, in eval mode.
+
+    Raises:
+        DamagedError: a file is missing, cut, altered or of a later format.
+    """
+    data = read_json(folder / MODEL)
+    if data.get("format") != FORMAT:
+        raise DamagedError(f"{folder / MODEL}: format {data.get('format')}, this reads {FORMAT}")
+    if not (folder / WEIGHTS).is_file() or sha256(folder / WEIGHTS) != data["weights_sha256"]:
+        raise damaged(folder / WEIGHTS)
+    blueprint = Blueprint.from_json(data)
+    model = blueprint.build(trusted)
+    try:
+        state = load_file(folder / WEIGHTS)
+    except SafetensorError as error:
+        raise damaged(folder / WEIGHTS) from error
+    for operation in reversed(blueprint.operations):
+        state = operation.decode(state)
+    model.load_state_dict(state)
+    return blueprint, model.eval()
+
+
+def damaged(path: Path) -> DamagedError:
+    """What to say of a file whose bytes are not those that were written."""
+    return DamagedError(f"{path} is damaged; delete the folder {path.parent} to have it made again")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file, or DamagedError."""
+    try:
+        data = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise damaged(path) from error
+    if not isinstance(data, dict):
+        raise damaged(path)
+    return data
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,80 @@
+"""The contract of a compression, and of the replayable operations it leaves behind."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from condenser.errors import DamagedError, nearest
+
+State = dict[str, Tensor]
+Project = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Operation(ABC):
+    """One change to a model that can be written as JSON and done again.
+
+    A stored model is rebuilt by building its architecture, applying its operations in order and
+    loading its weights. Fields are JSON values; a subclass is known by its class name.
+    """
+
+    known: ClassVar[dict[str, type[Operation]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        Operation.known[cls.__name__] = cls
+
+    def apply(self, model: nn.Module) -> None:
+        """Change the structure of ``model`` in place."""
+
+    def encode(self, state: State) -> State:
+        """The state as it is stored: integer codes instead of floats, for instance."""
+        return state
+
+    def decode(self, state: State) -> State:
+        """The inverse of ``encode``, exactly."""
+        return state
+
+    def hold(self, model: nn.Module) -> Project | None:
+        """A function to call after every optimiser step that keeps what this operation made."""
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"operation": type(self).__name__, **asdict(self)}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Operation:
+        """Raises DamagedError for an operation that this version does not know."""
+        fields = dict(data)
+        name = fields.pop("operation", None)
+        if name not in Operation.known:
+            hint = nearest(str(name), Operation.known)
+            raise DamagedError(f"the model names an unknown operation '{name}' {hint}".strip())
+        return Operation.known[name](**fields)
+
+
+class Compression(ABC):
+    """Something that makes a model smaller: prepared once, following training, then finished.
+
+    ``ready`` says whether the model is as small as asked: only then may an epoch be chosen as best.
+    """
+
+    @abstractmethod
+    def prepare(self, model: nn.Module) -> None:
+        """Look at the model, before its first training step."""
+
+    @abstractmethod
+    def step(self, progress: float) -> None:
+        """After each optimiser step; ``progress`` in (0, 1] is the part of training done."""
+
+    @property
+    @abstractmethod
+    def ready(self) -> bool: ...
+
+    @abstractmethod
+    def finish(self) -> list[Operation]:
+        """What was done, to be replayed."""

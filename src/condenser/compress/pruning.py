@@ -1,0 +1,120 @@
+"""Weight pruning: single weights become zero and stay zero."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+
+import torch
+from torch import Tensor, nn
+
+from condenser.compress.base import Compression, Operation, Project
+from condenser.errors import ConfigError
+from condenser.functional.pruning import keep_across
+from condenser.functional.schedules import cubic
+
+Criterion = Callable[[str, nn.Parameter], Tensor]
+Scope = Callable[[dict[str, Tensor], float], dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Sparse(Operation):
+    """The zeros in these layers' weights are structure: they stay zero in later training."""
+
+    layers: Sequence[str]
+
+    def hold(self, model: nn.Module) -> Project:
+        weights = [model.get_submodule(name).weight.data for name in self.layers]
+        masks = [(w != 0).to(w.dtype) for w in weights]
+        return lambda: torch._foreach_mul_(weights, masks)
+
+
+def prunable(model: nn.Module, exclude: Sequence[str] = ()) -> dict[str, nn.Parameter]:
+    """Weights of linear and convolution layers by layer name, but for ``exclude`` (patterns)."""
+    kinds = (nn.Linear, nn.modules.conv._ConvNd)
+    return {
+        name: layer.weight
+        for name, layer in model.named_modules()
+        if isinstance(layer, kinds) and not any(fnmatch(name, pattern) for pattern in exclude)
+    }
+
+
+class WeightPruning(Compression):
+    """Drop the least important weights until ``rate`` of them are zero.
+
+    The zeros grow from what the model already has to ``rate`` as
+    s(p) = s₀ + (rate - s₀)·schedule(p / until), in ``updates`` equal moves, and are held at zero
+    in between. A dropped weight scores lowest from then on, so it does not come back.
+
+    Args:
+        rate: fraction of zeros among the prunable weights at the end, in [0, 1).
+        criterion: (layer name, weight) → scores of the weight's shape, high = keep.
+        scope: (scores by layer, rate) → masks: across all layers, or within each.
+        schedule: [0, 1] → [0, 1].
+        until: part of training after which the zeros are fixed, in [0, 1); the rest fine-tunes.
+        updates: how many times the masks move.
+        exclude: patterns of layer names that are left alone.
+
+    Raises:
+        ConfigError: rate or until out of range; a rate that would leave a layer empty.
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        criterion: Criterion,
+        scope: Scope = keep_across,
+        schedule: Callable[[float], float] = cubic,
+        until: float = 0.5,
+        updates: int = 20,
+        exclude: Sequence[str] = (),
+    ) -> None:
+        if not 0 <= rate < 1:
+            raise ConfigError("prune.rate", rate, "a number from 0 up to, not including, 1")
+        if not 0 <= until < 1:
+            raise ConfigError("prune.until", until, "a number from 0 up to, not including, 1")
+        self.rate, self.criterion, self.scope, self.schedule = rate, criterion, scope, schedule
+        self.until, self.updates, self.exclude = until, max(updates, 1), exclude
+        self.moves = -1
+
+    def prepare(self, model: nn.Module) -> None:
+        self.weights = prunable(model, self.exclude)
+        if not self.weights:
+            raise ConfigError("prune.exclude", self.exclude, "patterns that leave a layer to prune")
+        self.start = sparsity(self.weights)
+        self.moves = -1
+        self.step(0.0)
+
+    def step(self, progress: float) -> None:
+        moves = self.updates if progress >= self.until else int(progress / self.until * self.updates)
+        if moves > self.moves:
+            self.moves = moves
+            share = self.schedule(moves / self.updates)
+            self._choose(max(self.start, self.start + (self.rate - self.start) * share))
+        torch._foreach_mul_([w.data for w in self.weights.values()], self.masks)
+
+    @property
+    def ready(self) -> bool:
+        return self.moves >= self.updates
+
+    def finish(self) -> list[Operation]:
+        return [Sparse(list(self.weights))]
+
+    def _choose(self, rate: float) -> None:
+        scores = {
+            name: self.criterion(name, w).masked_fill(w == 0, -torch.inf)
+            for name, w in self.weights.items()
+        }
+        masks = self.scope({name: s.detach() for name, s in scores.items()}, rate)
+        empty = [name for name, mask in masks.items() if not mask.any()]
+        if empty:
+            allowed = f"a rate that leaves weights in every layer ({', '.join(empty)} would be empty)"
+            raise ConfigError("prune.rate", self.rate, allowed, "or exclude the layer")
+        self.masks = [masks[name].to(w.dtype) for name, w in self.weights.items()]
+
+
+def sparsity(weights: dict[str, nn.Parameter]) -> float:
+    """Fraction of exact zeros, read from the weights."""
+    total = sum(w.numel() for w in weights.values())
+    return 1 - sum(int(w.count_nonzero()) for w in weights.values()) / total

@@ -1,0 +1,216 @@
+"""The file to deploy: an ONNX graph, in float or with Q/DQ pairs, and a session that runs it."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from condenser.compress.quantization import InputQuantizer, Quantized, quantize_input
+
+INPUT, OUTPUT = "image", "logits"
+
+
+def to_onnx(model: nn.Module, example: Tensor, path: Path) -> None:
+    """Write ``model`` as an ONNX graph in float32, any batch size.
+
+    Args:
+        example: (n, C, H, W) normalised images.
+    """
+    plain = without_input_quantizers(model).cpu().eval()
+    # A slice would drag its whole storage into the file, and a batch of 1 would be burnt in.
+    images = example[:2].cpu().repeat(2, 1, 1, 1)[:2].clone()
+    with quiet():
+        program = torch.onnx.export(
+            plain,
+            (images,),
+            dynamo=True,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    program.save(str(path))
+
+
+def to_quantized_onnx(
+    model: nn.Module, operation: Quantized, images: Tensor, float_path: Path, path: Path
+) -> None:
+    """Write the Q/DQ graph of a network that was quantised by ``operation``.
+
+    Weights already lie on their grid, so that the codes in the file are those of the simulated
+    network; a layer's input takes the range that was calibrated; what lies between (sums of
+    branches, pooled maps) is calibrated here on the same training images.
+
+    Args:
+        images: (n, C, H, W) training images for the ranges that the network does not carry.
+        float_path: where ``to_onnx`` wrote the same network.
+    """
+    if operation.activation_bits is None:
+        store_weights_as_codes(model, operation, float_path, path)
+        return
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    prepared = path.with_suffix(".prepared.onnx")
+    with quiet():
+        quant_pre_process(str(float_path), str(prepared))
+        quantize_static(
+            str(prepared),
+            str(path),
+            CalibrationImages(images),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=nodes_in_float(operation, prepared),
+            extra_options={"TensorQuantOverrides": trained_ranges(model, operation, prepared)},
+        )
+    prepared.unlink()
+
+
+def trained_ranges(model: nn.Module, operation: Quantized, path: Path) -> dict[str, list[dict]]:
+    """Scale and zero point of each quantised layer's input, by the tensor's name in the graph."""
+    import onnx
+    from onnxruntime.quantization import QuantType
+
+    inputs = {
+        node.input[1]: node.input[0] for node in onnx.load(path).graph.node if len(node.input) > 1
+    }
+    ranges = {}
+    for layer in operation.layers:
+        tensor = inputs.get(f"{layer}.weight")
+        quantizer = model.get_submodule(layer).input_quantizer
+        if tensor is not None:
+            ranges[tensor] = [
+                {
+                    "scale": np.array(quantizer.scale.item(), dtype=np.float32),
+                    "zero_point": np.array(int(quantizer.zero_point), dtype=np.uint8),
+                    "quant_type": QuantType.QUInt8,
+                }
+            ]
+    return ranges
+
+
+def nodes_in_float(operation: Quantized, path: Path) -> list[str]:
+    """Names of the graph's nodes that hold a weight which was left in float."""
+    import onnx
+
+    graph = onnx.load(path).graph
+    weights = {tensor.name for tensor in graph.initializer if tensor.name.endswith(".weight")}
+    left = weights - {f"{layer}.weight" for layer in operation.layers}
+    return [node.name for node in graph.node if left.intersection(node.input)]
+
+
+def store_weights_as_codes(
+    model: nn.Module, operation: Quantized, float_path: Path, path: Path
+) -> None:
+    """Replace float weights in the graph by integer codes and a DequantizeLinear.
+
+    Codes of up to 4 bits are stored as int4, two in a byte; others as int8.
+    """
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = onnx.load(float_path)
+    floats = {tensor.name: tensor for tensor in graph.graph.initializer}
+    kind = TensorProto.INT4 if operation.bits <= 4 else TensorProto.INT8
+    nodes = []
+    for layer in operation.layers:
+        name = f"{layer}.weight"
+        if name not in floats:
+            continue
+        weight = numpy_helper.to_array(floats[name])
+        scale = model.get_submodule(layer).weight_scale.cpu().numpy()
+        codes = np.rint(weight / scale.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.int8)
+        graph.graph.initializer.remove(floats[name])
+        graph.graph.initializer.append(codes_tensor(f"{name}.codes", codes, kind))
+        graph.graph.initializer.append(numpy_helper.from_array(scale, f"{name}.scale"))
+        node = helper.make_node(
+            "DequantizeLinear", [f"{name}.codes", f"{name}.scale"], [name], axis=0
+        )
+        nodes.append(node)
+    for node in reversed(nodes):
+        graph.graph.node.insert(0, node)
+    for opset in graph.opset_import:
+        if opset.domain == "":
+            opset.version = max(opset.version, 21)  # the first with int4
+    onnx.save(graph, path)
+
+
+def codes_tensor(name: str, codes: np.ndarray, kind: int) -> Any:
+    """Integer codes as an ONNX initializer, int4 packed two in a byte, low half first."""
+    from onnx import TensorProto, helper
+
+    data = codes.reshape(-1)
+    if kind == TensorProto.INT4:
+        data = np.append(data, np.zeros(data.size % 2, np.int8)).astype(np.uint8) & 0xF
+        data = data[0::2] | (data[1::2] << 4)
+    return helper.make_tensor(name, kind, codes.shape, data.tobytes(), raw=True)
+
+
+def without_input_quantizers(model: nn.Module) -> nn.Module:
+    """A copy that computes in float: the rounding of layer inputs is the graph's to do."""
+    plain = copy.deepcopy(model)
+    for module in plain.modules():
+        if isinstance(getattr(module, "input_quantizer", None), InputQuantizer):
+            del module.input_quantizer
+            hooks = module._forward_pre_hooks
+            for key in [key for key, hook in hooks.items() if hook is quantize_input]:
+                del hooks[key]
+    return plain
+
+
+def graph_bytes(path: Path) -> int:
+    """Bytes of the file that are not weights: nodes, names, shapes."""
+    import onnx
+
+    graph = onnx.load(path)
+    weights = sum(len(tensor.SerializeToString()) for tensor in graph.graph.initializer)
+    return path.stat().st_size - weights
+
+
+class CalibrationImages:
+    """Training images as onnxruntime's calibrators read them: a dict a batch, then None."""
+
+    def __init__(self, images: Tensor, batch: int = 256) -> None:
+        self.parts: Iterator[Tensor] = iter(images.cpu().split(batch))
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        part = next(self.parts, None)
+        return None if part is None else {INPUT: part.numpy()}
+
+
+def session(path: Path, threads: int = 1) -> Callable[[Tensor], Tensor]:
+    """The file as a function images → logits, run by onnxruntime on the CPU."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    running = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return lambda images: torch.from_numpy(running.run(None, {INPUT: images.cpu().numpy()})[0])
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Exporters talk a lot; errors still raise."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            logging.disable(level)

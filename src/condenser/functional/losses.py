@@ -1,0 +1,35 @@
+"""Losses of distillation, in log space and float32 whatever the precision around them."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def hard_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy with the labels: -log softmax(logits)[target], mean over the batch.
+
+    Args:
+        logits: (batch, classes).
+        target: (batch,) class indices.
+    """
+    return F.cross_entropy(logits.float(), target)
+
+
+def soft_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """T² · KL(softmax(teacher/T) ‖ softmax(student/T)), summed over classes, mean over the batch.
+
+    T² keeps the gradient's size when T grows. Nothing flows back to the teacher.
+
+    Args:
+        student: (batch, classes) logits.
+        teacher: (batch, classes) logits.
+        temperature: T > 0.
+
+    Source: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015,
+    https://arxiv.org/abs/1503.02531
+    """
+    log_s = F.log_softmax(student.float() / temperature, dim=1)
+    log_t = F.log_softmax(teacher.detach().float() / temperature, dim=1)
+    return temperature**2 * F.kl_div(log_s, log_t, reduction="batchmean", log_target=True)

@@ -1,0 +1,46 @@
+"""What changes during training, as pure functions of progress in [0, 1]."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+
+def constant(progress: float) -> float:
+    """1 throughout."""
+    return 1.0
+
+
+def cosine(progress: float, floor: float = 0.0) -> float:
+    """floor + (1 - floor)·(1 + cos πp)/2. Source: Loshchilov, Hutter 2017,
+    https://arxiv.org/abs/1608.03983"""
+    return floor + (1 - floor) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def linear(progress: float, floor: float = 0.0) -> float:
+    """1 down to floor in a straight line."""
+    return floor + (1 - floor) * (1 - progress)
+
+
+def multistep(progress: float, milestones: Sequence[float], gamma: float = 0.1) -> float:
+    """gamma to the number of milestones passed: [150, 180, 210] of 240 epochs is
+    [0.625, 0.75, 0.875]."""
+    return gamma ** sum(progress >= m for m in milestones)
+
+
+def one_shot(progress: float) -> float:
+    """The whole of it before the first step."""
+    return 1.0
+
+
+def ramp(progress: float) -> float:
+    """0 to 1 in a straight line."""
+    return progress
+
+
+def cubic(progress: float) -> float:
+    """1 - (1 - p)³: fast while much is redundant, slow near the end.
+
+    Source: Zhu, Gupta, "To prune, or not to prune", 2017, https://arxiv.org/abs/1710.01878
+    """
+    return 1 - (1 - progress) ** 3

@@ -1,0 +1,113 @@
+"""How large a model is, counted from its tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from condenser.measure.conditions import evaluating
+
+FP32_BYTES = 4
+
+
+@dataclass(frozen=True)
+class LayerSize:
+    """One layer that owns parameters.
+
+    shape: of ``weight``, or of the largest parameter where none has that name.
+    params, nonzero: entries of all its parameters, bias included; what an earlier layer already
+    holds (a tied weight) is not counted again. sparsity: share of zeros in the tensor of ``shape``.
+    """
+
+    name: str
+    type: str
+    shape: tuple[int, ...]
+    params: int
+    nonzero: int
+    sparsity: float
+
+
+def size(model: nn.Module) -> dict[str, int]:
+    """Parameter entries, those that are not zero, and bytes in single precision.
+
+    params: entries of all parameters, each shared one once. nonzero: those that are not 0.
+    fp32_bytes: 4 · (params + entries of the floating-point buffers in the state_dict, such as
+    BatchNorm's running mean and variance); integer buffers and file headers are not in it.
+    A parametrised tensor (a mask, a weight norm) counts as the forward pass sees it, and what its
+    parametrisation holds beside it does not count: that is what remains once it is stripped.
+    """
+    rows = layers(model)
+    params = sum(row.params for row in rows)
+    return {
+        "params": params,
+        "nonzero": sum(row.nonzero for row in rows),
+        "fp32_bytes": FP32_BYTES * (params + _buffer_entries(model)),
+    }
+
+
+def layers(model: nn.Module) -> list[LayerSize]:
+    """The sizes of every layer that owns parameters, in the model's order.
+
+    The rows add up to ``size``: see there for what is counted.
+    """
+    seen: set[int] = set()
+    rows = []
+    with evaluating(model):
+        for name, module in _modules(model):
+            own = {key: t for key, source, t in _tensors(module) if _first_time(seen, source)}
+            if own:
+                rows.append(_row(name, module, own))
+    return rows
+
+
+def _row(name: str, module: nn.Module, own: dict[str, Tensor]) -> LayerSize:
+    main = "weight" if "weight" in own else max(own, key=lambda key: own[key].numel())
+    nonzero = {key: int(torch.count_nonzero(tensor)) for key, tensor in own.items()}
+    return LayerSize(
+        name=name,
+        type=type(module).__name__.removeprefix("Parametrized"),
+        shape=tuple(own[main].shape),
+        params=sum(tensor.numel() for tensor in own.values()),
+        nonzero=sum(nonzero.values()),
+        sparsity=1 - nonzero[main] / max(own[main].numel(), 1),
+    )
+
+
+def _modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Every module but the insides of parametrisations."""
+    for name, module in model.named_modules():
+        if "parametrizations" not in name.split("."):
+            yield name, module
+
+
+def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """(name, the parameter it comes from, the tensor that forward uses) of a module's own."""
+    for name, parameter in module._parameters.items():
+        if parameter is not None:
+            yield name, parameter, parameter
+    parametrised = getattr(module, "parametrizations", {})
+    for name, steps in parametrised.items():
+        source = steps.original if hasattr(steps, "original") else steps.original0
+        if isinstance(source, nn.Parameter):
+            yield name, source, getattr(module, name)
+
+
+def _first_time(seen: set[int], tensor: Tensor) -> bool:
+    new = id(tensor) not in seen
+    seen.add(id(tensor))
+    return new
+
+
+def _buffer_entries(model: nn.Module) -> int:
+    buffers = {
+        id(buffer): buffer.numel()
+        for _, module in _modules(model)
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+        and buffer.is_floating_point()
+        and name not in module._non_persistent_buffers_set
+    }
+    return sum(buffers.values())

@@ -1,0 +1,123 @@
+"""The papers' small networks, and torchvision's by name. Every one maps images to logits.
+
+A network is a class or function that is called as
+``target(input_shape=(channels, height, width), num_classes=n, **settings)``; a file in conf/model
+names it as ``_target_``. A new file in this folder needs no entry here: its full path will do.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any
+
+from torch import nn
+
+from condenser.errors import ConfigError, nearest, one_of
+from condenser.models.lenet import LeNet5
+from condenser.models.mlp import MLP
+from condenser.models.mobilenet import MobileNetV2
+from condenser.models.resnet import ResNet
+from condenser.models.shufflenet import ShuffleNetV1
+from condenser.models.shufflenet_v2 import ShuffleNetV2
+from condenser.models.torchvision_zoo import torchvision_model
+from condenser.models.vgg import VGG
+from condenser.models.wrn import WideResNet
+
+__all__ = [
+    "MLP",
+    "VGG",
+    "LeNet5",
+    "MobileNetV2",
+    "ResNet",
+    "ShuffleNetV1",
+    "ShuffleNetV2",
+    "WideResNet",
+    "build",
+    "torchvision_model",
+]
+
+GIVEN = ("input_shape", "num_classes")
+
+
+def build(
+    architecture: Mapping[str, Any],
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    trusted: Sequence[str] = (),
+) -> nn.Module:
+    """Build the network that ``architecture`` describes: ``_target_``, ``name``, settings.
+
+    A description can come from a stored file, which must not be able to run arbitrary code:
+    only networks defined in this package are called, and targets whose exact dotted path is in
+    ``trusted`` (the config of the run that the user typed puts its own there).
+
+    Raises ConfigError for a target that is not allowed or does not exist, and for settings that
+    it does not take.
+    """
+    path = str(architecture.get("_target_", ""))
+    target = _import(path) if path in trusted else _own(path)
+    settings = {k: v for k, v in architecture.items() if k not in ("_target_", "name")}
+    _check_settings(path, target, settings)
+    try:
+        model = target(input_shape=tuple(input_shape), num_classes=num_classes, **settings)
+    except TypeError as error:
+        if path in trusted:  # the user's own code: a traceback tells more than a sentence
+            raise
+        kinds = f"settings of the types that {path} takes"
+        raise ConfigError("model", settings, kinds, str(error)) from error
+    if not isinstance(model, nn.Module):
+        raise ConfigError("model._target_", path, "a network (nn.Module, or a function giving one)")
+    return model
+
+
+def _own(path: str) -> Callable[..., Any]:
+    """The network at ``condenser.models.Name`` or ``condenser.models.file.Name``, no other thing."""
+    file, _, name = path.removeprefix(f"{__name__}.").rpartition(".")
+    module = f"{__name__}.{file}" if file else __name__
+    private = file.startswith("_") or name.startswith("_") or "." in file
+    found = None
+    if path.startswith(f"{__name__}.") and not private and find_spec(module):
+        found = getattr(importlib.import_module(module), name, None)
+    # Whatever a file of this package merely imports is defined elsewhere, and so is `build`.
+    home = getattr(found, "__module__", None) or ""
+    if callable(found) and home.startswith(f"{__name__}.") and (not file or home == module):
+        return found
+    names = [name for name in __all__ if name != "build"]
+    allowed = one_of(f"{__name__}.{name}" for name in names)
+    raise ConfigError("model._target_", path or "null", allowed, nearest(name, names))
+
+
+def _import(path: str) -> Callable[..., Any]:
+    """The user's own network, from anywhere."""
+    file, _, name = path.rpartition(".")
+    try:
+        module = importlib.import_module(file)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{file}.".startswith(f"{error.name}."):
+            raise  # the module is there, and what it imports is not
+        allowed = "the dotted path of a class or function that can be imported"
+        raise ConfigError("model._target_", path, allowed, str(error)) from error
+    if not callable(getattr(module, name, None)):
+        allowed = f"the path of a class or function in {file}"
+        raise ConfigError("model._target_", path, allowed, nearest(name, dir(module)))
+    return getattr(module, name)
+
+
+def _check_settings(path: str, target: Callable[..., Any], settings: Mapping[str, Any]) -> None:
+    parameters = inspect.signature(target).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    missing = [name for name in GIVEN if name not in parameters]
+    if missing:
+        raise ConfigError("model._target_", path, "callable with " + " and ".join(GIVEN))
+    own = {name: p for name, p in parameters.items() if name not in GIVEN}
+    for name in settings:
+        if name not in own:
+            allowed = one_of(own) if own else f"nothing: {path} takes no settings"
+            raise ConfigError(f"model.{name}", settings[name], allowed, nearest(name, own))
+    for name, parameter in own.items():
+        if parameter.default is parameter.empty and name not in settings:
+            raise ConfigError(f"model.{name}", "null", f"a value: {path} needs this setting")

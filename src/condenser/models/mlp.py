@@ -1,0 +1,50 @@
+"""Fully connected networks: Hinton's nets of the distillation paper, LeNet-300-100, small students."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from torch import nn
+
+from condenser.errors import ConfigError
+
+
+class MLP(nn.Sequential):
+    """ReLU layers of the given widths, then a linear layer to the classes.
+
+    images (batch, C, H, W) → logits (batch, classes). Layers are named fc1, relu1, fc2, …;
+    the last fc gives the logits. ``input_dropout`` drops pixels, ``dropout`` hidden units
+    (Hinton's large net: 0.2 and 0.5). Initial weights are torch's.
+
+    Source: Hinton, Vinyals, Dean, Distilling the Knowledge in a Neural Network, 2015,
+    https://arxiv.org/abs/1503.02531
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, int, int],
+        num_classes: int,
+        widths: Sequence[int],
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        _check_probability("dropout", dropout)
+        _check_probability("input_dropout", input_dropout)
+        self.add_module("flatten", nn.Flatten())
+        if input_dropout:
+            self.add_module("dropout0", nn.Dropout(input_dropout))
+        before = prod(input_shape)
+        for index, width in enumerate(widths, start=1):
+            self.add_module(f"fc{index}", nn.Linear(before, width))
+            self.add_module(f"relu{index}", nn.ReLU())
+            if dropout:
+                self.add_module(f"dropout{index}", nn.Dropout(dropout))
+            before = width
+        self.add_module(f"fc{len(widths) + 1}", nn.Linear(before, num_classes))
+
+
+def _check_probability(setting: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise ConfigError(f"model.{setting}", value, "a number from 0 up to, but not, 1")

@@ -1,0 +1,128 @@
+"""Running a module to the end of its plan."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback, RichProgressBar
+
+from condenser.data import Batch
+from condenser.modules.student import State, Student
+
+BUNDLE = 16  # optimiser steps that share one round of Lightning's bookkeeping
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What training gave: the weights of two epochs and what they cost."""
+
+    best: State
+    last: State
+    last_accuracy: float
+    seconds: float
+    epochs: int
+    best_epoch: int
+    samples_per_second: float
+
+    def costs(self) -> dict[str, float]:
+        return {
+            "cost/train_seconds": self.seconds,
+            "cost/epochs": self.epochs,
+            "cost/best_epoch": self.best_epoch,
+            "cost/samples_per_second": self.samples_per_second,
+        }
+
+
+class Bundles(Sized):
+    """Batches in lists of ``size``, for ``Student.training_step``."""
+
+    def __init__(self, batches: Any, size: int) -> None:
+        self.batches, self.size = batches, size
+
+    def __len__(self) -> int:
+        return -(-len(self.batches) // self.size)
+
+    def __iter__(self) -> Iterator[list[Batch]]:
+        bundle: list[Batch] = []
+        for batch in self.batches:
+            bundle.append(batch)
+            if len(bundle) == self.size:
+                yield bundle
+                bundle = []
+        if bundle:
+            yield bundle
+
+
+class Clock(Callback):
+    """Seconds spent in training batches, without validation."""
+
+    def __init__(self) -> None:
+        self.seconds, self.started = 0.0, 0.0
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        self.started = time.perf_counter()
+
+    def on_validation_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        if not trainer.sanity_checking:
+            self.seconds += time.perf_counter() - self.started
+
+
+def fit(
+    module: Student,
+    trainer: Mapping[str, Any],
+    loggers: Sequence[Any] = (),
+    progress: bool = False,
+) -> Fit:
+    """Train ``module`` by its plan, and hand back the epoch that validation prefers, and the last.
+
+    Args:
+        trainer: settings of ``pl.Trainer``.
+        progress: show a bar.
+    """
+    clock = Clock()
+    with quiet_lightning():
+        running = pl.Trainer(
+            max_epochs=module.plan.epochs,
+            logger=list(loggers) or False,
+            callbacks=[clock, *([RichProgressBar(refresh_rate=5, leave=False)] if progress else [])],
+            enable_progress_bar=progress,
+            enable_model_summary=False,
+            enable_checkpointing=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            inference_mode=False,
+            use_distributed_sampler=False,
+            **trainer,
+        )
+        started = time.perf_counter()
+        data = module.data
+        data.trainer = running
+        bundle = BUNDLE if running.world_size == 1 else 1  # DDP wants one backward a forward
+        train = Bundles(data.train_dataloader(), bundle)
+        running.fit(module, train, data.val_dataloader())
+    assert module.best.epoch is not None
+    return Fit(
+        best=module.best.state,
+        last={name: t.detach().clone() for name, t in module.model.state_dict().items()},
+        last_accuracy=float(running.callback_metrics["val/accuracy"]),
+        seconds=time.perf_counter() - started,
+        epochs=module.plan.epochs,
+        best_epoch=module.best.epoch + 1,
+        samples_per_second=module.plan.epochs * data.train_size / clock.seconds,
+    )
+
+
+class quiet_lightning(warnings.catch_warnings):  # noqa: N801 - used as a context
+    """Lightning's tips and its opinions on data loaders stay out of the user's sight."""
+
+    def __enter__(self) -> None:  # type: ignore[override]
+        super().__enter__()
+        warnings.simplefilter("ignore")
+        for name in ("pytorch_lightning", "lightning_fabric", "pytorch_lightning.utilities.rank_zero"):
+            logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,0 +1,160 @@
+"""A network that learns from labels: the teacher before it teaches, the student's control."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy
+
+from condenser.compress.base import Compression, Project
+from condenser.data import Batch, DataModule
+from condenser.distill import Labels, Objective, Outputs
+from condenser.errors import CondenserError
+from condenser.functional.losses import hard_loss
+from condenser.functional.schedules import constant
+
+STOCHASTIC = (nn.modules.dropout._DropoutNd,)
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and with what a network is trained.
+
+    Attributes:
+        optimizer: parameters, lr → optimiser.
+        schedule: progress in [0, 1] → factor on the learning rate.
+    """
+
+    optimizer: Callable[..., torch.optim.Optimizer]
+    lr: float
+    epochs: int
+    batch_size: int
+    schedule: Callable[[float], float] = constant
+
+
+@dataclass
+class Best:
+    """The epoch that validation prefers, and its weights."""
+
+    accuracy: float = -1.0
+    loss: float = float("inf")
+    epoch: int | None = None
+    state: State = field(default_factory=dict)
+
+    def offer(self, accuracy: float, loss: float, epoch: int, model: nn.Module) -> None:
+        """Keep the weights if accuracy is higher, or equal with a lower loss."""
+        if (accuracy, -loss) > (self.accuracy, -self.loss):
+            self.accuracy, self.loss, self.epoch = accuracy, loss, epoch
+            self.state = {name: t.detach().clone() for name, t in model.state_dict().items()}
+
+
+class Student(pl.LightningModule):
+    """Trains ``model`` on what ``objective`` says, smaller if a ``compression`` says so.
+
+    Lightning's bookkeeping costs as much as the step of a small network, so that one
+    ``training_step`` takes a list of batches and does one optimiser step for each of them.
+    Randomness within a step is a function of (seed, step).
+
+    Args:
+        held: structure of earlier stages, restored after every optimiser step.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        plan: Plan,
+        data: DataModule,
+        objective: Objective | None = None,
+        compression: Compression | None = None,
+        held: Sequence[Project] = (),
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.model, self.plan, self.data, self.seed = model, plan, data, seed
+        self.objective = objective or Labels()
+        self.compression, self.held = compression, held
+        self.best, self.steps, self.total = Best(), 0, 0
+        self.stochastic = any(isinstance(m, STOCHASTIC) for m in model.modules())
+        self.sums: dict[str, Any] = defaultdict(float)
+        self.val_accuracy = MulticlassAccuracy(data.num_classes, average="micro")
+        self.val_loss = MeanMetric()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        parameters = [*self.model.parameters(), *self.objective.parameters()]
+        return self.plan.optimizer([p for p in parameters if p.requires_grad], lr=self.plan.lr)
+
+    def on_train_start(self) -> None:
+        self.total = self.plan.epochs * len(self.data.train_dataloader())
+        self.optimizer: Any = self.optimizers(use_pl_optimizer=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.model(image)
+
+    def terms(self, batch: Batch) -> dict[str, Tensor]:
+        """The objective's terms on a batch."""
+        return self.objective(Outputs(self.model(batch.image)), None, batch.target)
+
+    def training_step(self, batches: Sequence[Batch], _: int) -> None:
+        for batch in batches:
+            self.learn(batch)
+
+    def learn(self, batch: Batch) -> None:
+        """One optimiser step, then whatever keeps or makes the structure."""
+        if self.stochastic:
+            torch.manual_seed(self.seed * 1_000_003 + self.steps)
+        factor = self.plan.schedule(self.steps / self.total)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.plan.lr * factor
+        terms = self.terms(batch)
+        self.optimizer.zero_grad()
+        self.manual_backward(terms["loss"])
+        self.optimizer.step()
+        self.steps += 1
+        for project in self.held:
+            project()
+        if self.compression is not None:
+            self.compression.step(self.steps / self.total)
+        for name, value in terms.items():
+            self.sums[name] += value.detach()
+        self.sums["steps"] += 1
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, _: int) -> Any:
+        if isinstance(batch, Batch):
+            return batch if batch.image.device == device else Batch(*(t.to(device) for t in batch))
+        return [self.transfer_batch_to_device(one, device, _) for one in batch]
+
+    def on_train_epoch_end(self) -> None:
+        count = self.sums.pop("steps")
+        means = {f"train/{name}": float(total) / count for name, total in self.sums.items()}
+        self.sums.clear()
+        if not all(torch.isfinite(torch.tensor(value)) for value in means.values()):
+            where = f"epoch {self.current_epoch + 1} of {self.plan.epochs}"
+            raise CondenserError(f"training diverged in {where} ({means}); try a lower optim.lr")
+        rate = self.optimizer.param_groups[0]["lr"]
+        self.log_dict(means | {"lr": rate, "step": float(self.steps)})
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        logits = self.model(batch.image)
+        self.val_accuracy.update(logits, batch.target)
+        self.val_loss.update(hard_loss(logits, batch.target), weight=len(batch.target))
+
+    def on_validation_epoch_end(self) -> None:
+        accuracy, loss = float(self.val_accuracy.compute()), float(self.val_loss.compute())
+        self.val_accuracy.reset()
+        self.val_loss.reset()
+        if self.compression is None or self.compression.ready:
+            self.best.offer(accuracy, loss, self.current_epoch, self.model)
+        self.log_dict({"val/accuracy": accuracy, "val/loss": loss, "step": float(self.steps)})
+
+
+class Teacher(Student):
+    """A network trained on labels that others will learn from."""

@@ -1,0 +1,274 @@
+"""A recipe: stages in order, and how each hands its model to the next."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from condenser import schema
+from condenser.errors import CondenserError, ConfigError
+from condenser.stages import Outcome, Stage, Workbench, find
+from condenser.store import Entry, Store, key_of
+
+if TYPE_CHECKING:
+    from condenser.measure import Predictions
+
+VERSION = 1  # of what stages compute: raise it when the same settings give another result
+LOGITS = "test_logits.safetensors"
+
+
+@dataclass(frozen=True)
+class Made:
+    """A stage's entry in the store, and its place in this run."""
+
+    stage: Stage
+    entry: Entry
+    group: str
+    reused: bool
+    parent: Made | None
+    teacher: Made | None
+    model_name: str
+
+
+def plan(config: Mapping[str, Any]) -> list[Stage]:
+    """The stages of ``recipe.stages`` with each entry's own overrides, order checked.
+
+    Raises:
+        ConfigError: an unknown stage; one whose model or teacher does not come before it; a stage
+            that trains after one that quantises; overrides that do not fit the section.
+    """
+    stages: list[Stage] = []
+    for position, entry in enumerate(config["recipe"]["stages"]):
+        key = f"recipe.stages[{position}]"
+        word, overrides = (entry, {}) if isinstance(entry, str) else _only(entry, key)
+        kind = find(word, key)
+        own = merge(config[word], overrides)
+        if overrides:
+            schema.check_section(word, own, f"{key}.")
+        before = [stage.word for stage in stages]
+        _check_order(kind, before, f"{key}={word}")
+        taught = "teacher" in before
+        stages.append(kind({**config, word: own}, position, taught))
+    return stages
+
+
+def _only(entry: Mapping[str, Any], key: str) -> tuple[str, Mapping[str, Any]]:
+    if len(entry) != 1:
+        raise ConfigError(key, dict(entry), "one stage with its overrides, as in {prune: {rate: 0.5}}")
+    return next(iter(entry.items()))
+
+
+def _check_order(kind: type[Stage], before: list[str], where: str) -> None:
+    if kind.takes_model and not before:
+        raise CondenserError(f"{where}: needs a model; put teacher, student or distill before it")
+    if kind.wants_teacher and "teacher" not in before:
+        raise CondenserError(f"{where}: needs a teacher; put teacher before it")
+    chain = before[_last_fresh(before) :]
+    if kind.trains and kind.takes_model and "quantize" in chain:
+        raise CondenserError(f"{where}: trains a quantised model; put it before quantize")
+    if kind.word == "quantize" and "quantize" in chain:
+        raise CondenserError(f"{where}: the model is quantised already; quantise it once")
+
+
+def _last_fresh(before: list[str]) -> int:
+    """Where the model that the next stage would take was first made."""
+    fresh = [i for i, word in enumerate(before) if not find(word, "").takes_model]
+    return fresh[-1] if fresh else 0
+
+
+def merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with ``overrides``, deep; a mapping that names another ``_target_`` replaces."""
+    merged = dict(base)
+    for key, value in overrides.items():
+        old = merged.get(key)
+        deep = isinstance(old, Mapping) and isinstance(value, Mapping) and "_target_" not in value
+        merged[key] = merge(old, value) if deep else value  # type: ignore[arg-type]
+    return merged
+
+
+def run(
+    stages: list[Stage],
+    bench: Workbench,
+    store: Store,
+    started: Callable[[Stage], None] = lambda stage: None,
+) -> Iterator[tuple[Made, dict[str, Any]]]:
+    """Make or find each stage's result; yield it with its record's facts."""
+    made: list[Made] = []
+    for stage in stages:
+        started(stage)
+        parent = made[-1] if made and stage.takes_model else None
+        teacher = next((m for m in reversed(made) if m.stage.word == "teacher"), None)
+        if teacher is not None and stage.uses_teacher:
+            gate(teacher)
+        made.append(make(stage, bench, store, parent, teacher))
+        yield made[-1], facts_of(made[-1])
+
+
+def make(
+    stage: Stage, bench: Workbench, store: Store, parent: Made | None, teacher: Made | None
+) -> Made:
+    """The stage's result: from the store if its key is there, else by running it."""
+    used = teacher if stage.uses_teacher else None
+    recipe = {
+        "version": VERSION,
+        "stage": stage.word,
+        "settings": stage.ingredients(),
+        "data": bench.data.fingerprint,
+        "numerics": numerics(bench),
+    }
+    key = key_of(
+        {**recipe, "seed": stage.seed, "parent": parent and parent.entry.key}
+        | {"teacher": used and used.entry.key}
+    )
+    group = key_of({**recipe, "parent": parent and parent.group, "teacher": used and used.group})
+
+    def work(folder: Path) -> Mapping[str, Any]:
+        source = parent.entry if parent else None
+        outcome = stage.run(bench, source, used.entry if used else None, folder)
+        return measured(stage, outcome, bench, folder)
+
+    entry, reused = store.get_or_make(stage.word, key, work)
+    name = stage.architecture["name"] if stage.architecture else parent.model_name  # type: ignore[union-attr]
+    return Made(stage, entry, group, reused, parent, teacher, name)
+
+
+def numerics(bench: Workbench) -> dict[str, Any]:
+    """What changes the bits of a result without being asked for in the recipe."""
+    import torch
+
+    return {
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "trainer": {k: v for k, v in bench.trainer.items() if k != "deterministic"},
+        "compile": bench.compile,
+    }
+
+
+def gate(teacher: Made) -> None:
+    """CondenserError for a teacher below ``teacher.min_accuracy`` on validation."""
+    least, got = teacher.stage.settings["min_accuracy"], teacher.entry.facts["val/accuracy"]
+    if got < least:
+        raise CondenserError(
+            f"teacher {teacher.model_name} reaches {got:.4f} on validation, less than "
+            f"teacher.min_accuracy={least}: train it longer or lower the gate"
+        )
+
+
+def measured(stage: Stage, outcome: Outcome, bench: Workbench, folder: Path) -> dict[str, Any]:
+    """Save the outcome and measure all that does not depend on the run around it."""
+    import torch
+
+    from condenser import blueprint, deploy, measure
+
+    data, model = bench.data, outcome.model
+    blueprint.save(folder, outcome.blueprint, model)
+    predictor = deploy.session(outcome.file) if outcome.file else model
+    test = measure.predict(predictor, data.test_dataloader())
+    save_logits(folder, test)
+    val = measure.quality(measure.predict(predictor, data.val_dataloader()))
+    best = measure.quality(test)
+    facts = {f"test/{k}": v for k, v in best.items()} | {"val/accuracy": val["accuracy"]}
+    facts |= {"val/accuracy_last": val["accuracy"], "test/accuracy_last": best["accuracy"]}
+    if outcome.last is not None:
+        for split, batches in (("val", data.val_dataloader()), ("test", data.test_dataloader())):
+            last = measure.quality(measure.predict(outcome.last, batches))
+            facts[f"{split}/accuracy_last"] = last["accuracy"]
+    if outcome.file:
+        facts |= agreement(stage.word, test, measure.predict(model, data.test_dataloader()))
+    facts |= {f"size/{k}": v for k, v in measure.size(model).items()}
+    facts |= files(outcome, folder)
+    with torch.no_grad():
+        facts |= {f"compute/{k}": v for k, v in measure.compute(model, data.example()).items()}
+    facts |= {f"latency/{k}": v for k, v in latency(outcome, bench).items()}
+    return facts | outcome.facts | provenance()
+
+
+def agreement(word: str, file: Predictions, simulated: Predictions) -> dict[str, float]:
+    """How far a deployed file's answers are from those of the network it was made of."""
+    same = (file.logits.argmax(1) == simulated.logits.argmax(1)).float().mean()
+    difference = (file.logits - simulated.logits).abs().max()
+    return {
+        f"{word}/agreement": round(same.item(), 7),
+        f"{word}/max_difference": difference.item(),
+    }
+
+
+def files(outcome: Outcome, folder: Path) -> dict[str, Any]:
+    """Bytes of what would be shipped."""
+    if outcome.file is not None:
+        return {"size/file_bytes": outcome.file.stat().st_size, "size/file_format": "onnx"}
+    size = sum((folder / name).stat().st_size for name in ("model.json", "weights.safetensors"))
+    return {"size/file_bytes": size, "size/file_format": "safetensors"}
+
+
+def latency(outcome: Outcome, bench: Workbench) -> dict[str, Any]:
+    """Milliseconds for one image on one thread; none for a network that only simulates integers."""
+    from condenser import measure
+    from condenser.compress import Quantized
+
+    if outcome.file is not None:
+        return measure.onnx_latency(outcome.file, bench.data.example())
+    if any(isinstance(op, Quantized) for op in outcome.blueprint.operations):
+        return {"ms_b1": None, "iqr_b1": None, "runtime": "simulated", "threads": None}
+    return measure.torch_latency(outcome.model, bench.data.example())
+
+
+def provenance() -> dict[str, Any]:
+    from condenser import measure
+
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {
+        "commit": measure.commit(),
+        "hardware": measure.hardware(),
+        "versions": measure.versions(),
+        "date": now,
+    }
+
+
+def save_logits(folder: Path, test: Predictions) -> None:
+    from safetensors.torch import save_file
+
+    save_file(test._asdict(), folder / LOGITS)
+
+
+def load_logits(entry: Entry) -> Predictions:
+    """What a stored model answered on the test images."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from condenser.blueprint import damaged
+    from condenser.measure import Predictions
+
+    try:
+        return Predictions(**load_file(entry.file(LOGITS)))
+    except (OSError, SafetensorError, TypeError) as error:
+        raise damaged(entry.file(LOGITS)) from error
+
+
+def facts_of(made: Made) -> dict[str, Any]:
+    """A stage's part of the record: what was measured, where it stands, what led to it."""
+    from condenser import measure
+
+    facts = dict(made.entry.facts)
+    if made.teacher is not None:
+        teacher = load_logits(made.teacher.entry).logits
+        beside = measure.quality(load_logits(made.entry), teacher)
+        facts |= {f"teacher/{k[8:]}": v for k, v in beside.items() if k.startswith("teacher_")}
+    line: Made | None = made
+    while line is not None:
+        facts = line.stage.described() | facts
+        line = line.parent
+    return facts | {
+        "stage": made.stage.word,
+        "position": made.stage.position,
+        "model": made.model_name,
+        "seed": made.stage.config["seed"],
+        "key": made.entry.key,
+        "parent": made.parent and made.parent.entry.key,
+        "teacher": made.teacher and made.teacher.entry.key,
+        "group": made.group,
+        "cost/reused": made.reused,
+    }

@@ -1,0 +1,159 @@
+"""Records: the measured facts of one model, one flat JSON line a stage in records.jsonl."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import secrets
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from condenser.errors import CondenserError, nearest
+
+Value = str | int | float | bool | None
+Record = dict[str, Value]
+
+FILE = "records.jsonl"
+
+# What every stage has, in the order it is written; null where it does not apply.
+REQUIRED: tuple[str, ...] = (
+    *("run", "experiment", "claim", "stage", "position", "model", "seed"),
+    *("key", "parent", "teacher", "group", "commit", "hardware", "versions", "command"),
+    *("date", "data", "val/accuracy", "val/accuracy_last", "test/accuracy"),
+    *("test/accuracy_last", "test/top5", "test/ece", "test/nll"),
+    *("teacher/accuracy", "teacher/agreement", "size/params", "size/nonzero"),
+    *("size/fp32_bytes", "size/file_bytes", "size/file_format"),
+    *("compute/macs", "compute/nonzero_macs", "latency/ms_b1", "latency/iqr_b1"),
+    *("latency/runtime", "latency/threads", "cost/train_seconds", "cost/epochs"),
+    *("cost/best_epoch", "cost/samples_per_second", "cost/reused"),
+)
+
+
+class RecordWarning(UserWarning):
+    """A line or a file that was passed over while reading; the rest was kept."""
+
+
+def complete(record: Mapping[str, object]) -> Record:
+    """The record with every required key (None where missing), required keys first, the rest sorted.
+
+    Raises ValueError naming the key for a value that one JSON line cannot hold for every reader: a
+    nested one, an array scalar, nan, inf. Who measures decides what a lost number means, and says None.
+    """
+    whole: Record = dict.fromkeys(REQUIRED)
+    for key in (*REQUIRED, *sorted(record.keys() - set(REQUIRED))):
+        whole[key] = _plain(key, record.get(key))
+    return whole
+
+
+def _plain(key: str, value: object) -> Value:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{key}={value}: allowed is a finite number or None")
+    if value is None or isinstance(value, str | int | float):
+        return value
+    kind = type(value).__name__
+    raise ValueError(f"{key}={value!r}: allowed is str, int, float, bool or None, not {kind}")
+
+
+def write(folder: Path, records: list[Record]) -> None:
+    """Replace ``folder/records.jsonl`` by these records, whole or not at all.
+
+    The lines are forced to disk under another name, which then takes the file's place: whoever reads,
+    and whoever comes after a crash, finds the old lines or the new ones.
+    """
+    text = "".join(json.dumps(complete(r), ensure_ascii=False) + "\n" for r in records)
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{FILE}.{secrets.token_hex(4)}"
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, folder / FILE)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync(folder)
+
+
+def _sync(folder: Path) -> None:
+    """Force the new name itself to disk, where the system lets folders be opened (not on Windows)."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def read(paths: Iterable[Path | str]) -> list[Record]:
+    """Every record of files, run folders, experiment folders or a runs root, each record once.
+
+    Folders are searched for records.jsonl; hidden folders below them (runs/.store) are skipped. A line
+    that is no record is passed over with a RecordWarning that names file and line.
+    Raises CondenserError for a path that does not exist or holds no record.
+    """
+    records: dict[str, Record] = {}  # by content: overlapping paths and copied runs count once
+    seen: dict[Path, bool] = {}  # file: did it hold a record
+    for path in map(Path, paths):
+        if not path.exists():
+            raise CondenserError(_missing(path))
+        files = [file.resolve() for file in _files(path)]
+        for file in files:
+            if file not in seen:
+                found = dict(_lines(file))
+                seen[file] = bool(found)
+                records.update(found)
+        if not any(seen[file] for file in files):
+            raise CondenserError(f"{path}: holds no record" + _hint(path))
+    return list(records.values())
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """The path itself if it is a file, else each records.jsonl below it, in the order of their names."""
+    if path.is_file():
+        yield path
+        return
+    for folder, children, files in os.walk(path):
+        children[:] = sorted(child for child in children if not child.startswith("."))
+        if FILE in files:
+            yield Path(folder) / FILE
+
+
+def _lines(file: Path) -> Iterator[tuple[str, Record]]:
+    """The records of one file, each with its content as one string."""
+    try:
+        lines = file.read_bytes().splitlines()
+    except OSError as error:
+        warnings.warn(f"{file}: skipped: {error.strerror}", RecordWarning, stacklevel=3)
+        return
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            record = _record(line)
+        except (ValueError, RecursionError) as error:
+            warnings.warn(f"{file}:{number}: skipped: {error}", RecordWarning, stacklevel=3)
+        else:
+            yield json.dumps(record), record
+
+
+def _record(line: bytes) -> Record:
+    found = json.loads(line)
+    if not isinstance(found, dict) or not found.get("run") or not found.get("stage"):
+        raise ValueError("not a record (no run, no stage)")
+    return complete(found)
+
+
+def _missing(path: Path) -> str:
+    """Name the first part of the path that is not there, and the name beside it that was meant."""
+    first = path.absolute()
+    while not first.parent.exists():
+        first = first.parent
+    return f"{path}: no such file or folder" + _hint(first)
+
+
+def _hint(path: Path) -> str:
+    path = path.absolute()
+    names = sorted(p.name for p in path.parent.iterdir() if p.name[0] != "." and p.name != path.name)
+    return f"; {hint}" if (hint := nearest(path.name, names)) else ""

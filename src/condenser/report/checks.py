@@ -1,0 +1,73 @@
+"""What an honest benchmark has and these records lack; the report says so under its table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from condenser.report.quantities import si
+from condenser.report.columns import original
+from condenser.report.table import Row
+
+DENSE = ("teacher", "student", "distill")
+COMPRESSED = ("prune", "share", "factorize", "quantize")
+
+
+def notes(rows: Sequence[Row]) -> list[str]:
+    """How to read the numbers, then each gap found, a sentence each."""
+    found = [_reading(rows), _repeats(rows), _controls(rows), _points(rows)]
+    return [*(note for notes_ in found for note in notes_), *_criteria(rows), *_places(rows)]
+
+
+def _reading(rows: Sequence[Row]) -> list[str]:
+    bases = {id(base): base for row in rows if (base := original(row, rows))}
+    names = [
+        f"{base['model']} {base['stage']}, {si(base.mean['size/file_bytes'], 'B')}"
+        for base in bases.values()
+    ]
+    smaller = [f"smaller: original ÷ new, the original being {'; '.join(names)}"] if names else []
+    return [
+        "accuracy: test set, epoch chosen on validation, mean ± sample std over n seeds",
+        *smaller,
+        "MACs: multiply-accumulates of one image; KB: 1,000 bytes; ◆: on the Pareto front of file size",
+    ]
+
+
+def _repeats(rows: Sequence[Row]) -> list[str]:
+    few = [row for row in rows if row.n < 3]
+    if not few:
+        return []
+    return [f"missing: 3 seeds; {len(few)} of {len(rows)} rows have fewer (n=1 has no ±)"]
+
+
+def _controls(rows: Sequence[Row]) -> list[str]:
+    """A compressed accuracy means nothing without the dense one of the same model beside it."""
+    dense = {(row["data"], row["model"]) for row in rows if row["stage"] in DENSE}
+    models = {(row["data"], row["model"]) for row in rows if row["stage"] in COMPRESSED}
+    return [f"missing: the dense {model} on {data}" for data, model in sorted(models - dense, key=str)]
+
+
+def _points(rows: Sequence[Row]) -> list[str]:
+    compressed = [row for row in rows if row["stage"] in COMPRESSED]
+    sizes = {round(row.mean["size/file_bytes"]) for row in compressed if "size/file_bytes" in row.mean}
+    if not compressed or len(sizes) >= 5:
+        return []
+    return [f"missing: 5 operating points; the compressed models have {len(sizes)} sizes"]
+
+
+def _criteria(rows: Sequence[Row]) -> list[str]:
+    """A pruning criterion is worth what it gains over random and over magnitude."""
+    pruned = [r for r in rows if r["stage"] == "prune"]
+    text = " ".join(str(v) for r in pruned for k, v in r.records[0].items() if k[:6] == "prune/")
+    missing = [word for word in ("random", "magnitude") if pruned and word not in text.lower()]
+    off = sum(abs(float(r.mean["prune/achieved"]) - float(r.mean["prune/rate"])) > 0.01 for r in pruned
+              if {"prune/achieved", "prune/rate"} <= r.mean.keys())
+    wrong = [f"look: {off} pruned rows are more than a point off the rate they were given"]
+    return [*(f"missing: {word} pruning as a control" for word in missing), *(wrong if off else [])]
+
+
+def _places(rows: Sequence[Row]) -> list[str]:
+    """Latency compares only where it was measured alike."""
+    timed = [r for row in rows for r in row.records if r.get("latency/ms_b1") is not None]
+    keys = ("hardware", "latency/runtime", "latency/threads")
+    mixed = [key for key in keys if len({record.get(key) for record in timed}) > 1]
+    return [f"look: latencies differ in {', '.join(mixed)}; do not compare them"] if mixed else []

@@ -1,0 +1,146 @@
+"""What tells one row from another, in words: stage, its settings, and the settings a sweep varies."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from condenser.records import REQUIRED, Value
+from condenser.report.table import Row
+
+STAGES = ("teacher", "student", "distill", "prune", "share", "factorize", "quantize", "export")
+
+# Shown with their stage even when nothing varies: without them a row says nothing.
+HEADLINES = ("prune/rate", "distill/temperature", "distill/alpha", "quantize/bits", "share/clusters")
+SYMBOLS = {"temperature": "T", "alpha": "α", "beta": "β", "gamma": "γ", "lambda": "λ"}
+
+# Stages also report what came out under their name; that describes a row, it does not define it.
+MEASURED = re.compile(
+    r"achieved|accuracy|agreement|top5|ece|nll|loss|error|mse|seconds|bytes|ratio|nonzero|distinct"
+)
+
+
+def ordered(rows: Sequence[Row]) -> list[Row]:
+    """Rows as one reads a recipe: experiment, stage by its place, model, then the varied settings."""
+    depth: dict[Value, float] = defaultdict(float)
+    for row in rows:
+        depth[row["stage"]] = max(depth[row["stage"]], row.mean.get("position", 0.0))
+    keys = varied(rows)
+
+    def place(row: Row) -> tuple[object, ...]:
+        stage = str(row["stage"])
+        known = STAGES.index(stage) if stage in STAGES else len(STAGES)
+        settings = tuple(_sortable(row[key]) for key in keys)
+        first = row.experiments[:1], depth[stage], known, stage, str(row["model"])
+        return *first, settings, str(row["group"])
+
+    return sorted(rows, key=place)
+
+
+def varied(rows: Sequence[Row]) -> list[str]:
+    """The settings (keys under a stage's name) that differ between rows of one stage.
+
+    Settings a model inherits from earlier stages count too: they tell two quantised models apart. A key
+    that is only there or not there is kept once: one of distill's settings says "distilled" for all.
+    """
+    found: list[str] = []
+    presences: set[tuple[bool, ...]] = set()
+    for key in _settings(rows):
+        values: dict[Value, set[Value]] = defaultdict(set)
+        for row in rows:
+            values[row["stage"]].add(row[key])
+        if max(len(v) for v in values.values()) < 2:
+            continue
+        if len({row[key] for row in rows} - {None}) == 1:
+            presence = tuple(row[key] is None for row in rows)
+            if presence in presences:
+                continue
+            presences.add(presence)
+        found.append(key)
+    return found
+
+
+def _settings(rows: Sequence[Row]) -> list[str]:
+    stages = {*STAGES, *(row["stage"] for row in rows)}
+    keys = {key for row in rows for record in row.records for key in record} - set(REQUIRED)
+    found = [k for k in keys if _is_setting(k, stages)]
+    moved = {k for k in found if any(len({r.get(k) for r in row.records}) > 1 for row in rows)}
+    first = {key: place for place, key in enumerate(HEADLINES)}
+    return sorted(set(found) - moved, key=lambda k: (first.get(k, len(first)), k))
+
+
+def _is_setting(key: str, stages: set[Value]) -> bool:
+    stage, slash, leaf = key.partition("/")
+    return bool(slash) and stage in stages and not MEASURED.search(leaf)
+
+
+def stage_names(rows: Sequence[Row]) -> list[str]:
+    """One text a row: the stage with its own settings, ``prune 80 %``, ``distill T=4 α=0.1``.
+
+    Rows that would still read the same carry the first letters of their group, ``prune 80 % #3f2a``.
+    """
+    keys = varied(rows)
+    shown = list(dict.fromkeys((*HEADLINES, *keys)))
+    names = [_stage_name(row, shown) for row in rows]
+    same = Counter(_identity(row, name, keys) for row, name in zip(rows, names, strict=True))
+    return [
+        f"{name} #{str(row['group'])[:4]}" if same[_identity(row, name, keys)] > 1 else name
+        for row, name in zip(rows, names, strict=True)
+    ]
+
+
+def _stage_name(row: Row, keys: Sequence[str]) -> str:
+    stage = str(row["stage"])
+    own = [key for key in keys if key.startswith(f"{stage}/") and row[key] is not None]
+    return " ".join([stage, *(setting(key, row[key]) for key in own)])
+
+
+def _identity(row: Row, name: str, keys: Sequence[str]) -> tuple[object, ...]:
+    return row.experiments, row["data"], row["model"], name, *(row[key] for key in keys)
+
+
+def full_names(rows: Sequence[Row]) -> list[str]:
+    """One text a row that stands alone beside a point: model, stage, its settings, inherited ones."""
+    keys = varied(rows)
+    names = []
+    for row, name in zip(rows, stage_names(rows), strict=True):
+        carried = [k for k in keys if not k.startswith(f"{row['stage']}/") and row[k] is not None]
+        stages = {key: key.partition("/")[0] for key in carried}
+        parts = [
+            " ".join([stage, *(setting(k, row[k]) for k in carried if stages[k] == stage)])
+            for stage in dict.fromkeys(stages.values())
+        ]
+        names.append(", ".join([f"{row['model']} {name}", *parts]))
+    return names
+
+
+def setting(key: str, value: Value) -> str:
+    """A setting as it is said: ``80 %``, ``8 bit``, ``T=4``, ``kd``."""
+    leaf = key.rpartition("/")[2]
+    text = value_text(key, value)
+    says_itself = isinstance(value, str) or leaf in ("rate", "bits")
+    return text if says_itself else f"{SYMBOLS.get(leaf, leaf)}={text}"
+
+
+def value_text(key: str, value: Value) -> str:
+    leaf = key.rpartition("/")[2]
+    if value is None:
+        return ""
+    if isinstance(value, bool | str):
+        return str(value)
+    if leaf == "rate":
+        return f"{100 * value:.6g} %"
+    return f"{value:.6g} bit" if leaf == "bits" else f"{value:.6g}"
+
+
+def head(key: str) -> str:
+    """The column head of a setting: ``distill T``, ``prune rate``."""
+    stage, _, leaf = key.partition("/")
+    return f"{stage} {SYMBOLS.get(leaf, leaf)}"
+
+
+def _sortable(value: Value) -> tuple[int, float, str]:
+    if value is None:
+        return 0, 0.0, ""
+    return (2, 0.0, value) if isinstance(value, str) else (1, float(value), "")

@@ -1,0 +1,83 @@
+"""How measured things are called and written: one place for words, units and digits."""
+
+from __future__ import annotations
+
+import re
+
+NAMES = {
+    "test/accuracy": "test accuracy",
+    "test/accuracy_last": "test accuracy, last epoch",
+    "val/accuracy": "validation accuracy",
+    "teacher/agreement": "agreement with the teacher",
+    "test/ece": "expected calibration error",
+    "test/nll": "test negative log-likelihood",
+    "size/file_bytes": "size of the file to ship",
+    "size/fp32_bytes": "size of all weights in fp32",
+    "size/params": "parameters",
+    "size/nonzero": "non-zero parameters",
+    "compute/macs": "multiply-accumulates an image",
+    "compute/nonzero_macs": "non-zero multiply-accumulates an image",
+    "latency/ms_b1": "latency, one image",
+    "cost/train_seconds": "training time of the stage",
+}
+COSTS = re.compile(r"^(size|compute|latency|cost)/|bytes$")
+FRACTIONS = re.compile(r"accuracy|agreement|top5")
+WORSE_WHEN_HIGH = re.compile(r"/(ece|nll|loss|error)$")
+
+
+def is_cost(key: str) -> bool:
+    """Whether less is better and the key spans decades: drawn on a log axis, with a Pareto front."""
+    return bool(COSTS.search(key))
+
+
+def is_fraction(key: str) -> bool:
+    """Whether the record holds 0..1 and people read per cent."""
+    return bool(FRACTIONS.search(key))
+
+
+def less_is_better(key: str) -> bool:
+    return is_cost(key) or bool(WORSE_WHEN_HIGH.search(key))
+
+
+def name(key: str) -> str:
+    return NAMES.get(key, key)
+
+
+def unit(key: str) -> str:
+    """B, ms, s, % or nothing. KB and MB are 1,000 and 1,000,000 bytes, as in the papers."""
+    if key.endswith("bytes"):
+        return "B"
+    if key.startswith("latency/"):
+        return "ms"
+    if key.endswith("seconds"):
+        return "s"
+    return "%" if is_fraction(key) else ""
+
+
+def si(value: float, symbol: str = "") -> str:
+    """Three digits and a prefix: ``27.0 k``, ``1.07 MB``; whole below a thousand where nothing is smaller."""
+    text, prefix = _prefixed(value, symbol)
+    if not prefix and float(text) == int(float(text)):
+        text = f"{float(text):.0f}"
+    return f"{text} {prefix}{symbol}".rstrip()
+
+
+def tick(value: float, symbol: str = "") -> str:
+    """The same without needless zeros: ``20 KB``, ``1.5 M``."""
+    text, prefix = _prefixed(value, symbol)
+    return f"{float(text):g} {prefix}{symbol}".rstrip()
+
+
+def _prefixed(value: float, symbol: str) -> tuple[str, str]:
+    for power, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "K" if symbol == "B" else "k")):
+        if abs(value) >= 0.9995 * power:
+            return _three(value / power), prefix
+    return _three(value), ""
+
+
+def _three(value: float) -> str:
+    """Three significant digits, never as an exponent above 0.001."""
+    size = abs(value)
+    return f"{value:.{0 if size >= 99.95 else 1 if size >= 9.995 else 2}f}" if size >= 0.995 else (
+        f"{value:.3g}"
+    )

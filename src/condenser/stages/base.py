@@ -1,0 +1,130 @@
+"""The contract of a stage: it takes a model, returns a model and what it knows about it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from condenser.blueprint import Blueprint
+    from condenser.data import DataModule
+    from condenser.store import Entry
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """What the stages of a run share.
+
+    Attributes:
+        build: a config with ``_target_`` → the object it names.
+        trainer: settings of pl.Trainer.
+        loggers: Lightning loggers of the stage that is running.
+        trusted: targets outside condenser.models that the user's own config names.
+    """
+
+    data: DataModule
+    seed: int
+    build: Callable[[Mapping[str, Any]], Any]
+    trainer: Mapping[str, Any]
+    loggers: Callable[[str], list[Any]]
+    trusted: tuple[str, ...] = ()
+    progress: bool = False
+    compile: bool = False
+    warn: Callable[[str], None] = print
+
+
+@dataclass
+class Outcome:
+    """What a stage made.
+
+    Attributes:
+        model: what will be kept, measured and handed on.
+        last: the same network after the last epoch, where training chose an earlier one.
+        facts: what the stage alone knows, by record key.
+        file: the deployed file; where there is one, it is measured instead of the model.
+    """
+
+    blueprint: Blueprint
+    model: nn.Module
+    facts: dict[str, Any] = field(default_factory=dict)
+    last: nn.Module | None = None
+    file: Path | None = None
+
+
+class Stage(ABC):
+    """One step of a recipe, with its settings resolved.
+
+    Class attributes:
+        word: what a recipe calls it, and its section of the config.
+        takes_model: it works on the model of the stage before it.
+        wants_teacher: it cannot do without a ``teacher`` stage before it.
+        trains: it changes weights by gradient steps.
+    """
+
+    word: ClassVar[str]
+    takes_model: ClassVar[bool] = False
+    wants_teacher: ClassVar[bool] = False
+    trains: ClassVar[bool] = False
+
+    def __init__(self, config: Mapping[str, Any], position: int, taught: bool) -> None:
+        """``taught``: a teacher comes before this stage in the recipe."""
+        self.config, self.position, self.taught = config, position, taught
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return self.config[self.word]
+
+    @property
+    def label(self) -> str:
+        return f"{self.position}-{self.word}"
+
+    @property
+    def seed(self) -> int:
+        return self.config["seed"]
+
+    @property
+    def uses_teacher(self) -> bool:
+        """Whether the result depends on the teacher."""
+        return False
+
+    @property
+    def architecture(self) -> Mapping[str, Any] | None:
+        """The network that the stage starts from scratch, if it does."""
+        return None
+
+    @abstractmethod
+    def ingredients(self) -> dict[str, Any]:
+        """All settings that determine the result, beside models, data, seed and hardware."""
+
+    @abstractmethod
+    def check(self, bench: Workbench) -> None:
+        """Build all that ``run`` will need, so that what cannot work fails before training."""
+
+    @abstractmethod
+    def run(
+        self, bench: Workbench, source: Entry | None, teacher: Entry | None, folder: Path
+    ) -> Outcome:
+        """Do the work. Files of the result go into ``folder``."""
+
+    def described(self) -> dict[str, Any]:
+        """The stage's settings as record keys: the config's path with slashes, scalars only."""
+        return dict(flat(self.word, self.settings))
+
+
+def flat(path: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """``{rate: .5, criterion: {_target_: a.Magnitude}}`` under ``prune`` gives ``prune/rate`` = .5,
+    ``prune/criterion`` = Magnitude; a section's own ``_target_`` is its ``method``."""
+    for key, value in settings.items():
+        if key == "_target_":
+            continue
+        if isinstance(value, Mapping):
+            if "_target_" in value:
+                yield f"{path}/{key}", value["_target_"].rpartition(".")[2]
+            yield from flat(f"{path}/{key}", value)
+        elif isinstance(value, str | int | float | bool) and not key.startswith("_"):
+            yield f"{path}/{key}", value

@@ -1,0 +1,76 @@
+"""export: the file to deploy, measured where it will run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from condenser.errors import ConfigError
+from condenser.stages.base import Outcome, Stage, Workbench
+
+if TYPE_CHECKING:
+    from condenser.store import Entry
+
+FLOAT, FILE = "float32.onnx", "model.onnx"
+
+
+class Export(Stage):
+    """Writes the model of the stage before as ONNX: float32, or Q/DQ where it was quantised.
+
+    Quality and latency are those of the file in onnxruntime.
+    """
+
+    word: ClassVar[str] = "export"
+    takes_model: ClassVar[bool] = True
+
+    def ingredients(self) -> dict[str, Any]:
+        return dict(self.settings)
+
+    def check(self, bench: Workbench) -> None:
+        """Nothing to build; what the model was quantised to shows when it is there."""
+
+    def run(
+        self, bench: Workbench, source: Entry | None, teacher: Entry | None, folder: Path
+    ) -> Outcome:
+        from condenser import deploy
+        from condenser.compress import Quantized
+
+        assert source is not None
+        blueprint, model = source.load(bench.trusted)
+        quantized = [op for op in blueprint.operations if isinstance(op, Quantized)]
+        float_file, file = folder / FLOAT, folder / FILE
+        deploy.to_onnx(model, bench.data.example(2), float_file)
+        if not quantized:
+            float_file.rename(file)
+        else:
+            images = bench.data.calibration(quantized[-1].images)
+            deploy.to_quantized_onnx(model, quantized[-1], images, float_file, file)
+        both = {"fp32": float_file if quantized else file, "file": file}
+        facts = {
+            "export/fp32_file_bytes": both["fp32"].stat().st_size,
+            "export/graph_bytes": deploy.graph_bytes(file),
+        }
+        facts |= self.speed(bench, both)
+        float_file.unlink(missing_ok=True)
+        return Outcome(blueprint, model, facts, file=file)
+
+    def speed(self, bench: Workbench, files: dict[str, Path]) -> dict[str, float]:
+        """Latency of a batch, and how much faster than the float file, run in turn with it."""
+        from condenser import measure
+
+        batch, threads = self.settings["batch"], self.settings["threads"]
+        images = bench.data.example(batch)
+        with measure.settled(threads):
+            calls = {name: measure.onnx_call(f, images, threads) for name, f in files.items()}
+            times = measure.interleaved(calls, rounds=30)
+        return {
+            "export/latency_ms": times["file"]["median"],
+            "export/speedup": times["file"]["ratio"],
+        }
+
+
+def check_bits(activation_bits: int | None) -> None:
+    """ConfigError for activations that no Q/DQ graph can hold."""
+    if activation_bits not in (None, 8):
+        allowed = "8 or null where the recipe ends in export"
+        raise ConfigError("quantize.activation_bits", activation_bits, allowed)

@@ -1,0 +1,87 @@
+"""Results of stages, kept by content key and reused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from condenser import blueprint as blueprints
+from condenser.blueprint import Blueprint
+
+FACTS = "record.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A stage's result on disk: model.json, weights.safetensors, record.json, maybe more files."""
+
+    folder: Path
+    key: str
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What was measured when the entry was made."""
+        return blueprints.read_json(self.folder / FACTS)
+
+    def load(self, trusted: tuple[str, ...] = ()) -> tuple[Blueprint, nn.Module]:
+        """The network, bit for bit; DamagedError if its files are not those that were written."""
+        return blueprints.load(self.folder, trusted)
+
+    def file(self, name: str) -> Path:
+        return self.folder / name
+
+
+def key_of(ingredients: Mapping[str, Any]) -> str:
+    """64 bits of the sha256 of everything that determines a result, as 16 hex digits."""
+    text = json.dumps(ingredients, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Store:
+    """A folder of entries. An entry appears whole or not at all."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def get(self, stage: str, key: str) -> Entry | None:
+        folder = self.root / f"{stage}-{key}"
+        return Entry(folder, key) if (folder / FACTS).is_file() else None
+
+    def get_or_make(
+        self, stage: str, key: str, make: Callable[[Path], Mapping[str, Any]]
+    ) -> tuple[Entry, bool]:
+        """The entry, and whether it was there already.
+
+        ``make`` fills a folder and returns the facts. While one process makes an entry, others
+        that want it wait.
+        """
+        from filelock import FileLock
+
+        if entry := self.get(stage, key):
+            return entry, True
+        self.root.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.root / f"{stage}-{key}.lock"):
+            if entry := self.get(stage, key):
+                return entry, True
+            return self._make(stage, key, make), False
+
+    def _make(self, stage: str, key: str, make: Callable[[Path], Mapping[str, Any]]) -> Entry:
+        folder = self.root / f"{stage}-{key}"
+        shutil.rmtree(folder, ignore_errors=True)  # an entry without facts is no entry
+        draft = Path(tempfile.mkdtemp(prefix=f".{stage}-{key}-", dir=self.root))
+        try:
+            facts = make(draft)
+            (draft / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
+            os.replace(draft, folder)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        return Entry(folder, key)

@@ -1,0 +1,99 @@
+"""Tables and the accuracy-vs-size curve of finished runs; ``python src/report.py --help``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
+
+from condenser import records  # noqa: E402
+from condenser.errors import CondenserError  # noqa: E402
+
+EXAMPLES = """examples:
+  python src/report.py runs/deep_compression
+  python src/report.py runs/deep_compression --x compute/macs --out /tmp/report
+  python src/report.py runs/a runs/b/seed=0/records.jsonl --x latency/ms_b1
+
+x and y are any numbers of the records: size/file_bytes, size/params, size/nonzero, compute/macs,
+latency/ms_b1, distill/temperature …; test/accuracy, test/accuracy_last, teacher/agreement, test/ece …
+"""
+MOST_WARNINGS = 5
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line. Returns 0, or 2 after one line on stderr that says what to mend."""
+    options = _parser().parse_args(arguments)
+    try:
+        _report(options.path, options.out, options.x, options.y)
+    except CondenserError as error:
+        print(f"report: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="Print the table of finished runs and draw accuracy against size.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "path", nargs="+", type=Path, help="records.jsonl, or a folder of runs with such files below it"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="where the files go (default: the first path, or the folder it is in)"
+    )
+    parser.add_argument("--x", default="size/file_bytes", help="default: %(default)s")
+    parser.add_argument("--y", default="test/accuracy", help="default: %(default)s")
+    return parser
+
+
+def _report(paths: list[Path], out: Path | None, x: str, y: str) -> None:
+    found = _read(paths)
+    from condenser import report
+
+    files = report.write(found, out or _folder(paths[0]), x, y)
+    _print(report.ordered(report.rows(found)), files)
+
+
+def _read(paths: list[Path]) -> list[records.Record]:
+    """The records, with what had to be skipped told on stderr."""
+    with warnings.catch_warnings(record=True) as skipped:
+        warnings.simplefilter("always", records.RecordWarning)
+        try:
+            return records.read(paths)
+        finally:
+            for warning in skipped[:MOST_WARNINGS]:
+                print(f"warning: {warning.message}", file=sys.stderr)
+            if len(skipped) > MOST_WARNINGS:
+                print(f"warning: and {len(skipped) - MOST_WARNINGS} more", file=sys.stderr)
+
+
+def _folder(path: Path) -> Path:
+    return path if path.is_dir() else path.parent
+
+
+def _print(rows: Sequence[report.Row], files: dict[Path, str]) -> None:
+    from rich.console import Console
+
+    from condenser.report import checks, text
+
+    console = Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in console._environ:
+        console = Console(highlight=False, width=200)  # a pipe or a file has no edge to keep to
+    table, hidden = text.terminal(rows, console.width)
+    console.print(table)
+    notes = checks.notes(rows)
+    if hidden:
+        notes.append(f"hidden at this width: {', '.join(hidden)}; they are in table.md")
+    console.print()
+    for line in (*notes, *(f"{path}  {shows}" for path, shows in files.items())):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
