@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
 
-from condenser import records  # noqa: E402
-from condenser.errors import CondenserError  # noqa: E402
+from condenser import records
+from condenser.errors import CondenserError
+
+if TYPE_CHECKING:
+    from condenser.report import Report
 
 EXAMPLES = """examples:
   python src/report.py runs/deep_compression
@@ -19,9 +24,10 @@ EXAMPLES = """examples:
   python src/report.py runs/a runs/b/seed=0/records.jsonl --x latency/ms_b1
 
 x and y are any numbers of the records: size/file_bytes, size/params, size/nonzero, compute/macs,
-latency/ms_b1, distill/temperature …; test/accuracy, test/accuracy_last, teacher/agreement, test/ece …
+latency/ms_b1, distill/temperature …; test/accuracy, val/accuracy, teacher/agreement, test/ece …
 """
 MOST_WARNINGS = 5
+PIPE_WIDTH = 200  # a pipe or a file has no edge to keep to
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,10 +48,15 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "path", nargs="+", type=Path, help="records.jsonl, or a folder of runs with such files below it"
+        "path",
+        nargs="+",
+        type=Path,
+        help="records.jsonl, or a folder of runs with such files below it",
     )
     parser.add_argument(
-        "--out", type=Path, help="where the files go (default: the first path, or the folder it is in)"
+        "--out",
+        type=Path,
+        help="where the files go (default: the first path, or the folder it is in)",
     )
     parser.add_argument("--x", default="size/file_bytes", help="default: %(default)s")
     parser.add_argument("--y", default="test/accuracy", help="default: %(default)s")
@@ -56,8 +67,7 @@ def _report(paths: list[Path], out: Path | None, x: str, y: str) -> None:
     found = _read(paths)
     from condenser import report
 
-    files = report.write(found, out or _folder(paths[0]), x, y)
-    _print(report.ordered(report.rows(found)), files)
+    _print(report.write(found, out or _folder(paths[0]), x, y))
 
 
 def _read(paths: list[Path]) -> list[records.Record]:
@@ -77,21 +87,21 @@ def _folder(path: Path) -> Path:
     return path if path.is_dir() else path.parent
 
 
-def _print(rows: Sequence[report.Row], files: dict[Path, str]) -> None:
+def _print(made: Report) -> None:
     from rich.console import Console
 
     from condenser.report import checks, text
 
     console = Console(highlight=False)
-    if not console.is_terminal and "COLUMNS" not in console._environ:
-        console = Console(highlight=False, width=200)  # a pipe or a file has no edge to keep to
-    table, hidden = text.terminal(rows, console.width)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = PIPE_WIDTH
+    table, hidden = text.terminal(made.rows, console.width)
     console.print(table)
-    notes = checks.notes(rows)
+    notes = checks.notes(made.rows)
     if hidden:
         notes.append(f"hidden at this width: {', '.join(hidden)}; they are in table.md")
     console.print()
-    for line in (*notes, *(f"{path}  {shows}" for path, shows in files.items())):
+    for line in (*notes, *(f"{path}  {shows}" for path, shows in made.files.items())):
         console.print(line, markup=False, soft_wrap=True)
 
 

@@ -76,7 +76,7 @@ class Blueprint:
 def save(folder: Path, blueprint: Blueprint, model: nn.Module) -> None:
     """Write ``model.json`` and ``weights.safetensors``; the json holds the weights' sha256."""
     state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    for operation in blueprint.operations:
+    for operation in reversed(blueprint.operations):
         state = operation.encode(state)
     save_file(state, folder / WEIGHTS)
     digest = {"weights_sha256": sha256(folder / WEIGHTS)}
@@ -101,7 +101,7 @@ def load(folder: Path, trusted: Sequence[str] = ()) -> tuple[Blueprint, nn.Modul
         state = load_file(folder / WEIGHTS)
     except SafetensorError as error:
         raise damaged(folder / WEIGHTS) from error
-    for operation in reversed(blueprint.operations):
+    for operation in blueprint.operations:
         state = operation.decode(state)
     model.load_state_dict(state)
     return blueprint, model.eval()

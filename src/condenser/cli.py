@@ -5,22 +5,24 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.core.config_store import ConfigStore  # noqa: F401 - hydra's plugins expect it imported
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from condenser import schema
+from condenser import recipe, schema
 from condenser.errors import CondenserError, nearest, one_of
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-BESIDE = ("experiment", "name", "runs", "store", "claim", "data.root", "debug")  # not in a run's name
+BESIDE = ("experiment", "name", "runs", "store", "claim", "data.root")  # not in a run's name
 
 
 def main() -> None:
@@ -38,14 +40,17 @@ def main() -> None:
 
 def task(cfg: DictConfig) -> None:
     """One job: check the whole config, then run it."""
-    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    schema.check(config)
-    from condenser import recipe
+    try:
+        config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+        schema.check(config)
+        recipe.plan(config)
+        from condenser.run import run
 
-    recipe.plan(config)
-    from condenser.run import run
-
-    run(config)
+        run(config, shlex.join(["python", "src/train.py", *HydraConfig.get().overrides.task]))
+    except CondenserError as error:
+        if HydraConfig.get().mode == RunMode.RUN:
+            fail(str(error))
+        raise  # the launcher of a sweep goes on with the next job
 
 
 def fail(message: str) -> None:
@@ -64,8 +69,9 @@ def run_name(overrides: Iterable[str]) -> str:
     pairs = [p for p in pairs if len(p) == 2 and p[0] not in BESIDE and not p[0].startswith("logger")]
     ends = [key.partition("@")[2].split(".")[0] or key.split(".")[-1] for key, _ in pairs]
     keys = [k if ends.count(e) > 1 else e for (k, _), e in zip(pairs, ends, strict=True)]
-    words = [f"{key}={value}" for key, (_, value) in zip(keys, pairs, strict=True)]
-    name = re.sub(r"[^\w.=,+-]+", "_", ",".join(words)) or "default"
+    values = [re.sub(r"[^\w.=+-]+", "-", value).strip("-") for _, value in pairs]
+    words = (f"{key}={value}" for key, value in zip(keys, values, strict=True))
+    name = ",".join(words).replace("stages=", "recipe=") or "default"
     if len(name) <= 80:
         return name
     return f"{name[:70]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
@@ -77,26 +83,34 @@ def explain(error: Exception) -> str:
         return str(error)
     text = " ".join(str(part) for part in (error, error.__cause__ or ""))
     if match := re.search(r"Could not override '([^']+)'", text):
-        return unknown_key(match[1].partition("@")[0])
+        return unknown_key(match[1])
     if match := re.search(r"Could not find '([^']+)'", text):
         group, _, option = match[1].rpartition("/")
-        allowed = options(group)
-        hint = nearest(option, allowed)
-        return f"{group}={option}: allowed is {one_of(allowed)}" + (f"; {hint}" if hint else "")
-    if match := re.search(r"Key '([^']+)' (?:is )?not in.*?full_key: (\S+)", text, re.S):
-        return unknown_key(match[2])
+        return refuse(f"{group}={option}", "", option, options(group))
+    if match := re.search(r"Error parsing override '([^']*)'", text):
+        return f"{match[1]}: allowed is key=value, or a list as in 'key=[a,b]' within quotes"
+    if match := re.search(r"Key '[^']+' (?:is )?not in.*?full_key: (\S+)", text, re.S):
+        return unknown_key(match[1])
     first = next(line for line in str(error).splitlines() if line.strip())
     return f"the config cannot be composed: {first}"
 
 
+def refuse(what: str, where: str, word: str, allowed: Sequence[str]) -> str:
+    """``what``: allowed is one of …; did you mean …?"""
+    hint = nearest(word, allowed)
+    return f"{what}: allowed{where} is {one_of(allowed)}" + (f"; {hint}" if hint else "")
+
+
 def unknown_key(key: str) -> str:
-    """What to say of ``distil=kd`` or ``prune.rat=0.5``."""
-    scope, _, last = key.rpartition(".")
-    known = keys_of(scope) or keys_of("")
-    hint = nearest(last, known) or nearest(key.split(".")[0], keys_of(""))
-    return f"{key}: no such key; allowed {f'in {scope} ' if scope else ''}is {one_of(known)}" + (
-        f"; {hint}" if hint else ""
-    )
+    """What to say of ``distil=kd``, ``prune.rat=0.5`` or ``model@student.mode=lenet5``."""
+    group, at, _ = key.partition("@")
+    if at:
+        return refuse(f"{key}: no such role", "", key, [k for k in keys_of("") if "@" in k])
+    scope, _, last = group.rpartition(".")
+    known = keys_of(scope)
+    if scope and not known:
+        return unknown_key(scope)
+    return refuse(f"{key}: no such key", f" in {scope}" if scope else "", last, known)
 
 
 def keys_of(scope: str) -> Sequence[str]:
@@ -106,10 +120,11 @@ def keys_of(scope: str) -> Sequence[str]:
 
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("train")
+        cfg = compose("train", return_hydra_config=True)
+    choices = [str(key).lstrip("/") for key in cfg.hydra.runtime.choices]
     node = OmegaConf.select(cfg, scope) if scope else cfg
     found = [str(key) for key in node] if isinstance(node, DictConfig) else []
-    return found + ([] if scope else [p.name for p in CONF.iterdir() if p.is_dir()])
+    return sorted({*found, *([] if scope else choices)} - {"hydra"})
 
 
 def options(group: str) -> list[str]:

@@ -91,7 +91,7 @@ def trained_ranges(model: nn.Module, operation: Quantized, path: Path) -> dict[s
     ranges = {}
     for layer in operation.layers:
         tensor = inputs.get(f"{layer}.weight")
-        quantizer = model.get_submodule(layer).input_quantizer
+        quantizer: Any = model.get_submodule(f"{layer}.input_quantizer")
         if tensor is not None:
             ranges[tensor] = [
                 {
@@ -132,7 +132,7 @@ def store_weights_as_codes(
         if name not in floats:
             continue
         weight = numpy_helper.to_array(floats[name])
-        scale = model.get_submodule(layer).weight_scale.cpu().numpy()
+        scale = model.get_buffer(f"{layer}.weight_scale").cpu().numpy()
         codes = np.rint(weight / scale.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.int8)
         graph.graph.initializer.remove(floats[name])
         graph.graph.initializer.append(codes_tensor(f"{name}.codes", codes, kind))

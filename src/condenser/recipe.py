@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from condenser import schema
-from condenser.errors import CondenserError, ConfigError
+from condenser.errors import CondenserError, ConfigError, nearest, one_of
 from condenser.stages import Outcome, Stage, Workbench, find
 from condenser.store import Entry, Store, key_of
 
@@ -45,7 +45,7 @@ def plan(config: Mapping[str, Any]) -> list[Stage]:
         key = f"recipe.stages[{position}]"
         word, overrides = (entry, {}) if isinstance(entry, str) else _only(entry, key)
         kind = find(word, key)
-        own = merge(config[word], overrides)
+        own = merge(config[word], overrides, f"{key}.{word}")
         if overrides:
             schema.check_section(word, own, f"{key}.")
         before = [stage.word for stage in stages]
@@ -79,13 +79,19 @@ def _last_fresh(before: list[str]) -> int:
     return fresh[-1] if fresh else 0
 
 
-def merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with ``overrides``, deep; a mapping that names another ``_target_`` replaces."""
+def merge(base: Mapping[str, Any], overrides: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """``base`` with ``overrides``, deep; a mapping that names a ``_target_`` replaces the old one.
+
+    Raises:
+        ConfigError: a key that ``base`` lacks; ``where`` says whose.
+    """
     merged = dict(base)
     for key, value in overrides.items():
+        if key not in base and "_target_" not in overrides:
+            raise ConfigError(f"{where}.{key}", value, one_of(base), nearest(key, base))
         old = merged.get(key)
         deep = isinstance(old, Mapping) and isinstance(value, Mapping) and "_target_" not in value
-        merged[key] = merge(old, value) if deep else value  # type: ignore[arg-type]
+        merged[key] = merge(old, value, f"{where}.{key}") if deep else value  # type: ignore[arg-type]
     return merged
 
 

@@ -36,10 +36,10 @@ class RecordWarning(UserWarning):
 
 
 def complete(record: Mapping[str, object]) -> Record:
-    """The record with every required key (None where missing), required keys first, the rest sorted.
+    """The record with every required key (None where missing), these first, the rest sorted.
 
-    Raises ValueError naming the key for a value that one JSON line cannot hold for every reader: a
-    nested one, an array scalar, nan, inf. Who measures decides what a lost number means, and says None.
+    Raises ValueError naming the key for a value that one JSON line cannot hold for every reader:
+    a nested one, an array scalar, nan, inf. Who measures a number that is none says None.
     """
     whole: Record = dict.fromkeys(REQUIRED)
     for key in (*REQUIRED, *sorted(record.keys() - set(REQUIRED))):
@@ -59,8 +59,8 @@ def _plain(key: str, value: object) -> Value:
 def write(folder: Path, records: list[Record]) -> None:
     """Replace ``folder/records.jsonl`` by these records, whole or not at all.
 
-    The lines are forced to disk under another name, which then takes the file's place: whoever reads,
-    and whoever comes after a crash, finds the old lines or the new ones.
+    The lines are forced to disk under another name, which then takes the file's place: whoever
+    reads, and whoever comes after a crash, finds the old lines or the new ones.
     """
     text = "".join(json.dumps(complete(r), ensure_ascii=False) + "\n" for r in records)
     folder.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def write(folder: Path, records: list[Record]) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Force the new name itself to disk, where the system lets folders be opened (not on Windows)."""
+    """Force the new name itself to disk, where the system lets folders be opened."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -89,14 +89,14 @@ def _sync(folder: Path) -> None:
 def read(paths: Iterable[Path | str]) -> list[Record]:
     """Every record of files, run folders, experiment folders or a runs root, each record once.
 
-    Folders are searched for records.jsonl; hidden folders below them (runs/.store) are skipped. A line
-    that is no record is passed over with a RecordWarning that names file and line.
+    Folders are searched for records.jsonl; hidden folders below them (runs/.store) are skipped.
+    A line that is no record is passed over with a RecordWarning that names file and line.
     Raises CondenserError for a path that does not exist or holds no record.
     """
     records: dict[str, Record] = {}  # by content: overlapping paths and copied runs count once
     seen: dict[Path, bool] = {}  # file: did it hold a record
     for path in map(Path, paths):
-        if not path.exists():
+        if not os.path.exists(path):
             raise CondenserError(_missing(path))
         files = [file.resolve() for file in _files(path)]
         for file in files:
@@ -110,11 +110,11 @@ def read(paths: Iterable[Path | str]) -> list[Record]:
 
 
 def _files(path: Path) -> Iterator[Path]:
-    """The path itself if it is a file, else each records.jsonl below it, in the order of their names."""
+    """The path itself if it is a file, else each records.jsonl below it, in order of names."""
     if path.is_file():
         yield path
         return
-    for folder, children, files in os.walk(path):
+    for folder, children, files in os.walk(path, onerror=_skip):
         children[:] = sorted(child for child in children if not child.startswith("."))
         if FILE in files:
             yield Path(folder) / FILE
@@ -125,7 +125,7 @@ def _lines(file: Path) -> Iterator[tuple[str, Record]]:
     try:
         lines = file.read_bytes().splitlines()
     except OSError as error:
-        warnings.warn(f"{file}: skipped: {error.strerror}", RecordWarning, stacklevel=3)
+        _skip(error)
         return
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -138,6 +138,10 @@ def _lines(file: Path) -> Iterator[tuple[str, Record]]:
             yield json.dumps(record), record
 
 
+def _skip(error: OSError) -> None:
+    warnings.warn(f"{error.filename}: skipped: {error.strerror}", RecordWarning, stacklevel=3)
+
+
 def _record(line: bytes) -> Record:
     found = json.loads(line)
     if not isinstance(found, dict) or not found.get("run") or not found.get("stage"):
@@ -148,12 +152,17 @@ def _record(line: bytes) -> Record:
 def _missing(path: Path) -> str:
     """Name the first part of the path that is not there, and the name beside it that was meant."""
     first = path.absolute()
-    while not first.parent.exists():
+    while not os.path.exists(first.parent):
         first = first.parent
     return f"{path}: no such file or folder" + _hint(first)
 
 
 def _hint(path: Path) -> str:
+    """The name beside the path that is most like it, as the end of a sentence."""
     path = path.absolute()
-    names = sorted(p.name for p in path.parent.iterdir() if p.name[0] != "." and p.name != path.name)
-    return f"; {hint}" if (hint := nearest(path.name, names)) else ""
+    try:
+        beside = sorted(p.name for p in path.parent.iterdir() if p.name != path.name)
+    except OSError:
+        return ""
+    hint = nearest(path.name, [name for name in beside if not name.startswith(".")])
+    return f"; {hint}" if hint else ""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -11,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from condenser import recipe, records
-from condenser.errors import CondenserError
+from condenser.console import Console
 from condenser.records import Record
 from condenser.stages import Stage, Workbench
 from condenser.store import Store
 
 
-def run(config: Mapping[str, Any]) -> list[Record]:
-    """Run a checked, resolved config; write and return the records of its stages."""
+def run(config: Mapping[str, Any], command: str | None = None) -> list[Record]:
+    """Run a checked, resolved config; write and return the records of its stages.
+
+    ``command`` is what a person would type to have the same again.
+    """
     stages = recipe.plan(config)
     folder = Path(config["runs"]) / config["name"] / config["run"]
     say = Console(folder)
@@ -26,13 +27,15 @@ def run(config: Mapping[str, Any]) -> list[Record]:
         bench = workbench(config, say)
         for stage in stages:
             stage.check(bench)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(yaml_of(config))
     tracker = open_tracker(config, stages, bench, folder)
     bench = replace(bench, loggers=tracker.lightning_logger)
     done: list[Record] = []
     failed = 1
     try:
         for made, facts in recipe.run(stages, bench, Store(Path(config["store"])), say.started):
-            record = records.complete(facts | about(config))
+            record = records.complete(facts | about(config) | {"command": command})
             done.append(record)
             records.write(folder, done)
             tracker.record(record)
@@ -42,6 +45,12 @@ def run(config: Mapping[str, Any]) -> list[Record]:
         tracker.finish(done, failed)
     say.done()
     return done
+
+
+def yaml_of(config: Mapping[str, Any]) -> str:
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_yaml(OmegaConf.create(dict(config)))
 
 
 def workbench(config: Mapping[str, Any], say: Console) -> Workbench:
@@ -102,50 +111,4 @@ def about(config: Mapping[str, Any]) -> dict[str, Any]:
         "experiment": config["name"],
         "claim": config["claim"],
         "data": config["data"]["name"],
-        "command": shlex.join(["python", "src/train.py", *config.get("overrides", sys.argv[1:])]),
     }
-
-
-class Console:
-    """What a person sees while a run goes on: a line a stage."""
-
-    def __init__(self, folder: Path) -> None:
-        from rich.console import Console as Rich
-
-        self.rich, self.folder = Rich(highlight=False), folder
-        self.terminal = self.rich.is_terminal
-
-    def working(self, what: str) -> Any:
-        return self.rich.status(what) if self.terminal else _Silence()
-
-    def warn(self, message: str) -> None:
-        self.rich.print(f"warning: {message}", style="yellow", markup=False, soft_wrap=True)
-
-    def started(self, stage: Stage) -> None:
-        if self.terminal:
-            self.rich.print(f"{stage.word} …", end="\r", style="dim")
-
-    def finished(self, record: Record, reused: bool) -> None:
-        def number(key: str, form: str) -> str:
-            value = record[key]
-            return format(value, form) if isinstance(value, int | float) else "–"
-
-        took = "stored" if reused else f"{number('cost/train_seconds', '.1f')} s"
-        self.rich.print(
-            f"{record['stage']:<9} {record['model']:<14} test {number('test/accuracy', '7.2%')}  "
-            f"val {number('val/accuracy', '7.2%')}  {number('size/nonzero', '>10,')} of "
-            f"{number('size/params', '>10,')} weights  {number('size/file_bytes', '>10,')} bytes  {took}",
-            soft_wrap=True,
-        )
-
-    def done(self) -> None:
-        self.rich.print(f"records: {self.folder / records.FILE}", style="dim", soft_wrap=True)
-
-
-class _Silence:
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
-
-
-__all__ = ["CondenserError", "run"]

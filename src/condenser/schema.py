@@ -147,25 +147,35 @@ def check_section(name: str, section: Mapping[str, Any], where: str) -> None:
 
 
 def _problems(kind: type[Section], values: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    """A line for each bad value; one that stages inherit from ``optim`` is named there only."""
     try:
         kind.model_validate(values)
     except ValidationError as error:
-        seen = set()
-        for problem in error.errors():
-            line = _line(kind, problem, prefix)
-            if line not in seen:
-                seen.add(line)
-                yield line
+        shared = {(p["loc"][-1], repr(p["input"])) for p in error.errors() if p["loc"][0] == "optim"}
+        lines = [
+            _line(kind, problem, prefix)
+            for problem in error.errors()
+            if problem["loc"][0] == "optim"
+            or "optim" not in problem["loc"]
+            or (problem["loc"][-1], repr(problem["input"])) not in shared
+        ]
+        yield from dict.fromkeys(lines)
 
 
 def _line(kind: type[Section], problem: Any, prefix: str) -> str:
     path = [str(part) for part in problem["loc"] if part in _words(problem)]
     key, context = prefix + ".".join(path), problem.get("ctx", {})
     allowed = {
-        "greater_than": "a number above {gt}",
-        "greater_than_equal": "a number of at least {ge}",
-        "less_than": "a number below {lt}",
-        "less_than_equal": "a number of at most {le}",
+        "greater_than": "a number above {gt:g}",
+        "greater_than_equal": "a number of at least {ge:g}",
+        "less_than": "a number below {lt:g}",
+        "less_than_equal": "a number of at most {le:g}",
+        "float_parsing": "a number",
+        "float_type": "a number",
+        "int_parsing": "a whole number",
+        "int_type": "a whole number",
+        "int_from_float": "a whole number",
+        "bool_parsing": "true or false",
         "literal_error": "{expected}",
         "string_pattern_mismatch": "a name that matches {pattern}",
         "extra_forbidden": "no such key",

@@ -10,12 +10,12 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
+if TYPE_CHECKING:
+    from torch import nn
 
-from condenser import blueprint as blueprints
-from condenser.blueprint import Blueprint
+    from condenser.blueprint import Blueprint
 
 FACTS = "record.json"
 
@@ -30,11 +30,15 @@ class Entry:
     @property
     def facts(self) -> dict[str, Any]:
         """What was measured when the entry was made."""
-        return blueprints.read_json(self.folder / FACTS)
+        from condenser.blueprint import read_json
+
+        return read_json(self.folder / FACTS)
 
     def load(self, trusted: tuple[str, ...] = ()) -> tuple[Blueprint, nn.Module]:
         """The network, bit for bit; DamagedError if its files are not those that were written."""
-        return blueprints.load(self.folder, trusted)
+        from condenser.blueprint import load
+
+        return load(self.folder, trusted)
 
     def file(self, name: str) -> Path:
         return self.folder / name

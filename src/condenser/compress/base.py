@@ -32,7 +32,10 @@ class Operation(ABC):
         """Change the structure of ``model`` in place."""
 
     def encode(self, state: State) -> State:
-        """The state as it is stored: integer codes instead of floats, for instance."""
+        """The state as it is stored: integer codes instead of floats, for instance.
+
+        The last operation encodes first and decodes last.
+        """
         return state
 
     def decode(self, state: State) -> State:

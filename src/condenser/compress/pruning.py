@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -9,9 +10,9 @@ from fnmatch import fnmatch
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import Compression, Operation, Project
+from condenser.compress.base import Compression, Operation, Project, State
 from condenser.errors import ConfigError
-from condenser.functional.pruning import keep_across
+from condenser.functional.pruning import keep_across, pack_bits, unpack_bits
 from condenser.functional.schedules import cubic
 
 Criterion = Callable[[str, nn.Parameter], Tensor]
@@ -20,21 +21,53 @@ Scope = Callable[[dict[str, Tensor], float], dict[str, Tensor]]
 
 @dataclass(frozen=True)
 class Sparse(Operation):
-    """The zeros in these layers' weights are structure: they stay zero in later training."""
+    """The zeros in these layers' weights are structure: they stay zero in later training.
+
+    Stored as a bit a weight and the values of the others, where that is smaller.
+    """
 
     layers: Sequence[str]
 
+    def encode(self, state: State) -> State:
+        packed = dict(state)
+        for name in (f"{layer}.weight" for layer in self.layers):
+            if f"{name}.mask" in packed:  # by a later pruning of the same layer
+                continue
+            weight = packed[name]
+            bits, values = pack_bits(weight != 0), weight[weight != 0]
+            if bits.nbytes + values.nbytes < weight.nbytes:
+                shape = torch.tensor(weight.shape, dtype=torch.int32)
+                packed |= {name: values, f"{name}.mask": bits, f"{name}.shape": shape}
+        return packed
+
+    def decode(self, state: State) -> State:
+        whole = dict(state)
+        for name in (f"{layer}.weight" for layer in self.layers):
+            if f"{name}.mask" in whole:
+                bits, shape = whole.pop(f"{name}.mask"), whole.pop(f"{name}.shape").tolist()
+                mask = unpack_bits(bits, math.prod(shape)).view(shape)
+                weight = torch.zeros(shape, dtype=whole[name].dtype)
+                whole[name] = weight.masked_scatter_(mask, whole[name])
+        return whole
+
     def hold(self, model: nn.Module) -> Project:
-        weights = [model.get_submodule(name).weight.data for name in self.layers]
+        weights = [model.get_parameter(f"{name}.weight") for name in self.layers]
         masks = [(w != 0).to(w.dtype) for w in weights]
-        return lambda: torch._foreach_mul_(weights, masks)
+        return lambda: zero(weights, masks)
+
+
+def zero(weights: Sequence[nn.Parameter], masks: list[Tensor]) -> None:
+    """Zero what the masks drop, in place, wherever the trainer has put the weights since."""
+    if masks[0].device != weights[0].device:
+        masks[:] = [mask.to(weights[0].device) for mask in masks]
+    torch._foreach_mul_([w.data for w in weights], masks)
 
 
 def prunable(model: nn.Module, exclude: Sequence[str] = ()) -> dict[str, nn.Parameter]:
     """Weights of linear and convolution layers by layer name, but for ``exclude`` (patterns)."""
     kinds = (nn.Linear, nn.modules.conv._ConvNd)
     return {
-        name: layer.weight
+        name: model.get_parameter(f"{name}.weight")
         for name, layer in model.named_modules()
         if isinstance(layer, kinds) and not any(fnmatch(name, pattern) for pattern in exclude)
     }
@@ -92,7 +125,7 @@ class WeightPruning(Compression):
             self.moves = moves
             share = self.schedule(moves / self.updates)
             self._choose(max(self.start, self.start + (self.rate - self.start) * share))
-        torch._foreach_mul_([w.data for w in self.weights.values()], self.masks)
+        zero(list(self.weights.values()), self.masks)
 
     @property
     def ready(self) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,8 @@ from condenser.functional.quantization import (
     symmetric_scale,
 )
 
-LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+LAYERS = (nn.Linear, *CONVOLUTIONS)
 
 
 class InputQuantizer(nn.Module):
@@ -40,7 +42,7 @@ class InputQuantizer(nn.Module):
         return dequantize(codes, self.scale, self.zero_point)
 
 
-def quantize_input(layer: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def quantize_input(layer: Any, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """The forward pre-hook of a layer that owns an ``input_quantizer``."""
     return (layer.input_quantizer(args[0]), *args[1:])
 
@@ -56,10 +58,8 @@ class FoldBatchNorm(Operation):
 
     def apply(self, model: nn.Module) -> None:
         for conv, norm in self.pairs:
-            fused = fuse_conv_bn_eval(
-                model.get_submodule(conv).eval(), model.get_submodule(norm).eval()
-            )
-            model.set_submodule(conv, fused)
+            layers: Any = (model.get_submodule(conv).eval(), model.get_submodule(norm).eval())
+            model.set_submodule(conv, fuse_conv_bn_eval(*layers))
             model.set_submodule(norm, nn.Identity())
 
 
@@ -78,7 +78,7 @@ class Quantized(Operation):
 
     def apply(self, model: nn.Module) -> None:
         for name in self.layers:
-            layer = model.get_submodule(name)
+            layer: Any = model.get_submodule(name)
             layer.register_buffer("weight_scale", torch.ones(layer.weight.shape[0]))
             if self.activation_bits is not None:
                 layer.input_quantizer = InputQuantizer(self.activation_bits)
@@ -138,7 +138,7 @@ class PostTraining:
         model.eval()
         fold = FoldBatchNorm(foldable(model))
         fold.apply(model)
-        layers = {
+        layers: dict[str, nn.Module] = {
             name: layer
             for name, layer in model.named_modules()
             if isinstance(layer, LAYERS) and not any(fnmatch(name, p) for p in self.exclude)
@@ -152,7 +152,7 @@ class PostTraining:
             self._round(layer, *ranges[name])
         return [fold, quantized] if fold.pairs else [quantized]
 
-    def _round(self, layer: nn.Module, low: Tensor, high: Tensor) -> None:
+    def _round(self, layer: Any, low: Tensor, high: Tensor) -> None:
         weight, top = layer.weight, 2 ** (self.bits - 1) - 1
         layer.weight_scale.copy_(symmetric_scale(weight, self.bits))
         scale, zero = per_channel(layer.weight_scale, weight, 0), torch.zeros_like(low)
@@ -169,7 +169,7 @@ def input_ranges(
     """Least and greatest value at the input of each layer, over all images."""
     seen: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def watch(name: str):  # noqa: ANN202 - a hook
+    def watch(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def hook(_: nn.Module, args: tuple[Tensor, ...]) -> None:
             low, high = args[0].amin(), args[0].amax()
             if name in seen:
@@ -202,8 +202,9 @@ def foldable(model: nn.Module) -> list[tuple[str, str]]:
         (str(node.args[0].target), str(node.target))
         for node in calls
         if isinstance(modules[str(node.target)], nn.modules.batchnorm._BatchNorm)
+        and node.args
         and node.args[0] in calls
-        and isinstance(modules[str(node.args[0].target)], nn.modules.conv._ConvNd)
+        and isinstance(modules[str(node.args[0].target)], CONVOLUTIONS)
         and len(node.args[0].users) == 1
         and names.count(str(node.target)) == names.count(str(node.args[0].target)) == 1
     ]

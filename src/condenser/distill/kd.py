@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from torch import Tensor
 
 from condenser.distill.base import Objective, Outputs
@@ -25,8 +27,8 @@ class KD(Objective):
 
     def __init__(self, temperature: float = 4.0, alpha: float = 0.1) -> None:
         super().__init__()
-        if not temperature > 0:
-            raise ConfigError("distill.temperature", temperature, "a number above 0")
+        if not 0 < temperature < inf:
+            raise ConfigError("distill.temperature", temperature, "a finite number above 0")
         if not 0 <= alpha <= 1:
             raise ConfigError("distill.alpha", alpha, "a number from 0 to 1")
         self.temperature, self.alpha = temperature, alpha

@@ -32,3 +32,18 @@ def keep_across(scores: dict[str, Tensor], rate: float) -> dict[str, Tensor]:
 def keep_within(scores: dict[str, Tensor], rate: float) -> dict[str, Tensor]:
     """Masks with the same rate in every layer."""
     return {name: keep_largest(s, rate) for name, s in scores.items()}
+
+
+def pack_bits(mask: Tensor) -> Tensor:
+    """A bool mask of n entries as ⌈n/8⌉ bytes, the first entry in the lowest bit."""
+    bits = torch.nn.functional.pad(mask.flatten().to(torch.uint8), (0, -mask.numel() % 8))
+    return (bits.view(-1, 8) << _shifts(mask)).sum(dim=1, dtype=torch.uint8)
+
+
+def unpack_bits(packed: Tensor, count: int) -> Tensor:
+    """The first ``count`` entries of what ``pack_bits`` packed, flat."""
+    return ((packed.unsqueeze(1) >> _shifts(packed)) & 1).flatten()[:count].bool()
+
+
+def _shifts(like: Tensor) -> Tensor:
+    return torch.arange(8, dtype=torch.uint8, device=like.device)

@@ -10,7 +10,7 @@ def symmetric_scale(weight: Tensor, bits: int, axis: int | None = 0) -> Tensor:
     """s = max|w| / (2^(bits-1) - 1), one per slice along ``axis`` (or one in all if None).
 
     bits is at least 2. The grid is symmetric (-127…127 for 8 bits), zero is on it exactly, so zeros stay zeros.
-    An all-zero slice gets s = 1.
+    A slice that is zero, or too small to be told from it, gets s = 1.
 
     Returns:
         (slices,) or a scalar.
@@ -18,7 +18,8 @@ def symmetric_scale(weight: Tensor, bits: int, axis: int | None = 0) -> Tensor:
     levels = 2 ** (bits - 1) - 1
     flat = weight.abs().flatten() if axis is None else weight.abs().transpose(0, axis).flatten(1)
     peak = flat.max() if axis is None else flat.amax(dim=1)
-    return torch.where(peak > 0, peak / levels, torch.ones_like(peak))
+    scale, smallest = peak / levels, torch.finfo(peak.dtype).tiny
+    return torch.where(scale >= smallest, scale, torch.ones_like(scale))
 
 
 def quantize(x: Tensor, scale: Tensor, zero_point: Tensor, low: int, high: int) -> Tensor:

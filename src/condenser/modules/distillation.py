@@ -23,8 +23,12 @@ class Distillation(Student):
     def __init__(self, *args: Any, teacher: nn.Module, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         frozen = teacher.eval().requires_grad_(False)
-        object.__setattr__(self, "teacher", frozen)  # past nn.Module, which would adopt it
+        self._frozen = (frozen,)  # in a tuple, so that nn.Module does not adopt it
         self.taught: Tensor | None = None
+
+    @property
+    def teacher(self) -> nn.Module:
+        return self._frozen[0]
 
     def on_train_start(self) -> None:
         super().on_train_start()
@@ -44,6 +48,8 @@ class Distillation(Student):
     def terms(self, batch: Batch) -> dict[str, Tensor]:
         student = Outputs(self.model(batch.image))
         with torch.no_grad():
-            known = self.taught is not None
-            logits = self.taught[batch.index] if known else self.teacher(batch.image)
+            if self.taught is None:
+                logits = self.teacher(batch.image)
+            else:
+                logits = self.taught[batch.index]
         return self.objective(student, Outputs(logits), batch.target)

@@ -79,6 +79,7 @@ class Student(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
+        model.to(memory_format=torch.channels_last)  # convolutions run up to twice as fast
         self.model, self.plan, self.data, self.seed = model, plan, data, seed
         self.objective = objective or Labels()
         self.compression, self.held = compression, held

@@ -6,6 +6,7 @@ Everything here is made from records alone, by pure functions; only write and re
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from condenser.errors import CondenserError
@@ -13,16 +14,24 @@ from condenser.records import Record
 from condenser.report.labels import ordered
 from condenser.report.table import Row, rows
 
-__all__ = ["Row", "ordered", "rows", "write"]
+__all__ = ["Report", "Row", "ordered", "rows", "write"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was made: the table's rows in reading order, and each file with what it shows."""
+
+    rows: list[Row]
+    files: dict[Path, str]
 
 
 def write(
     records: Sequence[Record], out: Path, x: str = "size/file_bytes", y: str = "test/accuracy"
-) -> dict[Path, str]:
+) -> Report:
     """Write curve.png, curve.svg, table.csv, table.md and records.csv into the folder out.
 
-    Returns each file with what it shows. Raises CondenserError if no record has both x and y, or if
-    the folder cannot be written.
+    x and y are record keys of numbers, the curve's axes. Raises CondenserError if no record has
+    both, or if the folder cannot be written.
     """
     from condenser.report import checks, curve, text
 
@@ -31,7 +40,7 @@ def write(
     figure = curve.draw(drawn, x, y)
     left_out = len(table) - len(drawn)
     without = f" (without {left_out} rows that lack {x} or {y})" if left_out else ""
-    files = {
+    files: dict[str, tuple[bytes | str, str]] = {
         "curve.png": (curve.image(figure, "png"), f"{y} over {x}{without}"),
         "curve.svg": (curve.image(figure, "svg"), "the same, for papers"),
         "table.csv": (text.table_csv(table), "mean and std of every row"),
@@ -44,4 +53,4 @@ def write(
             (out / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     except OSError as error:
         raise CondenserError(f"{out}: cannot write the report: {error.strerror}") from error
-    return {out / name: shows for name, (_, shows) in files.items()}
+    return Report(table, {out / name: shows for name, (_, shows) in files.items()})

@@ -7,21 +7,20 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from condenser.report import labels
-from condenser.report.places import Box, place
+from condenser.report.places import Box, Point, place
 from condenser.report.table import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Point = tuple[float, float]
-
 # Lengths in typographic points, which are the same in the PNG and in the SVG.
 MARKER = 6.5  # half the side of the square around a marker
 LINE = 2.5  # half the width that a line claims
 GAP = 9.0  # from a point to its name
 FAR = 20.0  # from here on a line ties the name to its point
-MOST = 14  # more names than this nobody reads
+EDGE = 4.0  # from a name to the edge of the axes
+MOST = 10  # more names than this nobody reads
 WORDS: dict[str, Any] = {"fontsize": 8.5, "color": "#222222"}
 
 
@@ -33,25 +32,27 @@ def annotate(
     xs: Sequence[float],
     ys: Sequence[float],
 ) -> None:
-    """Name the rows whose indices are in best (MOST of them, evenly along the front).
+    """Name the rows whose indices are in best, the front; of a long one MOST rows, well apart.
 
-    xs and ys are the data coordinates of all rows. The layout is settled first and then kept, since a
-    name's place depends on everything around it.
+    xs and ys are the data coordinates of all rows. The layout is settled first and then kept,
+    since a name's place depends on everything around it.
     """
+    if not best:
+        return
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     scale = 72 / figure.dpi
     data = axes.transData.transform(list(zip(xs, ys, strict=True))) * scale
     points: list[Point] = [(float(x), float(y)) for x, y in data]
-    inside = Box(*(axes.get_window_extent().extents * scale))
+    left, bottom, right, top = (float(edge) * scale for edge in axes.get_window_extent().extents)
     names = labels.full_names(rows)
-    shown = _spread(best)
+    shown = _spread(best, points)
     boxes = place(
         [points[i] for i in shown],
         [_size(axes, names[i], scale) for i in shown],
-        inside,
+        Box(left + EDGE, bottom + EDGE, right - EDGE, top - EDGE),
         [Box(x - MARKER, y - MARKER, x + MARKER, y + MARKER) for x, y in points],
-        [*_steps([points[i] for i in best], inside.right), *_bars(axes, scale)],
+        [*_steps([points[i] for i in best], right), *_bars(axes, scale)],
         GAP,
     )
     for i, box in zip(shown, boxes, strict=True):
@@ -59,16 +60,20 @@ def annotate(
             _name(axes, names[i], (xs[i], ys[i]), points[i], box)
 
 
-def _spread(best: Sequence[int]) -> list[int]:
-    """All of the front, or MOST of it with both ends."""
+def _spread(best: Sequence[int], points: Sequence[Point]) -> list[int]:
+    """All of the front, or MOST of it: both ends, then always the one farthest from these."""
     if len(best) <= MOST:
         return list(best)
-    return [best[round(k * (len(best) - 1) / (MOST - 1))] for k in range(MOST)]
+    chosen = [best[0], best[-1]]
+    while len(chosen) < MOST:
+        gaps = {i: min(math.dist(points[i], points[j]) for j in chosen) for i in best}
+        chosen.append(max(gaps, key=lambda i: gaps[i]))
+    return [i for i in best if i in chosen]
 
 
 def _size(axes: Axes, text: str, scale: float) -> Point:
     """Width and height of the text as it will be drawn."""
-    drawn = axes.text(0, 0, text, **WORDS)
+    drawn = axes.text(0, 0, text, parse_math=False, **WORDS)
     extent = drawn.get_window_extent()
     drawn.remove()
     return extent.width * scale, extent.height * scale
@@ -86,10 +91,13 @@ def _steps(points: Sequence[Point], right: float) -> list[Box]:
 
 def _bars(axes: Axes, scale: float) -> list[Box]:
     """The error bars as thin boxes, as they were drawn."""
+    from matplotlib.container import ErrorbarContainer
+
     boxes = []
     for container in axes.containers:
+        assert isinstance(container, ErrorbarContainer)
         for lines in container.lines[2]:  # (points, caps, bars)
-            for segment in lines.get_segments():
+            for segment in filter(len, lines.get_segments()):  # none where one seed has no spread
                 ends = axes.transData.transform(segment) * scale
                 left, bottom = ends.min(axis=0)
                 right, top = ends.max(axis=0)
@@ -101,7 +109,7 @@ def _name(axes: Axes, name: str, at: Point, point: Point, box: Box) -> None:
     """Write the name into its box, with a line to the point if that is not next to it."""
     from matplotlib.patheffects import withStroke
 
-    x, y = box.nearest(*point)
+    x, y = box.nearest(point)
     reach = math.hypot(x - point[0], y - point[1])
     width, height = box.right - box.left, box.top - box.bottom
     line = {
@@ -119,6 +127,7 @@ def _name(axes: Axes, name: str, at: Point, point: Point, box: Box) -> None:
         textcoords="offset points",
         verticalalignment="bottom",
         arrowprops=line if reach > FAR else None,
+        parse_math=False,
         zorder=5,
         path_effects=[withStroke(linewidth=2.5, foreground="white")],
         **WORDS,

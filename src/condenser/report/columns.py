@@ -1,14 +1,16 @@
-"""The columns people read, and the sheet of finished cells that every text format prints."""
+"""The columns people read, as finished cells that every text format prints."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from condenser.report import labels
+from condenser.report import labels, settings
 from condenser.report.pareto import front
 from condenser.report.quantities import less_is_better, si
 from condenser.report.table import Row
+
+FILE = "size/file_bytes"
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,10 @@ def _milliseconds(value: float) -> str:
     return f"{value:.3f}" if value < 10 else f"{value:.1f}"
 
 
+def _seconds(value: float) -> str:
+    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
 MEASURES = (
     Measure("accuracy %", "test/accuracy", _percent, 0, has_std=True),
     Measure("last %", "test/accuracy_last", _percent, 6),
@@ -50,32 +56,34 @@ MEASURES = (
     Measure("ECE", "test/ece", lambda value: f"{value:.4f}", 9),
     Measure("params", "size/params", si, 2),
     Measure("nonzero", "size/nonzero", si, 4),
-    Measure("file KB", "size/file_bytes", _kilobytes, 0),
+    Measure("file KB", FILE, _kilobytes, 0),
     Measure("MACs", "compute/macs", si, 3),
     Measure("nonzero MACs", "compute/nonzero_macs", si, 8),
     Measure("latency ms", "latency/ms_b1", _milliseconds, 2),
-    Measure("train s", "cost/train_seconds", lambda value: f"{value:,.0f}", 8),
+    Measure("train s", "cost/train_seconds", _seconds, 8),
 )
 
 
 def columns(rows: Sequence[Row]) -> list[Column]:
-    """Every column that says something about these rows, ready to print, cells aligned with rows."""
+    """Every column that says something about these rows, its cells in the order of the rows."""
     measures = [_measure(m, rows) for m in MEASURES if any(m.key in row.mean for row in rows)]
     at = next((i + 1 for i, c in enumerate(measures) if c.head == "file KB"), len(measures))
     measures[at:at] = _smaller(rows)
+    runtimes = [str(row["latency/runtime"] or "") for row in rows]
+    runtime = [Column("runtime", runtimes, 8, is_text=True)] if len(set(runtimes)) > 1 else []
     n = Column("n", [str(row.n) for row in rows], 1)
-    return [*_identity(rows), *measures, n]
+    return [*_identity(rows), *measures, *runtime, n]
 
 
 def _identity(rows: Sequence[Row]) -> list[Column]:
-    """Who the row is: its stage, what it inherits from earlier stages, and whatever else differs."""
+    """Who the row is: its stage, what it inherits from earlier ones, and whatever else differs."""
     stage = Column("stage", labels.stage_names(rows), 0, is_text=True)
     model = Column("model", [str(row["model"] or "") for row in rows], 1, is_text=True)
-    carried = [Column(labels.head(k), _inherited(k, rows), 1) for k in labels.varied(rows)]
+    carried = [Column(settings.head(k), _inherited(k, rows), 0) for k in labels.varied(rows)]
     experiment = Column("experiment", [", ".join(row.experiments) for row in rows], 1, is_text=True)
     data = Column("data", [str(row["data"] or "") for row in rows], 1, is_text=True)
     several = [c for c in (experiment, data) if len(set(c.cells)) > 1]
-    best = set(pareto(rows, "size/file_bytes", "test/accuracy"))
+    best = set(pareto(rows, FILE, "test/accuracy"))
     mark = Column("", ["◆" if i in best else "" for i in range(len(rows))], 1, is_text=True)
     return [mark, *several, stage, model, *(c for c in carried if any(c.cells))]
 
@@ -83,7 +91,7 @@ def _identity(rows: Sequence[Row]) -> list[Column]:
 def _inherited(key: str, rows: Sequence[Row]) -> list[str]:
     """The setting in the rows of later stages; the stage's own row has it in its name."""
     own = key.partition("/")[0]
-    return ["" if row["stage"] == own else labels.value_text(key, row[key]) for row in rows]
+    return ["" if row["stage"] == own else settings.value_text(key, row[key]) for row in rows]
 
 
 def _measure(measure: Measure, rows: Sequence[Row]) -> Column:
@@ -100,28 +108,25 @@ def _cell(measure: Measure, row: Row) -> str:
 
 def _smaller(rows: Sequence[Row]) -> list[Column]:
     """original ÷ new, in bytes of the file to ship."""
-    key = "size/file_bytes"
     cells = []
-    for row in rows:
-        base = original(row, rows)
-        known = base is not None and row.mean.get(key)
-        cells.append(f"{base.mean[key] / row.mean[key]:.1f}×" if base and known else "")
+    for row, base in zip(rows, originals(rows), strict=True):
+        size = row.mean.get(FILE)
+        cells.append(f"{base.mean[FILE] / size:,.1f}×" if base and size else "")
     return [Column("smaller", cells, 1)] if any(cells) else []
 
 
-def original(row: Row, rows: Sequence[Row]) -> Row | None:
-    """What ratios are to: the largest file among the models that the row's experiment starts from."""
-    key = "size/file_bytes"
-    starts = [
-        r
-        for r in rows
-        if r["position"] == 0 and key in r.mean and set(r.experiments) & set(row.experiments)
-    ]
-    return max(starts, key=lambda r: r.mean[key], default=None)
+def originals(rows: Sequence[Row]) -> list[Row | None]:
+    """What each row's ratio is to: the largest model that its experiment starts from."""
+    first: dict[str, Row] = {}
+    for row in rows:
+        if row["position"] == 0 and FILE in row.mean:
+            for experiment in row.experiments:
+                first[experiment] = max(first.get(experiment, row), row, key=lambda r: r.mean[FILE])
+    return [next((first[e] for e in row.experiments if e in first), None) for row in rows]
 
 
 def pareto(rows: Sequence[Row], x: str, y: str) -> list[int]:
-    """Indices of the rows on the front of the better mean y over the lower mean x, smallest x first."""
+    """Indices of the rows on the front of the better mean y over the lower mean x, by x."""
     known = [i for i, row in enumerate(rows) if x in row.mean and y in row.mean]
     sign = -1.0 if less_is_better(y) else 1.0
     best = front([rows[i].mean[x] for i in known], [sign * rows[i].mean[y] for i in known])

@@ -5,44 +5,23 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from condenser.errors import CondenserError, nearest
 from condenser.report import labels, quantities
-from condenser.report.columns import pareto
 from condenser.report.annotate import annotate
+from condenser.report.axis import set_axis
+from condenser.report.columns import pareto
+from condenser.report.looks import FRONT, STYLE, SUBTITLE, looks
 from condenser.report.table import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, told apart by colour-blind readers too; a stage looks the same everywhere.
-LOOKS = {
-    "teacher": ("#000000", "s"),
-    "student": ("#999999", "o"),
-    "distill": ("#0072b2", "D"),
-    "prune": ("#d55e00", "v"),
-    "share": ("#cc79a7", "^"),
-    "factorize": ("#b8a500", "P"),
-    "quantize": ("#009e73", "X"),
-    "export": ("#56b4e9", "*"),
-}
-OTHER = (("#7a5195", "h"), ("#8c564b", "<"), ("#444444", ">"))
-FRONT: dict[str, Any] = {"color": "#555555", "linewidth": 1.2}
-STYLE = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "svg.hashsalt": "condenser",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#666666",
-    "axes.axisbelow": True,
-}
-
 
 def drawable(rows: Sequence[Row], x: str, y: str) -> list[Row]:
-    """The rows that measured both x and y. Raises CondenserError where none did, naming what is there."""
+    """The rows that measured both x and y. Raises CondenserError where none did."""
     for key in (x, y):
         if not any(key in row.mean for row in rows):
             known = sorted({k for row in rows for k in row.mean if "/" in k})
@@ -59,17 +38,18 @@ def draw(rows: Sequence[Row], x: str = "size/file_bytes", y: str = "test/accurac
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     rows = labels.ordered(drawable(rows, x, y))
     best = pareto(rows, x, y) if quantities.is_cost(x) else []
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(9, 5.4), dpi=160, layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
+        layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)
+        figure = Figure(figsize=(9, 5.4), dpi=160, layout=layout)
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         _points(axes, rows, x, y)
-        _axis(axes, "x", x, rows)
-        _axis(axes, "y", y, rows)
+        set_axis(axes, "x", x, [row.mean[x] for row in rows])
+        set_axis(axes, "y", y, [row.mean[y] for row in rows])
         _front(axes, [rows[i] for i in best], x, y)
         _titles(axes, rows)
         _legend(figure, rows, bool(best))
@@ -97,7 +77,7 @@ def _positions(rows: Sequence[Row], x: str, y: str) -> tuple[list[float], list[f
 
 def _points(axes: Axes, rows: Sequence[Row], x: str, y: str) -> None:
     crowded = len(rows) > 40
-    for stage, look in _looks(rows).items():
+    for stage, look in looks(rows).items():
         mine = [row for row in rows if row["stage"] == stage]
         axes.errorbar(
             *_positions(mine, x, y),
@@ -112,44 +92,10 @@ def _points(axes: Axes, rows: Sequence[Row], x: str, y: str) -> None:
         )
 
 
-def _looks(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
-    """How each stage's points are drawn, in the order of the stages."""
-    stages = list(dict.fromkeys(str(row["stage"]) for row in rows))
-    others = [stage for stage in stages if stage not in LOOKS]
-    found = {}
-    for stage in stages:
-        color, marker = LOOKS.get(stage) or OTHER[others.index(stage) % len(OTHER)]
-        edge = {"markeredgecolor": "white", "markeredgewidth": 0.7}
-        found[stage] = {"color": color, "marker": marker, "linestyle": "none", **edge}
-    return found
-
-
 def _bars(rows: Sequence[Row], key: str) -> list[float] | None:
-    """Half-lengths of the error bars; nan draws none, which is what one seed knows of its spread."""
+    """Half-lengths of the error bars; nan draws none, as one seed knows nothing of its spread."""
     bars = [row.std.get(key, 0.0) * _scale(key) or math.nan for row in rows]
     return None if all(map(math.isnan, bars)) else bars
-
-
-def _axis(axes: Axes, side: Literal["x", "y"], key: str, rows: Sequence[Row]) -> None:
-    """Name, unit, scale and round ticks. Costs stand on a log axis, where equal steps are equal ratios."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-
-    axis = axes.xaxis if side == "x" else axes.yaxis
-    values = [row.mean[key] for row in rows]
-    name, unit = quantities.name(key), quantities.unit(key)
-    axes.grid(axis=side, color="#e6e6e6", linewidth=0.8)
-    if not quantities.is_cost(key) or min(values) <= 0:
-        axes.set(**{f"{side}label": f"{name} ({unit})" if unit else name})
-        axes.margins(**{side: 0.08})
-        return
-    decades = math.log10(max(values) / min(values))
-    margin = 10 ** max(0.07 * decades, 0.08)
-    limits = (min(values) / margin, max(values) * margin)
-    axes.set(**{f"{side}scale": "log", f"{side}lim": limits, f"{side}label": f"{name} (log scale)"})
-    steps = (1, 1.5, 2, 3, 4, 5, 6, 8) if decades < 0.8 else (1, 2, 3, 5) if decades < 1.5 else (1, 2, 5) if decades < 3 else (1,)
-    axis.set_major_locator(LogLocator(subs=steps, numticks=30))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: quantities.tick(value, unit)))
 
 
 def _front(axes: Axes, best: Sequence[Row], x: str, y: str) -> None:
@@ -165,8 +111,8 @@ def _front(axes: Axes, best: Sequence[Row], x: str, y: str) -> None:
 def _legend(figure: Figure, rows: Sequence[Row], has_front: bool) -> None:
     from matplotlib.lines import Line2D
 
-    looks = _looks(rows)
-    handles = [Line2D([], [], **look, markersize=8, label=s) for s, look in looks.items()]
+    shown = looks(rows).items()
+    handles = [Line2D([], [], **look, markersize=8, label=stage) for stage, look in shown]
     handles += [Line2D([], [], **FRONT, label="Pareto front")] * has_front
     figure.legend(handles=handles, loc="outside right upper", frameon=False, labelspacing=0.8)
 
@@ -178,6 +124,6 @@ def _titles(axes: Axes, rows: Sequence[Row]) -> None:
     seeds = f"{few}–{many} seeds" if few < many else f"{few} seed" + "s" * (few > 1)
     spread = f"mean ± sample std over {seeds}" if many > 1 else "one seed, no error bars"
     title = ", ".join(experiments) or "accuracy and size"
-    axes.set_title(title, loc="left", fontsize=13, fontweight="bold", pad=24)
+    axes.set_title(title, loc="left", fontsize=13, fontweight="bold", pad=24, parse_math=False)
     below = " · ".join([*data, spread])
-    axes.text(0, 1.025, below, transform=axes.transAxes, color="#555555", fontsize=9.5)
+    axes.text(0, 1.025, below, transform=axes.transAxes, **SUBTITLE, parse_math=False)

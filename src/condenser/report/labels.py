@@ -1,4 +1,4 @@
-"""What tells one row from another, in words: stage, its settings, and the settings a sweep varies."""
+"""What tells one row from another, in words: its stage, and the settings that a sweep varies."""
 
 from __future__ import annotations
 
@@ -7,22 +7,26 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from condenser.records import REQUIRED, Value
+from condenser.report.settings import setting
 from condenser.report.table import Row
 
 STAGES = ("teacher", "student", "distill", "prune", "share", "factorize", "quantize", "export")
 
 # Shown with their stage even when nothing varies: without them a row says nothing.
-HEADLINES = ("prune/rate", "distill/temperature", "distill/alpha", "quantize/bits", "share/clusters")
-SYMBOLS = {"temperature": "T", "alpha": "α", "beta": "β", "gamma": "γ", "lambda": "λ"}
+HEADLINES = (
+    *("prune/rate", "distill/temperature", "distill/alpha"),
+    *("quantize/bits", "share/clusters"),
+)
 
 # Stages also report what came out under their name; that describes a row, it does not define it.
 MEASURED = re.compile(
-    r"achieved|accuracy|agreement|top5|ece|nll|loss|error|mse|seconds|bytes|ratio|nonzero|distinct"
+    r"achieved|accuracy|agreement|difference|top5|ece\b|nll|loss|error|mse|seconds|latency|speedup"
+    r"|bytes|ratio|nonzero|distinct"
 )
 
 
 def ordered(rows: Sequence[Row]) -> list[Row]:
-    """Rows as one reads a recipe: experiment, stage by its place, model, then the varied settings."""
+    """Rows as one reads a recipe: experiment, stage by its place, model, varied settings."""
     depth: dict[Value, float] = defaultdict(float)
     for row in rows:
         depth[row["stage"]] = max(depth[row["stage"]], row.mean.get("position", 0.0))
@@ -41,8 +45,8 @@ def ordered(rows: Sequence[Row]) -> list[Row]:
 def varied(rows: Sequence[Row]) -> list[str]:
     """The settings (keys under a stage's name) that differ between rows of one stage.
 
-    Settings a model inherits from earlier stages count too: they tell two quantised models apart. A key
-    that is only there or not there is kept once: one of distill's settings says "distilled" for all.
+    Settings a model inherits from earlier stages count too: they tell two quantised models apart.
+    Of keys that are only there or not there one is kept: it says "distilled" for all of distill's.
     """
     found: list[str] = []
     presences: set[tuple[bool, ...]] = set()
@@ -62,23 +66,35 @@ def varied(rows: Sequence[Row]) -> list[str]:
 
 
 def _settings(rows: Sequence[Row]) -> list[str]:
+    """The keys that hold settings: methods first, then headlines, then by name."""
     stages = {*STAGES, *(row["stage"] for row in rows)}
     keys = {key for row in rows for record in row.records for key in record} - set(REQUIRED)
-    found = [k for k in keys if _is_setting(k, stages)]
+    found = [k for k in keys if _is_setting(k, stages) and not _says_model(k, rows)]
     moved = {k for k in found if any(len({r.get(k) for r in row.records}) > 1 for row in rows)}
     first = {key: place for place, key in enumerate(HEADLINES)}
-    return sorted(set(found) - moved, key=lambda k: (first.get(k, len(first)), k))
+    return sorted(
+        set(found) - moved,
+        key=lambda key: (not key.endswith("/method"), first.get(key, len(first)), key),
+    )
 
 
 def _is_setting(key: str, stages: set[Value]) -> bool:
-    stage, slash, leaf = key.partition("/")
-    return bool(slash) and stage in stages and not MEASURED.search(leaf)
+    stage, slash, rest = key.partition("/")
+    return bool(slash) and stage in stages and rest != "seed" and not MEASURED.search(rest)
+
+
+def _says_model(key: str, rows: Sequence[Row]) -> bool:
+    """Whether the model's name says it, as of teacher/model/depth where names differ too."""
+    if "model" not in key.split("/"):
+        return False
+    pairs = {(row["model"], row[key]) for row in rows if row[key] is not None}
+    return len(pairs) == len({name for name, _ in pairs})
 
 
 def stage_names(rows: Sequence[Row]) -> list[str]:
     """One text a row: the stage with its own settings, ``prune 80 %``, ``distill T=4 α=0.1``.
 
-    Rows that would still read the same carry the first letters of their group, ``prune 80 % #3f2a``.
+    Rows that would still read the same carry the start of their group, ``prune 80 % #3f2a``.
     """
     keys = varied(rows)
     shown = list(dict.fromkeys((*HEADLINES, *keys)))
@@ -101,7 +117,7 @@ def _identity(row: Row, name: str, keys: Sequence[str]) -> tuple[object, ...]:
 
 
 def full_names(rows: Sequence[Row]) -> list[str]:
-    """One text a row that stands alone beside a point: model, stage, its settings, inherited ones."""
+    """One text a row that stands alone beside a point: model and stage, then what it inherits."""
     keys = varied(rows)
     names = []
     for row, name in zip(rows, stage_names(rows), strict=True):
@@ -111,33 +127,8 @@ def full_names(rows: Sequence[Row]) -> list[str]:
             " ".join([stage, *(setting(k, row[k]) for k in carried if stages[k] == stage)])
             for stage in dict.fromkeys(stages.values())
         ]
-        names.append(", ".join([f"{row['model']} {name}", *parts]))
+        names.append("\n".join([f"{row['model']} {name}", *([", ".join(parts)] if parts else [])]))
     return names
-
-
-def setting(key: str, value: Value) -> str:
-    """A setting as it is said: ``80 %``, ``8 bit``, ``T=4``, ``kd``."""
-    leaf = key.rpartition("/")[2]
-    text = value_text(key, value)
-    says_itself = isinstance(value, str) or leaf in ("rate", "bits")
-    return text if says_itself else f"{SYMBOLS.get(leaf, leaf)}={text}"
-
-
-def value_text(key: str, value: Value) -> str:
-    leaf = key.rpartition("/")[2]
-    if value is None:
-        return ""
-    if isinstance(value, bool | str):
-        return str(value)
-    if leaf == "rate":
-        return f"{100 * value:.6g} %"
-    return f"{value:.6g} bit" if leaf == "bits" else f"{value:.6g}"
-
-
-def head(key: str) -> str:
-    """The column head of a setting: ``distill T``, ``prune rate``."""
-    stage, _, leaf = key.partition("/")
-    return f"{stage} {SYMBOLS.get(leaf, leaf)}"
 
 
 def _sortable(value: Value) -> tuple[int, float, str]:

@@ -1,23 +1,24 @@
-"""Where labels go: beside their point, over nothing else. Plain geometry in pixels, no plotting."""
+"""Where labels go: beside their point, over nothing else. Plain geometry, no plotting."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
+
+import numpy as np
+
+Point = tuple[float, float]
+RINGS, STEP, DIRECTIONS = 20, 9.0, 24  # where a label may stand: how far out, how densely around
 
 
 class Box(NamedTuple):
+    """A rectangle; lengths in any one unit, here typographic points."""
+
     left: float
     bottom: float
     right: float
     top: float
-
-    def overlap(self, other: Box) -> float:
-        """Area shared with the other box."""
-        width = min(self.right, other.right) - max(self.left, other.left)
-        height = min(self.top, other.top) - max(self.bottom, other.bottom)
-        return max(width, 0.0) * max(height, 0.0)
 
     def within(self, other: Box) -> bool:
         return (
@@ -27,70 +28,76 @@ class Box(NamedTuple):
             and self.top <= other.top
         )
 
-    def nearest(self, x: float, y: float) -> tuple[float, float]:
-        """The point of the box closest to (x, y)."""
+    def nearest(self, point: Point) -> Point:
+        """The point of the box closest to the given one."""
+        x, y = point
         return min(max(x, self.left), self.right), min(max(y, self.bottom), self.top)
 
 
+def shared(boxes: Sequence[Box] | np.ndarray, others: Sequence[Box] | np.ndarray) -> np.ndarray:
+    """The areas that each box shares with each of the others: (boxes, others)."""
+    left, bottom, right, top = np.asarray(boxes, float).reshape(-1, 1, 4).transpose(2, 0, 1)
+    to_left, to_bottom, to_right, to_top = np.asarray(others, float).reshape(-1, 4).T
+    width = np.minimum(right, to_right) - np.maximum(left, to_left)
+    height = np.minimum(top, to_top) - np.maximum(bottom, to_bottom)
+    return np.clip(width, 0, None) * np.clip(height, 0, None)
+
+
 def place(
-    points: Sequence[tuple[float, float]],
-    sizes: Sequence[tuple[float, float]],
+    points: Sequence[Point],
+    sizes: Sequence[Point],
     bounds: Box,
     solid: Sequence[Box],
     soft: Sequence[Box] = (),
     gap: float = 8.0,
 ) -> list[Box | None]:
-    """A box of the given size for each point, or None where there is no room for it.
+    """A box of the given size (width, height) for each point, or None where there is no room.
 
-    Boxes stay in bounds, off each other and off what is solid; of the places left, the one nearest its
-    point that covers least of what is soft (lines, error bars) is taken, in the order of the points.
-    Leaders, the straight lines from points to their boxes, do not run through earlier boxes.
+    Boxes stay in bounds, off each other and off what is solid; of the places left, the one nearest
+    its point that covers least of what is soft (lines, error bars) is taken, point after point.
+    Leaders, the straight lines from points to their boxes, and boxes keep off each other too.
     """
-    taken = list(solid)
+    fixed, lines = np.array(solid, float).reshape(-1, 4), np.array(soft, float).reshape(-1, 4)
+    boxes: list[Box] = []
     leaders: list[Box] = []
     placed: list[Box | None] = []
-    for (x, y), size in zip(points, sizes, strict=True):
+    for point, size in zip(points, sizes, strict=True):
         best: tuple[float, Box] | None = None
-        for distance, box in _candidates(x, y, size, gap):
+        for distance, box in _candidates(point, size, gap):
             if best is not None and distance >= best[0]:
                 break
-            if not box.within(bounds) or any(box.overlap(other) for other in taken):
+            leader = _leader(point, box, gap)
+            taken = shared([box], fixed), shared([box, *leader], boxes), shared([box], leaders)
+            if not box.within(bounds) or any(areas.any() for areas in taken):
                 continue
-            leader = _dots(x, y, box, gap)
-            crossed = sum(dot.overlap(b) > 0 for dot in leader for b in placed if b)
-            hidden = sum(box.overlap(line) for line in (*soft, *leaders))
-            cost = distance + 60.0 * bool(crossed) + 5.0 * math.sqrt(hidden)
+            crossed = shared(leader, leaders).any(1) | shared(leader, fixed).any(1)
+            hidden = shared([box], lines).sum()
+            cost = distance + 8.0 * crossed.sum() + 5.0 * math.sqrt(hidden)
             if best is None or cost < best[0]:
                 best = cost, box
         placed.append(best[1] if best else None)
         if best:
-            taken.append(best[1])
-            leaders += _dots(x, y, best[1], gap)
+            boxes.append(best[1])
+            leaders += _leader(point, best[1], gap)
     return placed
 
 
-def _candidates(
-    x: float, y: float, size: tuple[float, float], gap: float
-) -> list[tuple[float, Box]]:
+def _candidates(point: Point, size: Point, gap: float) -> Iterator[tuple[float, Box]]:
     """Boxes around the point, nearest first, each with its distance from the point."""
-    width, height = size
-    found = []
-    for ring in range(16):
-        for step in range(24):
-            angle = 2 * math.pi * step / 24
-            reach = gap + 9.0 * ring
-            dx, dy = reach * math.cos(angle), reach * math.sin(angle)
+    (x, y), (width, height) = point, size
+    for ring in range(RINGS):
+        reach = gap + STEP * ring
+        for direction in range(DIRECTIONS):
+            angle = 2 * math.pi * direction / DIRECTIONS
             # The side of the box that faces the point stands on the ring.
-            left = x + dx - width * (1 - math.cos(angle)) / 2
-            bottom = y + dy - height * (1 - math.sin(angle)) / 2
-            found.append((reach, Box(left, bottom, left + width, bottom + height)))
-    return found
+            left = x + reach * math.cos(angle) - width * (1 - math.cos(angle)) / 2
+            bottom = y + reach * math.sin(angle) - height * (1 - math.sin(angle)) / 2
+            yield reach, Box(left, bottom, left + width, bottom + height)
 
 
-def _dots(x: float, y: float, box: Box, gap: float) -> list[Box]:
-    """The leader as small boxes, without its ends."""
-    to_x, to_y = box.nearest(x, y)
-    count = int(math.hypot(to_x - x, to_y - y) // gap)
-    parts = [(i + 0.5) / count for i in range(count)]
-    centres = [(x + t * (to_x - x), y + t * (to_y - y)) for t in parts]
-    return [Box(cx - 1, cy - 1, cx + 1, cy + 1) for cx, cy in centres]
+def _leader(point: Point, box: Box, gap: float) -> list[Box]:
+    """The leader as small boxes, without its first piece, which the point's own marker covers."""
+    (x, y), (to_x, to_y) = point, box.nearest(point)
+    count = int(math.hypot(to_x - x, to_y - y) // (gap / 2))
+    centres = [(x + (to_x - x) * i / count, y + (to_y - y) * i / count) for i in range(2, count)]
+    return [Box(cx - 1.5, cy - 1.5, cx + 1.5, cy + 1.5) for cx, cy in centres]

@@ -26,7 +26,7 @@ WORSE_WHEN_HIGH = re.compile(r"/(ece|nll|loss|error)$")
 
 
 def is_cost(key: str) -> bool:
-    """Whether less is better and the key spans decades: drawn on a log axis, with a Pareto front."""
+    """Whether less is better and the key spans decades: a log axis, with a Pareto front."""
     return bool(COSTS.search(key))
 
 
@@ -55,7 +55,7 @@ def unit(key: str) -> str:
 
 
 def si(value: float, symbol: str = "") -> str:
-    """Three digits and a prefix: ``27.0 k``, ``1.07 MB``; whole below a thousand where nothing is smaller."""
+    """Three digits and a prefix: ``27.0 k``, ``1.07 MB``; whole numbers below a thousand whole."""
     text, prefix = _prefixed(value, symbol)
     if not prefix and float(text) == int(float(text)):
         text = f"{float(text):.0f}"
@@ -78,6 +78,6 @@ def _prefixed(value: float, symbol: str) -> tuple[str, str]:
 def _three(value: float) -> str:
     """Three significant digits, never as an exponent above 0.001."""
     size = abs(value)
-    return f"{value:.{0 if size >= 99.95 else 1 if size >= 9.995 else 2}f}" if size >= 0.995 else (
-        f"{value:.3g}"
-    )
+    if size < 0.995:
+        return f"{value:.3g}"
+    return f"{value:.{0 if size >= 99.95 else 1 if size >= 9.995 else 2}f}"

@@ -27,9 +27,10 @@ def terminal(rows: Sequence[Row], width: int) -> tuple[Table, list[str]]:
     fitting = _fit(every, width)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, GAP - 1, 0, 0), pad_edge=False, show_edge=False)
     for column in fitting:
-        lines = "fold" if column.is_text else "ellipsis"
-        side = "left" if column.is_text else "right"
-        table.add_column(column.head, justify=side, overflow=lines, no_wrap=not column.is_text)
+        if column.is_text:
+            table.add_column(column.head, overflow="fold")
+        else:
+            table.add_column(column.head, justify="right", no_wrap=True)
     for cells in zip(*(column.cells for column in fitting), strict=True):
         table.add_row(*cells, style="bold" if "◆" in cells else "")
     return table, [column.head for column in every if column not in fitting]
@@ -62,9 +63,9 @@ def markdown(rows: Sequence[Row], notes: Sequence[str] = ()) -> str:
 
 
 def table_csv(rows: Sequence[Row]) -> str:
-    """One line a row in the records' keys and units: settings, n, and mean and std of each measure."""
-    settings = [key for key in dict.fromkeys((*labels.HEADLINES, *labels.varied(rows)))]
-    settings = [key for key in settings if any(row[key] is not None for row in rows)]
+    """One line a row in the records' keys and units: settings, n, mean and std of each measure."""
+    shown = dict.fromkeys((*labels.HEADLINES, *labels.varied(rows)))
+    settings = [key for key in shown if any(row[key] is not None for row in rows)]
     names = ("experiment", "data", "model", "stage")
     measured = [key for m in MEASURES for key in (m.key, f"{m.key}_std")]
     lines: list[Sequence[Value]] = [("name", *names, *settings, "n", *measured)]

@@ -121,10 +121,11 @@ def flat(path: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     ``prune/criterion`` = Magnitude; a section's own ``_target_`` is its ``method``."""
     for key, value in settings.items():
         if key == "_target_":
-            continue
-        if isinstance(value, Mapping):
-            if "_target_" in value:
-                yield f"{path}/{key}", value["_target_"].rpartition(".")[2]
-            yield from flat(f"{path}/{key}", value)
+            yield f"{path}/method", value.rpartition(".")[2]
+        elif isinstance(value, Mapping):
+            inner = dict(value)
+            if "_target_" in inner:
+                yield f"{path}/{key}", inner.pop("_target_").rpartition(".")[2]
+            yield from flat(f"{path}/{key}", inner)
         elif isinstance(value, str | int | float | bool) and not key.startswith("_"):
             yield f"{path}/{key}", value

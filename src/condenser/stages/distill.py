@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from condenser.stages.base import Workbench
-from condenser.stages.training import TrainingStage, named
+from condenser.stages.training import TrainingStage
 
 
 class Distill(TrainingStage):
@@ -45,5 +45,5 @@ def count(model: Mapping[str, Any], bench: Workbench) -> int:
     from condenser import models
 
     shape, classes = bench.data.input_shape, bench.data.num_classes
-    built = models.build(named(model) or {}, shape, classes, bench.trusted)
+    built = models.build(model, shape, classes, bench.trusted)
     return sum(p.numel() for p in built.parameters())

@@ -46,7 +46,7 @@ class Export(Stage):
             images = bench.data.calibration(quantized[-1].images)
             deploy.to_quantized_onnx(model, quantized[-1], images, float_file, file)
         both = {"fp32": float_file if quantized else file, "file": file}
-        facts = {
+        facts: dict[str, Any] = {
             "export/fp32_file_bytes": both["fp32"].stat().st_size,
             "export/graph_bytes": deploy.graph_bytes(file),
         }

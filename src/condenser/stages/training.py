@@ -39,7 +39,7 @@ class TrainingStage(Stage):
 
     def ingredients(self) -> dict[str, Any]:
         return {
-            "architecture": named(self.architecture),
+            "architecture": self.architecture and nameless(self.architecture),
             "optim": self.settings["optim"],
             "objective": dict(self.objective),
             "compression": self.compression,
@@ -89,7 +89,7 @@ class TrainingStage(Stage):
         from condenser.blueprint import Blueprint
 
         assert self.architecture is not None
-        return Blueprint(named(self.architecture), bench.data.input_shape, bench.data.num_classes)
+        return Blueprint(nameless(self.architecture), bench.data.input_shape, bench.data.num_classes)
 
     def module(
         self, bench: Workbench, model: nn.Module, teacher: Entry | None, **kwargs: Any
@@ -112,9 +112,9 @@ class TrainingStage(Stage):
         return Plan(**{**settings, **built})
 
 
-def named(architecture: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def nameless(architecture: Mapping[str, Any]) -> dict[str, Any]:
     """The architecture without the name it goes by, which changes nothing."""
-    return architecture and {k: v for k, v in architecture.items() if k != "name"}
+    return {key: value for key, value in architecture.items() if key != "name"}
 
 
 def revive(blueprint: Blueprint, state: dict[str, Any], bench: Workbench) -> nn.Module:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from condenser.tracking.base import Identity, Record, is_main_process
+from condenser.tracking.values import as_cell, union_of_keys
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
@@ -92,17 +92,6 @@ class CsvCurve:
 
     def _replace(self, rows: Iterable[Sequence[object]]) -> None:
         replace_text(self.path, to_csv([self.columns, *rows]))
-
-
-def union_of_keys(records: Iterable[Record]) -> list[str]:
-    """Every key of any record, in order of first appearance."""
-    return list(dict.fromkeys(key for record in records for key in record))
-
-
-def as_cell(value: Any) -> Any:
-    """A value for one cell of a table: scalars as they are, anything nested as JSON."""
-    plain = value is None or isinstance(value, (str, bool, int, float))
-    return value if plain else json.dumps(value, default=str)
 
 
 def to_csv(rows: Iterable[Iterable[object]]) -> str:

@@ -1,0 +1,37 @@
+# make demo    a full run on embedded data, its table and curve
+# make test    the whole suite
+# make lint    style and types
+# make bench   how fast the training step is, beside a plain PyTorch loop
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: setup demo test lint bench clean
+
+setup: $(VENV)/installed
+
+$(VENV)/installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or later is needed; say which with make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet -r requirements.txt
+	@touch $@
+
+demo: setup
+	@$(RUN) src/train.py experiment=demo
+	@$(RUN) src/report.py runs/demo
+
+test: setup
+	@$(RUN) -m pytest
+
+lint: setup
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+bench: setup
+	@$(RUN) bench/step.py
+
+clean:
+	rm -rf $(VENV) runs

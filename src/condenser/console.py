@@ -1,0 +1,47 @@
+"""What a person sees while a run goes on: a line a stage."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from condenser import records
+from condenser.records import Record
+from condenser.stages import Stage
+
+
+class Console:
+    """Prints to a terminal, or plain lines to a file."""
+
+    def __init__(self, folder: Path) -> None:
+        from rich.console import Console as Rich
+
+        self.rich, self.folder = Rich(highlight=False), folder
+        self.terminal = self.rich.is_terminal
+
+    def working(self, what: str) -> Any:
+        return self.rich.status(what) if self.terminal else nullcontext()
+
+    def warn(self, message: str) -> None:
+        self.rich.print(f"warning: {message}", style="yellow", markup=False, soft_wrap=True)
+
+    def started(self, stage: Stage) -> None:
+        if self.terminal:
+            self.rich.print(f"{stage.word} …", end="\r", style="dim")
+
+    def finished(self, record: Record, reused: bool) -> None:
+        def number(key: str, form: str) -> str:
+            value = record[key]
+            return format(value, form) if isinstance(value, int | float) else "–"
+
+        took = "stored" if reused else f"{number('cost/train_seconds', '.1f')} s"
+        self.rich.print(
+            f"{record['stage']:<9} {record['model']:<14} test {number('test/accuracy', '7.2%')}  "
+            f"val {number('val/accuracy', '7.2%')}  {number('size/nonzero', '>10,')} of "
+            f"{number('size/params', '>10,')} weights  {number('size/file_bytes', '>10,')} bytes  {took}",
+            soft_wrap=True,
+        )
+
+    def done(self) -> None:
+        self.rich.print(f"records: {self.folder / records.FILE}", style="dim", soft_wrap=True)

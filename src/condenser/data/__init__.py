@@ -1,0 +1,61 @@
+"""Data sets as batches: L1.
+
+`DataModule` is imported when it is first asked for: it brings Lightning, which takes seconds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from condenser.data.augment import Augmentation, HorizontalFlip, RandomCrop, Shift
+from condenser.data.batches import Batch, InOrder, Normalise, Shuffled
+from condenser.data.folder import Files, imagefolder
+from condenser.data.noise import key, uniform
+from condenser.data.remote import from_torchvision
+from condenser.data.samples import Arrays, Samples, Splits, split_test
+from condenser.data.sets import (
+    cifar10,
+    cifar100,
+    digits,
+    fashion_mnist,
+    mnist,
+    synthetic,
+)
+
+if TYPE_CHECKING:
+    from condenser.data.module import DataModule
+
+__all__ = [
+    "Arrays",
+    "Augmentation",
+    "Batch",
+    "DataModule",
+    "Files",
+    "HorizontalFlip",
+    "InOrder",
+    "Normalise",
+    "RandomCrop",
+    "Samples",
+    "Shift",
+    "Shuffled",
+    "Splits",
+    "cifar10",
+    "cifar100",
+    "digits",
+    "fashion_mnist",
+    "from_torchvision",
+    "imagefolder",
+    "key",
+    "mnist",
+    "split_test",
+    "synthetic",
+    "uniform",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "DataModule":
+        from condenser.data.module import DataModule
+
+        return DataModule
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

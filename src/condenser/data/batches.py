@@ -1,0 +1,137 @@
+"""Batches as a pure function of (seed, epoch, step)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from condenser.data.augment import Augmentation
+from condenser.data.noise import key, uniform
+from condenser.data.samples import Samples
+
+
+class Batch(NamedTuple):
+    """What a model is trained and evaluated on."""
+
+    image: Tensor  # float32 (B,C,H,W), normalised
+    target: Tensor  # int64 (B,)
+    index: Tensor  # type: ignore[assignment]  # int64 (B,), position in the train, val or test set
+
+
+class Normalise:
+    """(x/255 - mean) / std for each channel: uint8 (B,C,H,W) to float32."""
+
+    def __init__(
+        self, mean: Sequence[float], std: Sequence[float], device: torch.device | None = None
+    ) -> None:
+        scale = 255 * torch.tensor(std, dtype=torch.float64).view(-1, 1, 1)
+        shift = 255 * torch.tensor(mean, dtype=torch.float64).view(-1, 1, 1)
+        self._shift = shift.to(device, torch.float32)
+        self._scale = scale.reciprocal().to(device, torch.float32)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        # two roundings, no fused multiply-add: the same bits in any batch and on any device
+        return images.to(torch.float32).sub_(self._shift).mul_(self._scale)
+
+
+@dataclass(eq=False)
+class InOrder:
+    """A set from first to last sample, nothing random done: for evaluation, whole on every rank."""
+
+    samples: Samples
+    batch_size: int
+    normalise: Normalise
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.samples.targets) / self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        targets = self.samples.targets
+        chunks = torch.arange(len(targets), device=targets.device).split(self.batch_size)
+        for image, index in zip(self.samples.stream(chunks, 0, None), chunks, strict=True):
+            yield Batch(self.normalise(image), targets[index], index)
+
+
+def _zero() -> int:
+    return 0
+
+
+@dataclass(eq=False)
+class Shuffled:
+    """A training set, one epoch an iteration: shuffled, augmented, normalised.
+
+    The order is a function of (seed, epoch), a sample's augmentation of (seed, index, view), where
+    view is the epoch, or epoch % views. `epoch` is asked when the first batch is drawn. Rank r of w
+    takes every w-th sample from r on of the order that all ranks share; n mod w samples (others
+    each epoch) are left out, so that all ranks make the same steps. The last batch may be smaller
+    unless `drop_last`.
+
+    Lightning saves and restores `state_dict` with its checkpoints: an interrupted epoch goes on
+    where it stopped.
+    """
+
+    samples: Samples
+    batch_size: int
+    normalise: Normalise
+    seed: int
+    augment: Sequence[Augmentation] = ()
+    views: int | None = None
+    epoch: Callable[[], int] = _zero
+    rank: int = 0
+    world_size: int = 1
+    drop_last: bool = False
+    _place: tuple[int, int] = field(default=(0, 0), init=False)  # epoch, steps handed out in it
+    _resume: tuple[int, int] | None = field(default=None, init=False)  # the next iteration's begin
+
+    def __len__(self) -> int:
+        size = len(self.samples.targets) // self.world_size
+        return size // self.batch_size if self.drop_last else math.ceil(size / self.batch_size)
+
+    def order(self, epoch: int) -> Tensor:
+        """This rank's positions in the order of the epoch: int64, on the device of the samples."""
+        total = len(self.samples.targets)
+        generator = torch.Generator().manual_seed(key(self.seed, epoch))
+        shuffled = torch.randperm(total, generator=generator)
+        share = shuffled[: total - total % self.world_size][self.rank :: self.world_size]
+        kept = len(self) * self.batch_size if self.drop_last else len(share)
+        return share[:kept].to(self.samples.targets.device)
+
+    def at(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from `start_step` on."""
+        if start_step >= len(self):
+            return
+        view = epoch if self.views is None else epoch % self.views
+        order = self.order(epoch)[start_step * self.batch_size :]
+        chunks = order.split(self.batch_size)
+        targets = self.samples.targets[order].split(self.batch_size)
+        # for the epoch at once: the twenty small operations of the hash cost more than their work
+        draws = [
+            uniform(self.seed, order, view, stream, one.draws).split(self.batch_size)
+            for stream, one in enumerate(self.augment)
+        ]
+        images = self.samples.stream(chunks, self.seed, view)
+        for step, image in enumerate(images):
+            for one, drawn in zip(self.augment, draws, strict=True):
+                image = one(image, drawn[step])
+            yield Batch(self.normalise(image), targets[step], chunks[step])
+
+    def __iter__(self) -> Iterator[Batch]:
+        # a generator: Lightning makes the iterator before it has restored the epoch, draws after
+        epoch = self.epoch()
+        interrupted, done = self._resume or (epoch, 0)
+        self._resume = None
+        start = done if interrupted == epoch else 0
+        for step, batch in enumerate(self.at(epoch, start), start + 1):
+            self._place = (epoch, step)
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        return {"epoch": self._place[0], "step": self._place[1]}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self._place = self._resume = (state["epoch"], state["step"])

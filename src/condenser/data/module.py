@@ -1,0 +1,205 @@
+"""A set as Lightning wants it: loaders, normalisation and a fingerprint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from condenser.data.augment import Augmentation, describe
+from condenser.data.batches import Batch, InOrder, Normalise, Shuffled
+from condenser.data.prepare import Parts, prepare
+from condenser.data.remote import folder
+from condenser.data.samples import Arrays, Samples, Splits
+from condenser.data.split import take
+from condenser.errors import ConfigError
+
+
+class DataModule(pl.LightningDataModule):
+    """Batches of a set, a pure function of (seed, epoch, step).
+
+    The set is read when something of it is first asked for. It stays on the CPU until `to_device`,
+    or until a trainer on a GPU asks for a loader.
+
+    Args:
+        source: from the root folder to the set's `Splits`; or to `Arrays`, of which a fixed 20 %
+            become the test part.
+        batch_size: training samples a step on each process.
+        val_fraction: share of the training part that is cut off for validation; 0 for none.
+        split_seed: of the validation cut, of `limit` and of `calibration`; not the seed of the run,
+            so that runs with other seeds are compared on the same samples.
+        seed: of order and augmentation.
+        augment: applied in turn to training batches, see `Augmentation`.
+        mean, std: for each channel on the scale 0…1; None: those of the training part.
+        views: how many augmented versions of a sample there are; None: a new one each epoch.
+        limit: train on that many samples only, stratified.
+        drop_last: leave the smaller batch at the end of an epoch out.
+
+    Raises:
+        ConfigError: a value that cannot be used; before anything is read where that can be told.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: Callable[[str | Path | None], Splits | Arrays],
+        root: str | Path | None = None,
+        *,
+        batch_size: int,
+        eval_batch_size: int = 1000,
+        val_fraction: float = 0.1,
+        split_seed: int = 0,
+        seed: int = 0,
+        augment: Iterable[Augmentation] = (),
+        mean: Iterable[float] | None = None,
+        std: Iterable[float] | None = None,
+        views: int | None = None,
+        limit: int | None = None,
+        drop_last: bool = False,
+    ) -> None:
+        super().__init__()
+        _check_counts(batch_size=batch_size, eval_batch_size=eval_batch_size)
+        optional = {"views": views, "limit": limit}
+        _check_counts(" or null", **{k: v for k, v in optional.items() if v is not None})
+        if not 0 <= val_fraction < 1:
+            raise ConfigError("data.val_fraction", val_fraction, "0 (none) to less than 1")
+        if root is not None:
+            folder(root)
+        self.name: str = name
+        self.source, self.root = source, root
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.val_fraction, self.split_seed = val_fraction, split_seed
+        self.seed, self.drop_last = seed, drop_last
+        self.augment: tuple[Augmentation, ...] = tuple(augment)
+        self.views, self.limit = views, limit
+        self.epoch = 0  # of the training batches while no trainer is attached
+        self._settings = f"{describe(self.augment)} views={views} limit={limit}"
+        self._given = tuple(None if v is None else tuple(float(x) for x in v) for v in (mean, std))
+        self._parts: Parts | None = None
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read and cut the set, once."""
+        if self._parts is None:
+            mean, std = self._given
+            loaded = self.source(self.root)
+            self._parts = prepare(loaded, self.val_fraction, self.split_seed, self.limit, mean, std)
+
+    @property
+    def parts(self) -> Parts:
+        """The training, validation and test samples."""
+        self.setup()
+        assert self._parts is not None
+        return self._parts
+
+    @property
+    def classes(self) -> list[str]:
+        return self.parts.classes
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.parts.classes)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        return self.parts.train.shape
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        return self.parts.mean
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        return self.parts.std
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over contents, cut, normalisation, augmentation; not over seed and batch size."""
+        return self.parts.fingerprint(self._settings)
+
+    @property
+    def fixed(self) -> bool:
+        """Whether every epoch shows the same images, so that teacher outputs can be kept."""
+        in_memory = isinstance(self.parts.train, Arrays)
+        return self.views == 1 or (in_memory and not self.augment)
+
+    def whole_train(self) -> Iterator[Batch]:
+        """Every training image once, as epoch 0 shows it, whatever the rank."""
+        return replace(self.train_dataloader(), rank=0, world_size=1, drop_last=False).at(0)
+
+    def train_dataloader(self) -> Shuffled:
+        trainer = self.trainer
+        samples, normalise = self._placed("train")
+        return Shuffled(
+            samples,
+            self.batch_size,
+            normalise,
+            seed=self.seed,
+            augment=self.augment,
+            views=self.views,
+            epoch=self._epoch,
+            rank=trainer.global_rank if trainer else 0,
+            world_size=trainer.world_size if trainer else 1,
+            drop_last=self.drop_last,
+        )
+
+    def val_dataloader(self) -> InOrder | list[Batch]:
+        """Lightning takes an empty list for no validation."""
+        samples, normalise = self._placed("val")
+        return InOrder(samples, self.eval_batch_size, normalise) if len(samples.targets) else []
+
+    def test_dataloader(self) -> InOrder:
+        samples, normalise = self._placed("test")
+        return InOrder(samples, self.eval_batch_size, normalise)
+
+    def example(self, batch: int = 1) -> Tensor:
+        """The first training images, not augmented: float32 (batch,C,H,W) on the CPU."""
+        self._check_enough(batch)
+        return self._read(torch.arange(batch))
+
+    def calibration(self, n: int) -> Tensor:
+        """n training images of all classes, not augmented: float32 (n,C,H,W) on the CPU."""
+        self._check_enough(n)
+        return self._read(take(self.parts.train.targets, n, self.split_seed))
+
+    def to_device(self, device: torch.device | str) -> None:
+        """Keep the uint8 images there (sets that are read from files stay where they are)."""
+        self._parts = self.parts.to(torch.device(device))
+
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        if batch.image.device == device:
+            return batch
+        return Batch(*(tensor.to(device, non_blocking=True) for tensor in batch))
+
+    @property
+    def train_size(self) -> int:
+        return len(self.parts.train.targets)
+
+    def _epoch(self) -> int:
+        return self.trainer.current_epoch if self.trainer else self.epoch
+
+    def _placed(self, part: str) -> tuple[Samples, Normalise]:
+        if self.trainer and self.trainer.strategy.root_device.type == "cuda":
+            self.to_device(self.trainer.strategy.root_device)
+        samples: Samples = getattr(self.parts, part)
+        return samples, Normalise(self.mean, self.std, samples.targets.device)
+
+    def _read(self, index: Tensor) -> Tensor:
+        return Normalise(self.mean, self.std)(self.parts.train.read(index).cpu())
+
+    def _check_enough(self, n: int) -> None:
+        total = len(self.parts.train.targets)
+        if not 1 <= n <= total:
+            raise ValueError(f"n={n}: allowed is 1 to {total}, the training samples")
+
+
+def _check_counts(otherwise: str = "", **counts: int) -> None:
+    for word, value in counts.items():
+        if not isinstance(value, int) or value < 1:
+            raise ConfigError(f"data.{word}", value, f"a whole number above 0{otherwise}")

@@ -1,0 +1,33 @@
+"""Mean and spread of the pixels of a set."""
+
+from __future__ import annotations
+
+import torch
+
+from condenser.data.samples import Arrays, Samples
+from condenser.data.split import take
+
+_ENOUGH = 2000  # files are decoded, so a set of them is sampled
+
+
+def pixel_statistics(samples: Samples) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel on the scale 0…1.
+
+    Exact, from a histogram of the 256 values. Of a set that is not in memory 2,000 images are
+    read. A constant channel gets std 1.
+    """
+    everything = torch.arange(len(samples.targets))
+    chosen = everything if isinstance(samples, Arrays) else take(samples.targets, _ENOUGH, 0)
+    counts = sum(_histogram(samples, index) for index in chosen.split(1000))
+    assert isinstance(counts, torch.Tensor)
+    value = torch.arange(256, dtype=torch.float64) / 255
+    share = counts.double() / counts.sum(1, keepdim=True)
+    mean = (share * value).sum(1)
+    variance = (share * (value - mean.unsqueeze(1)).square()).sum(1)
+    std = torch.where(variance > 0, variance.sqrt(), 1.0)
+    return tuple(mean.tolist()), tuple(std.tolist())
+
+
+def _histogram(samples: Samples, index: torch.Tensor) -> torch.Tensor:
+    channels = samples.read(index).cpu().transpose(0, 1).flatten(1)
+    return torch.stack([channel.bincount(minlength=256) for channel in channels])

@@ -1,0 +1,113 @@
+"""Sets of torchvision, read from a root folder or downloaded into it."""
+
+from __future__ import annotations
+
+import io
+import socket
+import tarfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from http.client import HTTPException
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from condenser.data.samples import Arrays, Splits
+from condenser.errors import ConfigError
+
+# what torchvision raises for a set that is absent, damaged or out of reach
+_BROKEN = (
+    RuntimeError,
+    OSError,
+    ValueError,
+    EOFError,
+    UnpicklingError,
+    HTTPException,
+    tarfile.TarError,
+)
+
+
+def folder(root: str | Path | None) -> Path:
+    """The root as a path; it need not exist.
+
+    Raises:
+        ConfigError: no root is given, or it or one of its parents is a file.
+    """
+    if root is None:
+        raise ConfigError("data.root", "null", "a folder")
+    path = Path(root).expanduser()
+    for part in (path, *path.parents):
+        if part.exists() and not part.is_dir():
+            raise ConfigError("data.root", root, "a folder", f"{part} is a file")
+    return path
+
+
+def from_torchvision(
+    root: str | Path | None,
+    dataset: str,
+    place: str = "",
+    files: str = "its files",
+    train: Mapping[str, Any] = {"train": True},
+    test: Mapping[str, Any] = {"train": False},
+) -> Splits:
+    """Any set of torchvision.datasets that has its images in one array; downloaded if absent.
+
+    Args:
+        dataset: the class, for example "MNIST".
+        place, files: where under `root` it keeps which files, for the error message.
+        train, test: the arguments that pick the part, for example {"split": "train"} for SVHN.
+
+    Raises:
+        ConfigError: the root is a file; the set is absent or damaged and could not be downloaded.
+    """
+    import torchvision
+
+    path = folder(root)
+    build = getattr(torchvision.datasets, dataset)
+    try:
+        parts = build(path, **train), build(path, **test)
+    except _BROKEN:
+        try:
+            with _download(path, dataset):
+                parts = build(path, **train, download=True), build(path, **test, download=True)
+        except _BROKEN as error:
+            reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+            raise ConfigError(
+                "data.root",
+                root,
+                f"a folder that holds {dataset}",
+                f"it is not there (or damaged) and could not be downloaded ({reason[0]}): "
+                f"put {files} into {path / place}",
+            ) from None
+    classes = getattr(parts[0], "classes", None)
+    loaded = [_arrays(part) for part in parts]
+    names = classes or [str(label) for label in range(int(loaded[0].targets.max()) + 1)]
+    return Splits(loaded[0], loaded[1], list(names))
+
+
+def _arrays(part: Any) -> Arrays:
+    images: Tensor = torch.as_tensor(part.data)
+    if images.ndim == 3:
+        images = images.unsqueeze(1)
+    elif images.shape[-1] in (1, 3):
+        images = images.permute(0, 3, 1, 2)
+    labels = part.targets if hasattr(part, "targets") else part.labels
+    return Arrays(images.contiguous(), torch.as_tensor(labels).long())
+
+
+@contextmanager
+def _download(path: Path, dataset: str, patience: float = 20.0) -> Iterator[None]:
+    """One process downloads, quietly; a server that does not answer is given up on."""
+    from filelock import FileLock
+
+    before = socket.getdefaulttimeout()
+    path.mkdir(parents=True, exist_ok=True)
+    with FileLock(path / f".{dataset}.lock"), redirect_stdout(io.StringIO()):
+        socket.setdefaulttimeout(patience)
+        try:
+            yield
+        finally:
+            socket.setdefaulttimeout(before)

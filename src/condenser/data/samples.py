@@ -1,0 +1,98 @@
+"""What a set of samples is, and the sets that fit in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from condenser.data.split import cut
+
+
+class Samples(Protocol):
+    """Labelled images that can be read by position."""
+
+    @property
+    def targets(self) -> Tensor: ...  # int64 (N,)
+
+    @property
+    def shape(self) -> tuple[int, int, int]: ...  # (C,H,W) of one image
+
+    def select(self, index: Tensor) -> Samples:
+        """The set of the samples at these positions."""
+
+    def to(self, device: torch.device) -> Samples:
+        """The set on a device, if it can live there; else itself."""
+
+    def read(self, index: Tensor) -> Tensor:
+        """uint8 (B,C,H,W) at these positions, nothing random done to them."""
+
+    def stream(self, chunks: Sequence[Tensor], seed: int, view: int | None) -> Iterator[Tensor]:
+        """uint8 (B,C,H,W) for each chunk of positions; `view` None: nothing random done."""
+
+    def digest(self, update: Callable[[bytes | memoryview], None]) -> None:
+        """Feed everything that tells this set from another to a hash."""
+
+
+@dataclass(frozen=True, eq=False)
+class Arrays:
+    """A whole set in memory: images uint8 (N,C,H,W), targets int64 (N,)."""
+
+    images: Tensor
+    targets: Tensor
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != torch.uint8 or self.images.ndim != 4:
+            raise ValueError(
+                f"images are {_kind(self.images)}: allowed is torch.uint8 (N, C, H, W)"
+            )
+        if self.targets.dtype != torch.int64 or self.targets.shape != self.images.shape[:1]:
+            allowed = f"torch.int64 ({len(self.images)},)"
+            raise ValueError(f"targets are {_kind(self.targets)}: allowed is {allowed}")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        _, c, h, w = self.images.shape
+        return c, h, w
+
+    def select(self, index: Tensor) -> Arrays:
+        index = index.to(self.images.device)
+        return Arrays(self.images.index_select(0, index), self.targets[index])
+
+    def to(self, device: torch.device) -> Arrays:
+        return Arrays(self.images.to(device), self.targets.to(device))
+
+    def read(self, index: Tensor) -> Tensor:
+        return self.images.index_select(0, index.to(self.images.device))
+
+    def stream(self, chunks: Sequence[Tensor], seed: int, view: int | None) -> Iterator[Tensor]:
+        # index_select, not images[index]: it copies rows whole and takes a third of the time
+        return (self.images.index_select(0, index) for index in chunks)
+
+    def digest(self, update: Callable[[bytes | memoryview], None]) -> None:
+        update(repr(tuple(self.images.shape)).encode())
+        update(self.images.cpu().contiguous().numpy().data)
+        update(self.targets.cpu().contiguous().numpy().data)
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{tensor.dtype} {tuple(tensor.shape)}"
+
+
+class Splits(NamedTuple):
+    """What a source returns. The validation part is cut from `train` later."""
+
+    train: Samples
+    test: Samples
+    classes: list[str]
+
+
+def split_test(
+    samples: Samples, classes: Sequence[str], fraction: float = 0.2, seed: int = 0
+) -> Splits:
+    """For a set without an official test part: `fraction` of it, stratified and seeded."""
+    train, test = cut(samples.targets, fraction, seed)
+    return Splits(samples.select(train), samples.select(test), list(classes))

@@ -1,0 +1,83 @@
+"""The file to deploy of a finished run; ``python src/export.py --help``."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
+
+from condenser import records  # noqa: E402
+from condenser.errors import CondenserError, ConfigError, one_of  # noqa: E402
+
+EXAMPLES = """examples:
+  python src/export.py runs/demo/default                      the recipe's last model
+  python src/export.py runs/demo/default --stage 3            the one its fourth stage made
+  python src/export.py runs/demo/default --out model.onnx
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line. Returns 0, or 1 after one line on stderr that says what to mend."""
+    parser = argparse.ArgumentParser(
+        description="Write a finished run's model as ONNX, measured in onnxruntime.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", type=Path, help="a run's folder: runs/EXPERIMENT/RUN")
+    parser.add_argument("--stage", type=int, help="position in the recipe, from 0 (default: last)")
+    parser.add_argument("--out", type=Path, help="default: RUN/model.onnx")
+    options = parser.parse_args(arguments)
+    try:
+        record, file = export(options.run, options.stage)
+        out = options.out or options.run / "model.onnx"
+        out.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, out)
+    except CondenserError as error:
+        print(f"export: {error}", file=sys.stderr)
+        return 1
+    print(
+        f"{out}: {record['size/file_bytes']:,} bytes, test accuracy {record['test/accuracy']:.2%}, "
+        f"the same class as torch on {record['export/agreement']:.2%}, "
+        f"{record['latency/ms_b1']:.3f} ms an image in {record['latency/runtime']}"
+    )
+    return 0
+
+
+def export(folder: Path, position: int | None) -> tuple[Any, Path]:
+    """Redo the run's recipe up to ``position``, all from the store, with an export at its end."""
+    config = saved_config(folder)
+    stages = config["recipe"]["stages"]
+    if position is not None and not 0 <= position < len(stages):
+        raise ConfigError("--stage", position, f"a position from 0 to {len(stages) - 1}")
+    stages = stages[: len(stages) if position is None else position + 1]
+    if stages[-1] != "export":
+        stages = [*stages, "export"]
+    config |= {"recipe": {"stages": stages}, "run": f"{config['run']},export={len(stages) - 2}"}
+    config["logger"] = {"_target_": "condenser.tracking.CsvTracker"}
+    from condenser.recipe import plan
+    from condenser.run import run
+
+    plan(config)
+    record = run(config, f"python src/export.py {folder}")[-1]
+    return record, Path(config["store"]) / f"export-{record['key']}" / "model.onnx"
+
+
+def saved_config(folder: Path) -> dict[str, Any]:
+    """The resolved config that the run wrote beside its records."""
+    records.read([folder])  # says what is wrong with a folder that is no run
+    file = folder / "config.yaml"
+    if not file.is_file():
+        inside = [path.parent.name for path in folder.glob(f"*/{file.name}")]
+        raise ConfigError("run", folder, f"a run's folder, {one_of(inside) or 'with config.yaml'}")
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(OmegaConf.load(file), resolve=True)  # type: ignore[return-value]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""What several files of tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+
+
+@pytest.fixture(scope="session")
+def network() -> Callable[..., Any]:
+    """conf/model's networks by name, with batch norms as lived-in as a trained one's, in eval mode.
+
+    Returns (blueprint, model).
+    """
+    import torch
+    from omegaconf import OmegaConf
+    from torch import nn
+
+    from condenser.blueprint import Blueprint
+
+    def build(name: str, shape: tuple[int, int, int] = (1, 8, 8), seed: int = 0) -> Any:
+        torch.manual_seed(seed)
+        architecture: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"model/{name}.yaml"))
+        blueprint = Blueprint(architecture, shape, 10)
+        model = blueprint.build()
+        for norm in model.modules():
+            if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+                assert isinstance(norm.running_mean, torch.Tensor)
+                assert isinstance(norm.running_var, torch.Tensor)
+                nn.init.normal_(norm.running_mean, std=0.2)
+                nn.init.uniform_(norm.running_var, 0.5, 2.0)
+                nn.init.uniform_(norm.weight, 0.5, 1.5)
+                nn.init.normal_(norm.bias, std=0.2)
+        return blueprint, model.eval()
+
+    return build

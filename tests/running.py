@@ -1,0 +1,33 @@
+"""Runs for tests: a composed config, and a run of it in a folder of the test's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from condenser import cli
+from condenser.records import Record
+
+QUICK = ("debug=fast", "logger=csv", "trainer.threads=1", "trainer.accelerator=cpu")
+
+
+def config_of(*overrides: str, run: str = "test") -> dict[str, Any]:
+    """The resolved config that these overrides compose."""
+    OmegaConf.register_new_resolver("run_name", cli.run_name, replace=True)
+    words = [cli.lists_are_stages(word) for word in overrides]
+    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
+        cfg = compose("train", [*words, f"run={run}"])
+    return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
+
+
+def run_in(folder: Path, *overrides: str, run: str = "test") -> list[Record]:
+    """Run it with runs and store in ``folder``."""
+    from condenser import schema
+    from condenser.run import run as run_it
+
+    config = config_of(*QUICK, f"runs={folder}", *overrides, run=run)
+    schema.check(config)
+    return run_it(config)

@@ -1,0 +1,449 @@
+"""Records survive crashes and damage; the report says what NumPy and brute force say."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+import os
+import random
+import subprocess
+import sys
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from condenser import records, report
+from condenser.errors import CondenserError
+from condenser.records import Record
+from condenser.report import checks, curve, labels, quantities, text
+from condenser.report.pareto import front
+from condenser.report.places import Box, place, shared
+
+SCRIPT = Path(__file__).resolve().parents[1] / "src" / "report.py"
+# (stage, accuracy, parameters that are not zero, bytes, settings)
+DISTILL = {"distill/temperature": 4.0, "distill/alpha": 0.1, "distill/method": "KD"}
+PRUNE = {**DISTILL, "prune/rate": 0.8, "prune/criterion": "Magnitude"}
+STAGES: tuple[tuple[str, float, int, float, dict[str, Any]], ...] = (
+    ("teacher", 0.99, 431_080, 1_724_320.0, {}),
+    ("student", 0.971, 27_000, 110_000.0, {}),
+    ("distill", 0.981, 27_000, 110_000.0, DISTILL),
+    ("prune", 0.978, 5_400, 31_000.0, PRUNE),
+    ("quantize", 0.977, 5_400, 9_000.0, {**PRUNE, "quantize/bits": 8}),
+)
+
+
+def made(stage: str, seed: int = 0, **facts: Any) -> Record:
+    """A record with what every record has; facts by key with ``__`` for the slash."""
+    found = {key.replace("__", "/"): value for key, value in facts.items()}
+    group = {"group": f"{stage}-{found.get('prune/rate')}", "run": f"seed={seed}", "data": "digits"}
+    return records.complete({"stage": stage, "seed": seed, "model": "mlp", **group, **found})
+
+
+def run(seed: int, experiment: str = "chain") -> list[Record]:
+    noise = random.Random(seed)
+    return [
+        made(
+            stage,
+            seed,
+            experiment=experiment,
+            position=position,
+            model="lenet5" if stage == "teacher" else "lenet5_tenth",
+            test__accuracy=accuracy + noise.gauss(0, 0.002),
+            size__file_bytes=size,
+            size__params=431_080 if stage == "teacher" else 27_000,
+            size__nonzero=alive,
+            latency__ms_b1=None if stage == "quantize" else 0.1,
+            **settings,
+        )
+        for position, (stage, accuracy, alive, size, settings) in enumerate(STAGES)
+    ]
+
+
+@pytest.fixture
+def chain() -> list[Record]:
+    return [record for seed in range(3) for record in run(seed)]
+
+
+# records
+
+
+def test_complete_has_every_key_first_and_in_one_order() -> None:
+    one = records.complete({"zeta/b": 1, "seed": 3, "alpha/a": None})
+    other = records.complete({"alpha/a": None, "zeta/b": 1, "seed": 3})
+    assert list(one) == list(other) == [*records.REQUIRED, "alpha/a", "zeta/b"]
+    assert one["seed"] == 3
+    assert one["test/accuracy"] is None
+
+
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), -float("inf"), [1], {"a": 1}, np.float32(1), Path("x")]
+)
+def test_complete_names_the_key_of_a_value_that_json_cannot_hold(value: object) -> None:
+    with pytest.raises(ValueError, match="test/nll"):
+        records.complete({"test/nll": value})
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    text_: dict[str, Any] = {
+        "claim": 'a "quoted", ünïcode\nline\u2028 end',
+        "cost/reused": True,
+        "x/y": 1e-300,
+    }
+    written = [made("teacher", **text_), made("prune", seed=2**40)]
+    records.write(tmp_path / "new" / "folder", written)
+    assert records.read([tmp_path]) == written
+
+
+def test_a_crash_while_writing_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records.write(tmp_path, [made("teacher")])
+    before = (tmp_path / records.FILE).read_bytes()
+
+    def crash(source: object, target: object) -> None:
+        assert (tmp_path / records.FILE).read_bytes() == before
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", crash)
+        with pytest.raises(KeyboardInterrupt):
+            records.write(tmp_path, [made("teacher"), made("prune")])
+    assert (tmp_path / records.FILE).read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == [records.FILE]
+    with pytest.raises(ValueError, match="nan"):
+        records.write(tmp_path, [{"test/ece": float("nan")}])
+    assert (tmp_path / records.FILE).read_bytes() == before
+
+
+def test_lines_are_on_disk_before_they_take_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    real = {name: getattr(os, name) for name in ("fsync", "replace")}
+
+    def noted(name: str, *arguments: Any) -> Any:
+        calls.append(name)
+        return real[name](*arguments)
+
+    for name in real:
+        monkeypatch.setattr(os, name, partial(noted, name))
+    records.write(tmp_path, [made("teacher")])
+    assert calls[:2] == ["fsync", "replace"]
+
+
+def test_damaged_lines_are_named_and_the_rest_is_kept(tmp_path: Path) -> None:
+    records.write(tmp_path, [made("teacher"), made("prune")])
+    file = tmp_path / records.FILE
+    first, last = file.read_bytes().splitlines()
+    foreign = [b'{"run": "r", "sta', b"[1, 2]", b'{"a": 1}', b"\xff\xfe", b"[" * 10**5]
+    nan = last.replace(b'"test/ece": null', b'"test/ece": NaN')
+    file.write_bytes(b"\n".join([first, *foreign, b"", nan, last]))
+    with pytest.warns(records.RecordWarning) as skipped:
+        found = records.read([tmp_path])
+    assert [record["stage"] for record in found] == ["teacher", "prune"]
+    numbers = [str(warning.message).split(":")[1] for warning in skipped]
+    assert numbers == ["2", "3", "4", "5", "6", "8"]
+    assert all(str(file) in str(warning.message) for warning in skipped)
+
+
+def test_overlapping_paths_and_copies_count_once(tmp_path: Path, chain: list[Record]) -> None:
+    runs = tmp_path / "runs"
+    for seed in range(3):
+        records.write(runs / "chain" / f"seed={seed}", run(seed))
+    records.write(runs / ".store" / "abc", [made("hidden")])
+    records.write(tmp_path / "copy", run(0))
+    one = runs / "chain" / "seed=1"
+    assert records.read([runs]) == chain
+    assert records.read([one, runs, one / records.FILE, tmp_path / "copy"]) == [
+        *run(1),
+        *run(0),
+        *run(2),
+    ]
+
+
+@pytest.mark.parametrize("path", ["runs/kd_swep", "rnus/kd_sweep", "runs/empty", "runs/note/x"])
+def test_a_path_without_records_names_the_one_that_was_meant(tmp_path: Path, path: str) -> None:
+    records.write(tmp_path / "runs" / "kd_sweep", [made("teacher")])
+    (tmp_path / "runs" / "empty").mkdir()
+    (tmp_path / "runs" / "empty_too").mkdir()
+    (tmp_path / "runs" / "note").write_text("no folder")
+    meant = {"runs/kd_swep": "'kd_sweep'", "rnus/kd_sweep": "'runs'", "runs/empty": "'empty_too'"}
+    with pytest.raises(CondenserError, match=meant.get(path, "no such file")) as error:
+        records.read([tmp_path, tmp_path / path])
+    assert "\n" not in str(error.value)
+
+
+# rows
+
+
+def test_mean_and_std_are_numpys(chain: list[Record]) -> None:
+    rows = report.rows(chain)
+    assert [row["stage"] for row in rows] == [stage for stage, *_ in STAGES]
+    for row in rows:
+        values = [r["test/accuracy"] for r in chain if r["stage"] == row["stage"]]
+        assert row.n == 3
+        assert row.mean["test/accuracy"] == pytest.approx(np.mean(values), rel=1e-14)  # type: ignore[arg-type]
+        assert row.std["test/accuracy"] == pytest.approx(np.std(values, ddof=1), rel=1e-12)  # type: ignore[arg-type]
+
+
+def test_one_seed_has_no_std_and_missing_values_do_not_count() -> None:
+    (row,) = report.rows([made("prune", 0, test__ece=0.5), made("prune", 1)])
+    assert (row.n, row.mean["test/ece"], row.std) == (2, 0.5, {"seed": pytest.approx(0.5**0.5)})
+    (single,) = report.rows([made("prune", 0, test__ece=0.5)])
+    assert single.std == {}
+
+
+def test_a_teacher_shared_by_a_sweep_counts_once() -> None:
+    shared_ = [
+        made("teacher", seed, run=f"{seed}{i}", test__accuracy=0.9 + seed / 100, cost__reused=i > 0)
+        | {"cost/train_seconds": 0.0 if i else 60.0, "experiment": f"e{i % 2}"}
+        for seed, i in itertools.product(range(2), range(8))
+    ]
+    (row,) = report.rows(shared_[::-1])
+    assert row.n == 2
+    assert row.mean["test/accuracy"] == pytest.approx(0.905)
+    assert row.mean["cost/train_seconds"] == 60.0  # of the run that trained it
+    assert set(row.experiments) == {"e0", "e1"}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_front_is_what_brute_force_finds(seed: int) -> None:
+    draw = random.Random(seed)
+    points = [(draw.randint(1, 12), draw.randint(1, 12)) for _ in range(draw.randint(1, 40))]
+    sizes, accuracies = zip(*points, strict=True)
+
+    def dominated(i: int) -> bool:
+        return any(
+            s <= sizes[i] and a >= accuracies[i] and (s < sizes[i] or a > accuracies[i])
+            for s, a in points
+        )
+
+    found = front(sizes, accuracies)
+    assert sorted(found) == [i for i in range(len(points)) if not dominated(i)]
+    assert [sizes[i] for i in found] == sorted(sizes[i] for i in found)
+
+
+# words
+
+
+def test_a_stage_says_its_settings(chain: list[Record]) -> None:
+    names = labels.stage_names(report.ordered(report.rows(chain)))
+    assert names == ["teacher", "student", "distill T=4 α=0.1", "prune 80 %", "quantize 8 bit"]
+
+
+def sweep() -> list[Record]:
+    """Temperature × alpha with a pruned model below each; things measured differ too."""
+    return [
+        made(stage, seed, group=f"{stage}{t}{a}", test__accuracy=0.9 + t / 1000, prune__achieved=t)
+        | {"distill/temperature": t, "distill/alpha": a, "distill/optim/lr": 0.1, "teacher/seed": a}
+        | {"size/file_bytes": 1000.0 if stage == "prune" else 9000.0}
+        | ({"prune/rate": 0.5} if stage == "prune" else {})
+        for stage in ("distill", "prune")
+        for t, a, seed in itertools.product((1, 4, 16), (0.1, 0.5, 0.9), (0, 1))
+    ]
+
+
+def test_a_sweep_shows_what_it_varies_and_nothing_else() -> None:
+    rows = report.ordered(report.rows(sweep()))
+    assert labels.varied(rows) == ["distill/temperature", "distill/alpha"]
+    assert labels.stage_names(rows)[3:5] == ["distill T=4 α=0.1", "distill T=4 α=0.5"]
+    assert labels.full_names(rows)[-1] == "mlp prune 50 %\ndistill T=16 α=0.9"
+    lines = text.markdown(rows).splitlines()
+    assert "distill T" in lines[0]
+    assert len(set(lines)) == 2 + 18  # each row can be told from every other
+    assert [line.split("|")[4:6] for line in lines[-2:]] == [[" 16 ", " 0.5 "], [" 16 ", " 0.9 "]]
+
+
+def test_rows_that_nothing_shown_tells_apart_carry_their_group() -> None:
+    rows = report.rows([made("prune", group="aaaa1"), made("prune", group="bbbb2")])
+    assert labels.stage_names(rows) == ["prune #aaaa", "prune #bbbb"]
+
+
+def test_numbers_are_said_with_three_digits() -> None:
+    said = [quantities.si(value, "B") for value in (999, 1000, 27_040, 999_499, 999_600, 1.07e9)]
+    assert said == ["999 B", "1.00 KB", "27.0 KB", "999 KB", "1.00 MB", "1.07 GB"]
+    assert [quantities.tick(v) for v in (0.05, 1, 1500, 2e6)] == ["0.05", "1", "1.5 k", "2 M"]
+
+
+# tables
+
+
+def test_csv_and_markdown_hold_the_numbers(chain: list[Record]) -> None:
+    rows = report.ordered(report.rows(chain))
+    lines = list(csv.DictReader(io.StringIO(text.table_csv(rows))))
+    for line, row in zip(lines, rows, strict=True):
+        assert float(line["test/accuracy"]) == row.mean["test/accuracy"]
+        assert float(line["test/accuracy_std"]) == row.std["test/accuracy"]
+        assert float(line["size/file_bytes"]) == row.mean["size/file_bytes"]
+        assert line["n"] == "3"
+    assert lines[3]["prune/rate"] == "0.8"
+    assert lines[4]["latency/ms_b1"] == ""
+    page = text.markdown(rows, ["a note"])
+    for row in rows:
+        accuracy, std = 100 * row.mean["test/accuracy"], 100 * row.std["test/accuracy"]
+        assert f"| {accuracy:.2f} ± {std:.2f} |" in page
+    assert "| 31.0 | 55.6× |" in page  # 31,000 bytes; 1,724,320 ÷ 31,000
+    assert page.endswith("- a note\n")
+    dump = list(csv.DictReader(io.StringIO(text.records_csv(chain))))
+    assert [float(r["test/accuracy"]) for r in dump] == [r["test/accuracy"] for r in chain]
+
+
+@pytest.mark.parametrize("width", [40, 100, 160])
+def test_the_terminal_table_keeps_to_its_width(width: int, chain: list[Record]) -> None:
+    from rich.console import Console
+
+    console = Console(width=width, file=io.StringIO(), record=True)
+    table, hidden = text.terminal(report.ordered(report.rows(chain)), width)
+    console.print(table)
+    page = console.export_text()
+    assert max(map(len, page.splitlines())) <= width
+    assert ("MACs" in hidden) is False  # nobody measured them: no such column to hide
+    assert bool(hidden) == (width < 100)
+    assert "file KB" in page
+    if width >= 100:
+        assert "distill T=4 α=0.1" in page
+
+
+def test_the_notes_name_what_is_missing(chain: list[Record]) -> None:
+    def said(found: list[Record]) -> str:
+        return "\n".join(checks.notes(report.rows(found)))
+
+    assert "3 seeds" not in said(chain)
+    assert "3 seeds; 5 of 5 rows" in said(run(0))
+    assert "random pruning" in said(chain)
+    assert "magnitude pruning" not in said(chain)
+    assert "dense" not in said(chain)
+    compressed = [r for r in chain if r["stage"] in ("teacher", "prune", "quantize")]
+    assert "the dense lenet5_tenth on digits" in said(compressed)
+    timed = [made("prune", i, hardware=f"machine {i}", latency__ms_b1=1.0) for i in range(2)]
+    assert "more than one machine" in said(timed)
+    assert "more than one" not in said(timed[:1])
+
+
+# curve
+
+
+def test_equal_rows_give_equal_bytes(chain: list[Record]) -> None:
+    first, second = (curve.image(curve.draw(report.rows(chain)), "svg") for _ in range(2))
+    assert first == second
+    assert b"<dc:date>" not in first
+
+
+def test_the_curve_draws_means_std_and_the_front(chain: list[Record]) -> None:
+    rows = report.ordered(report.rows([*chain, *(r for r in run(7) if r["stage"] == "teacher")]))
+    (axes,) = curve.draw(rows).axes
+    assert axes.get_xscale() == "log"
+    assert axes.get_title(loc="left") == "chain"
+    drawn = {
+        (round(x, 6), round(y, 6))
+        for container in axes.containers
+        for x, y in zip(*container.lines[0].get_data(), strict=True)  # type: ignore[attr-defined]
+    }
+    assert drawn == {
+        (r.mean["size/file_bytes"], round(100 * r.mean["test/accuracy"], 6)) for r in rows
+    }
+    named = {note.get_text() for note in axes.texts}
+    assert {"lenet5 teacher", "lenet5_tenth distill T=4 α=0.1"} <= named
+    assert not any("student" in name for name in named)  # same size, less accurate
+    spread = axes.containers[0].lines[2][0].get_segments()[0]  # type: ignore[attr-defined]
+    (teacher,) = (row for row in rows if row["stage"] == "teacher")
+    assert spread[1][1] - spread[0][1] == pytest.approx(200 * teacher.std["test/accuracy"])
+
+
+def test_the_curve_takes_what_real_runs_hold() -> None:
+    odd = [
+        made(
+            "teacher",
+            test__accuracy=1.0,
+            size__file_bytes=10.0,
+            experiment="$x^2$",
+            size__nonzero=0,
+        ),
+        made(
+            "prune", 0, test__accuracy=0.5, size__file_bytes=10.0, prune__rate=0.5, size__nonzero=7
+        ),
+        made(
+            "prune", 1, test__accuracy=0.6, size__file_bytes=10.0, prune__rate=0.5, size__nonzero=7
+        ),
+        made("a new stage", test__accuracy=0.1, size__file_bytes=10.0, model="$m_1"),
+        made("quantize", test__accuracy=0.2),  # without a size
+    ]
+    rows = report.rows(odd)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for x in ("size/file_bytes", "size/nonzero", "prune/rate"):
+            assert curve.image(curve.draw(rows, x), "png").startswith(b"\x89PNG")
+    with pytest.raises(CondenserError, match="size/file_bytes"):
+        curve.draw(rows, "size/file_byte")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_labels_cover_nothing(seed: int) -> None:
+    draw = random.Random(seed)
+    points = [(draw.uniform(20, 480), draw.uniform(20, 280)) for _ in range(12)]
+    markers = [Box(x - 5, y - 5, x + 5, y + 5) for x, y in points]
+    bounds = Box(0, 0, 500, 300)
+    boxes = [b for b in place(points, [(90, 12)] * 12, bounds, markers) if b is not None]
+    assert len(boxes) >= 10
+    assert all(box.within(bounds) for box in boxes)
+    assert not shared(boxes, markers).any()
+    areas = shared(boxes, boxes)
+    assert areas.sum() == pytest.approx(np.trace(areas))  # each with itself alone
+
+
+def test_no_room_is_said() -> None:
+    assert place([(5.0, 5.0)], [(90.0, 12.0)], Box(0, 0, 10, 10), []) == [None]
+
+
+# the command
+
+
+def command(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    environment = {**os.environ, "COLUMNS": "120", "PYTHONIOENCODING": "utf-8"}
+    return subprocess.run(
+        line, capture_output=True, text=True, encoding="utf-8", cwd=folder, env=environment
+    )
+
+
+def test_the_command_writes_a_report_from_any_folder(tmp_path: Path, chain: list[Record]) -> None:
+    for seed in range(3):
+        records.write(tmp_path / "runs" / "chain" / f"seed={seed}", run(seed))
+    with (tmp_path / "runs" / "chain" / "seed=0" / records.FILE).open("a") as file:
+        file.write("cut o")
+    done = command("runs/chain", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "records.jsonl:6: skipped" in done.stderr
+    assert "quantize 8 bit" in done.stdout
+    names = {"curve.png", "curve.svg", "table.csv", "table.md", "records.csv"}
+    assert names <= {path.name for path in (tmp_path / "runs" / "chain").iterdir()}
+    for name in names:
+        assert name in done.stdout
+        assert (tmp_path / "runs" / "chain" / name).stat().st_size > 100
+    assert json.dumps(records.read([tmp_path / "runs" / "chain" / "seed=1"])) == json.dumps(run(1))
+
+
+def test_mistakes_are_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    records.write(tmp_path / "runs", run(0))
+    for arguments, hint in (
+        (("rnus",), "'runs'"),
+        (("runs", "--x", "size/parms"), "'size/params'"),
+        (("runs", "--out", "runs/records.jsonl"), "cannot write"),
+    ):
+        done = command(*arguments, folder=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert hint in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_help_and_mistakes_wait_for_no_heavy_import() -> None:
+    heavy = "{'torch', 'matplotlib', 'pandas', 'rich', 'numpy'} & set(sys.modules)"
+    code = f"import sys; sys.path.insert(0, {str(SCRIPT.parent)!r}); import report; print({heavy})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "set()", done.stderr

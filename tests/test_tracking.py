@@ -1,0 +1,365 @@
+"""What a tracker writes is what it was given, and W&B never stops or delays a run."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from wandb_file import read_file, read_run
+
+from condenser.errors import ConfigError
+from condenser.tracking import CsvTracker, WandbTracker, identity
+from condenser.tracking.csv_files import CsvCurve
+
+IDENTITY = identity(
+    experiment="temperature",
+    recipe="distill_prune",
+    run="temperature=4,seed=1",
+    claim="softer targets teach more",
+    data="digits",
+    models=("lenet5", "lenet5"),
+    tags=("x" * 80,),
+    commit="abc123",
+    key="f00d",
+)
+CONFIG = {"seed": 1, "distill": {"temperature": 4.0, "layers": ("a", "b")}, "path": Path("x")}
+RECORDS: list[dict[str, Any]] = [
+    {"stage": "teacher", "position": 0, "model": "lenet5", "test/accuracy": 0.1 + 0.2,
+     "size/file_bytes": 12_345_678, "cost/reused": True, "teacher": None},
+    {"stage": "prune", "position": 1, "model": "lenet5", "test/accuracy": 1 / 3,
+     "size/file_bytes": 98_765, "prune/rate": 0.9, "teacher": "f00d", "versions": {"torch": "2"}},
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No account, settings or home directory of the person who runs the tests."""
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "data"))
+
+
+def track(folder: Path, records: list[dict[str, Any]] = RECORDS, **settings: Any) -> WandbTracker:
+    """A whole run: three steps of a curve in each stage, its record, the end."""
+    tracker = WandbTracker(identity=IDENTITY, config=CONFIG, folder=folder, **settings)
+    for position, record in enumerate(records):
+        for write in tracker.writers(f"{position}-{record['stage']}"):
+            for step in range(3):
+                write({"train/loss": 1 / (step + 3), "epoch": step}, 10 * step)
+        tracker.record(record)
+    tracker.finish(records, exit_code=len(records) % 2)
+    return tracker
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def assert_csv_complete(folder: Path) -> None:
+    curve = read_csv(folder / "1-prune" / "metrics.csv")
+    assert [float(row["train/loss"]) for row in curve] == [1 / 3, 1 / 4, 1 / 5]
+    assert [float(row["test/accuracy"]) for row in read_csv(folder / "records.csv")] == [
+        record["test/accuracy"] for record in RECORDS
+    ]
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    ours = [entry for entry in caplog.records if entry.name.startswith("condenser")]
+    return [entry.getMessage() for entry in ours if entry.levelno >= logging.WARNING]
+
+
+def numbers(record: Mapping[str, Any]) -> dict[str, float]:
+    return {key: value for key, value in record.items() if isinstance(value, (int, float))}
+
+
+def test_a_wandb_run_holds_the_run_number_for_number(tmp_path: Path) -> None:
+    before = dict(os.environ)
+    tracker = track(tmp_path, mode="offline", tags=["mine"])
+    tracker.finish(RECORDS, exit_code=0)
+
+    run = read_run(tmp_path)
+    assert run.run | {"run_id": ""} == {
+        "run_id": "",
+        "project": "condenser",
+        "run_group": "temperature",
+        "job_type": "distill_prune",
+        "display_name": "temperature=4,seed=1",
+        "notes": "softer targets teach more",
+        "tags": ["digits", "lenet5", "test-once", "x" * 64, "mine"],
+    }
+    assert run.config["distill"] == {"temperature": 4.0, "layers": ["a", "b"]}
+    assert (run.config["path"], run.config["commit"], run.config["key"]) == ("x", "abc123", "f00d")
+    assert run.rows("stage") == [numbers(record) for record in RECORDS]
+    losses = [row["train/loss"] for row in run.rows("1-prune")]
+    assert losses == [1 / 3, 1 / 4, 1 / 5]
+    assert run.axes["1-prune/*"] == "1-prune/step"
+    assert run.axes["stage/*"] == "stage/position"
+    assert run.exit_code == 0
+    assert_csv_complete(tmp_path)
+    assert dict(os.environ) == before
+
+
+def test_the_summary_is_the_last_record_and_nothing_else(tmp_path: Path) -> None:
+    track(tmp_path, mode="offline")
+    summary = read_run(tmp_path).summary
+    versions = {key: summary.pop(key) for key in list(summary) if key.startswith("versions")}
+    assert versions in ({"versions": {"torch": "2"}}, {"versions/torch": "2"})
+    ours = {
+        key: value
+        for key, value in summary.items()
+        if not key.startswith(("_", "records/", "accuracy_vs_size_table/"))
+    }
+    last = {key: value for key, value in RECORDS[-1].items() if key != "versions"}
+    assert ours == last
+
+
+def test_table_and_plot_hold_every_record(tmp_path: Path) -> None:
+    track(tmp_path, mode="offline")
+    run = read_run(tmp_path)
+    logged = run.history[-1]
+    assert (logged["records/nrows"], logged["records/ncols"]) == (2, 9)
+    assert logged["accuracy_vs_size_table/nrows"] == 2
+    (chart,) = [value for key, value in run.config.items() if key.startswith("_wandb/visualize")]
+    assert chart["panel_config"]["fieldSettings"] == {"x": "size/file_bytes", "y": "test/accuracy"}
+
+
+def test_two_runs_in_one_process_are_two_wandb_runs(tmp_path: Path) -> None:
+    for name, records in (("a", RECORDS), ("b", RECORDS[:1])):
+        track(tmp_path / name, records, mode="offline")
+    first, second = read_run(tmp_path / "a"), read_run(tmp_path / "b")
+    assert first.run["run_id"] != second.run["run_id"]
+    assert [len(run.rows("stage")) for run in (first, second)] == [2, 1]
+    assert second.summary["test/accuracy"] == RECORDS[0]["test/accuracy"]
+    assert "prune/rate" not in second.summary
+    assert not second.rows("1-prune")
+    assert (first.exit_code, second.exit_code) == (0, 1)
+
+
+def test_a_run_that_goes_on_names_the_one_before(tmp_path: Path) -> None:
+    track(tmp_path, mode="offline")
+    first = read_run(tmp_path)
+    track(tmp_path, mode="offline")
+    runs = [read_file(path) for path in tmp_path.glob("wandb/offline-run-*/*.wandb")]
+    (second,) = [run for run in runs if run.run["run_id"] != first.run["run_id"]]
+    assert second.config["resumed_from"] == first.run["run_id"]
+
+
+class Hostile:
+    """Raises in every method."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+@pytest.mark.parametrize("broken", ["setup", "init", "run", "import"])
+def test_a_failing_wandb_costs_one_warning(
+    broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import wandb
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("broken")
+
+    if broken == "import":
+        monkeypatch.setitem(sys.modules, "wandb", None)
+    elif broken == "run":
+        monkeypatch.setattr(wandb, "init", lambda **kwargs: Hostile())
+        monkeypatch.setattr(wandb, "setup", lambda *args: None)
+    else:
+        monkeypatch.setattr(wandb, broken, fail)
+    track(tmp_path, mode="online" if broken == "run" else "offline")
+    assert_csv_complete(tmp_path)
+    (warning,) = warnings_in(caplog)
+    assert "W&B could not start" in warning
+
+
+def test_a_wandb_run_that_breaks_midway_is_closed_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from wandb import Run
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(Run, "log", fail)
+    track(tmp_path, mode="offline")
+    assert_csv_complete(tmp_path)
+    assert len(warnings_in(caplog)) == 1
+    assert read_run(tmp_path).exit_code == 0
+
+
+def test_an_interrupt_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import wandb
+
+    def interrupt(*args: Any, **kwargs: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(wandb, "setup", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        track(tmp_path, mode="offline")
+
+
+def test_an_unreachable_server_makes_an_offline_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    start = time.monotonic()
+    track(tmp_path, init_timeout=2)
+    assert time.monotonic() - start < 8
+    (warning,) = warnings_in(caplog)
+    assert "offline" in warning and "127.0.0.1:9" in warning
+    assert len(read_run(tmp_path).rows("stage")) == 2
+    assert_csv_complete(tmp_path)
+
+
+def test_mode_is_found_where_people_set_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import wandb
+
+    from condenser.tracking.wandb_run import find_mode
+
+    def found() -> str:
+        try:
+            wandb.setup(wandb.Settings(silent=True))
+            return find_mode()
+        finally:
+            wandb.teardown()
+
+    assert found() == "offline"
+    (tmp_path / "netrc").write_text(f"machine api.wandb.ai login user password {'a' * 40}\n")
+    assert found() == "online"
+    (tmp_path / "home" / ".config" / "wandb").mkdir(parents=True)
+    (tmp_path / "home" / ".config" / "wandb" / "settings").write_text("[default]\nmode = offline\n")
+    assert found() == "offline"
+
+
+def test_disabled_and_other_ranks_leave_nothing_of_wandb(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("WANDB_MODE", "disabled")
+        track(tmp_path / "disabled")
+    assert_csv_complete(tmp_path / "disabled")
+    assert not (tmp_path / "disabled" / "wandb").exists()
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    tracker = WandbTracker(IDENTITY, CONFIG, tmp_path / "rank", mode="offline")
+    tracker.finish(RECORDS, exit_code=0)
+    assert not (tmp_path / "rank").exists()
+
+
+def test_a_misspelt_mode_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="logger.mode=ofline.*did you mean 'offline'"):
+        WandbTracker(IDENTITY, CONFIG, tmp_path, mode="ofline")
+
+
+def test_a_resumed_curve_goes_on_where_the_checkpoint_was(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    killed = CsvCurve(path)
+    for step in range(6):
+        killed({"loss": step / 7}, step)
+    killed({"val": 0.5}, 5)
+    with path.open("a") as file:
+        file.write("6,0.8571")  # killed while writing
+    resumed = CsvCurve(path)
+    for step in range(4, 8):
+        resumed({"loss": step / 7}, step)
+    rows = read_csv(path)
+    assert [int(row["step"]) for row in rows] == list(range(8))
+    assert [float(row["loss"]) for row in rows] == [step / 7 for step in range(8)]
+
+
+def test_a_curve_is_complete_after_every_row(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    curve = CsvCurve(path)
+    curve({"train/loss": 2.0, "epoch": 0}, 9)
+    curve({"val/accuracy": 0.123456789012345678, "epoch": 0}, 9)
+    assert read_csv(path) == [
+        {"step": "9", "train/loss": "2.0", "epoch": "0", "val/accuracy": "0.12345678901234568"}
+    ]
+    curve({"train/loss": 1.0, "epoch": 1}, 19)
+    curve({"train/loss": 0.5, "epoch": 1}, 19)
+    assert [(row["step"], row["train/loss"], row["val/accuracy"]) for row in read_csv(path)] == [
+        ("9", "2.0", "0.12345678901234568"),
+        ("19", "0.5", ""),
+    ]
+
+
+def test_lightning_curves_reach_csv_and_wandb_alike(tmp_path: Path) -> None:
+    import pytorch_lightning as pl
+    import torch
+
+    class Line(pl.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(1, 1)
+
+        def training_step(self, batch: torch.Tensor, _: int) -> torch.Tensor:
+            loss = self.layer(batch).square().mean()
+            self.log("train/loss", loss, on_step=False, on_epoch=True)
+            return loss
+
+        def validation_step(self, batch: torch.Tensor, _: int) -> None:
+            self.log("val/loss", self.layer(batch).square().mean())
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.SGD(self.parameters(), lr=0.01)
+
+    tracker = WandbTracker(IDENTITY, CONFIG, tmp_path, mode="offline")
+    ones: Any = torch.ones(6, 1)
+    data = torch.utils.data.DataLoader[torch.Tensor](ones, batch_size=2)
+    for label in ("0-teacher", "1-distill"):
+        trainer = pl.Trainer(
+            max_epochs=3,
+            logger=tracker.lightning_logger(label),
+            accelerator="cpu",
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            enable_checkpointing=False,
+            num_sanity_val_steps=0,
+        )
+        trainer.fit(Line(), data, data)
+    tracker.finish([], exit_code=0)
+
+    run = read_run(tmp_path)
+    for label in ("0-teacher", "1-distill"):
+        rows = read_csv(tmp_path / label / "metrics.csv")
+        assert [(row["step"], row["epoch"]) for row in rows] == [("2", "0"), ("5", "1"), ("8", "2")]
+        for key in ("train/loss", "val/loss"):
+            curve = [row[key] for row in run.rows(label) if key in row]
+            assert curve == [float(row[key]) for row in rows]
+        assert sorted(path.name for path in (tmp_path / label).iterdir()) == ["metrics.csv"]
+
+
+def test_csv_tracker_writes_the_union_of_all_keys(tmp_path: Path) -> None:
+    tracker = CsvTracker(IDENTITY, CONFIG, tmp_path)
+    tracker.record(RECORDS[0])
+    tracker.finish(RECORDS, exit_code=0)
+    first, last = read_csv(tmp_path / "records.csv")
+    assert first.keys() == last.keys() == {key for record in RECORDS for key in record}
+    assert (first["prune/rate"], last["prune/rate"]) == ("", "0.9")
+    assert last["versions"] == '{"torch": "2"}'
+
+
+def test_importing_tracking_imports_nothing_heavy() -> None:
+    heavy = "{'wandb', 'pytorch_lightning', 'torch'}"
+    code = f"import sys, condenser.tracking; print({heavy} & set(sys.modules))"
+    paths = os.pathsep.join(path for path in sys.path if path)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "set()"
