@@ -45,7 +45,7 @@ def small() -> nn.Sequential:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(216, 20))
     net.extend([nn.ReLU(), nn.Linear(20, 10)])
-    net[3].weight.data.mul_(3)
+    net.get_parameter("3.weight").data.mul_(3)
     return net
 
 
@@ -246,7 +246,7 @@ def test_excluded_layers_are_left_alone_and_not_counted() -> None:
 
 def test_a_rate_that_would_empty_a_layer_is_refused_by_name() -> None:
     model = small()
-    model[0].weight.data.mul_(1e-6)
+    model.get_parameter("0.weight").data.mul_(1e-6)
     pruning = WeightPruning(0.5, Magnitude(), until=0.0)
     with pytest.raises(ConfigError, match=r"prune.rate=0.5: .*\(0 would be empty\).*exclude"):
         pruning.prepare(model)
@@ -263,9 +263,9 @@ def test_a_rate_that_would_empty_a_layer_is_refused_by_name() -> None:
     ],
     ids=str,
 )
-def test_what_pruning_refuses(settings: dict[str, float], words: str) -> None:
+def test_what_pruning_refuses(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        WeightPruning(**{"rate": 0.5, "criterion": Magnitude(), **settings})
+        WeightPruning(criterion=Magnitude(), **{"rate": 0.5, **settings})
 
 
 def test_excluding_every_layer_is_refused() -> None:
@@ -281,8 +281,8 @@ def test_excluding_every_layer_is_refused() -> None:
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])
 def test_weights_lie_on_a_symmetric_grid_of_so_many_bits(bits: int) -> None:
     model = small()
-    model[3].weight.data[randn(20, 216) > 0] = 0
-    model[3].weight.data[2] = 0  # a channel that is all zeros
+    model.get_parameter("3.weight").data[randn(20, 216) > 0] = 0
+    model.get_parameter("3.weight").data[2] = 0  # a channel that is all zeros
     before = copy.deepcopy(model)
     (operation,) = PostTraining(bits, None)(model, randn(32, 1, 8, 8))
     assert operation == Quantized(["0", "3", "5"], bits, None, 32)
@@ -311,7 +311,9 @@ def test_a_channel_of_vanishing_weights_stays_finite() -> None:
 def test_an_affine_range_covers_what_was_seen_and_holds_zero(
     low: float, high: float, bits: int
 ) -> None:
-    scale, zero_point = (v.item() for v in affine_range(torch.tensor(low), torch.tensor(high), bits))
+    scale, zero_point = (
+        v.item() for v in affine_range(torch.tensor(low), torch.tensor(high), bits)
+    )
     assert zero_point == int(zero_point)
     assert 0 <= zero_point <= 2**bits - 1  # so that the code z stands for 0 exactly
     slack = scale / 2 + 1e-6  # rounding z shifts the grid by half a step at most
@@ -343,7 +345,9 @@ def test_input_ranges_are_those_of_every_calibration_image() -> None:
     model(images)
     hidden = seen[0]
     PostTraining(8, 8)(model, images)
-    first, last = model.get_submodule("0.input_quantizer"), model.get_submodule("5.input_quantizer")
+    names = ("0.input_quantizer", "5.input_quantizer")
+    layers: list[Any] = [model.get_submodule(name) for name in names]
+    first, last = layers
     expected = affine_range(images.min(), images.max())
     assert (first.scale, first.zero_point) == expected
     assert last.scale.item() == pytest.approx(hidden.max().item() / 255)
@@ -445,7 +449,7 @@ def test_sparse_weights_take_a_bit_and_the_values_that_are_left() -> None:
     ],
     ids=str,
 )
-def test_what_quantisation_refuses(settings: dict[str, int], words: str) -> None:
+def test_what_quantisation_refuses(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         PostTraining(**settings)
 

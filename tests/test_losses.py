@@ -132,9 +132,7 @@ def test_at_high_temperature_the_gradient_is_hintons_difference_of_logits() -> N
     student, teacher = logits(6, 10, seed=1), logits(6, 10, seed=2)
     student, teacher = (z - z.mean(dim=1, keepdim=True) for z in (student, teacher))
     limit = (student - teacher) / (10 * 6)  # classes, and the mean over the batch
-    torch.testing.assert_close(
-        soft_gradient(student, teacher, 1000.0), limit, rtol=0.02, atol=2e-4
-    )
+    torch.testing.assert_close(soft_gradient(student, teacher, 1000.0), limit, rtol=0.02, atol=2e-4)
 
 
 def test_the_gradient_keeps_its_size_as_the_temperature_grows() -> None:
@@ -186,7 +184,10 @@ MILESTONES = partial(schedules.multistep, milestones=[0.625, 0.75, 0.875])
         (schedules.cosine, {0: 1, 1 / 3: 0.75, 0.5: 0.5, 2 / 3: 0.25, 1: 0}),
         (partial(schedules.cosine, floor=0.1), {0: 1, 0.5: 0.55, 1: 0.1}),
         (schedules.cubic, {0: 0, 0.1: 0.271, 0.5: 0.875, 1: 1}),
-        (MILESTONES, {0: 1, 149 / 240: 1, 150 / 240: 0.1, 180 / 240: 0.01, 210 / 240: 1e-3, 1: 1e-3}),
+        (
+            MILESTONES,
+            {0: 1, 149 / 240: 1, 150 / 240: 0.1, 180 / 240: 0.01, 210 / 240: 1e-3, 1: 1e-3},
+        ),
         (partial(schedules.multistep, milestones=[0.5], gamma=0.5), {0.49: 1, 0.5: 0.5}),
     ],
     ids=lambda value: getattr(value, "__name__", "") or str(getattr(value, "keywords", "")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -81,6 +82,19 @@ def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def numbers(record: Mapping[str, Any]) -> dict[str, float]:
     return {key: value for key, value in record.items() if isinstance(value, (int, float))}
+
+
+def run_python(code: str, *arguments: str, **environment: str) -> str:
+    """What a fresh interpreter prints."""
+    paths = os.pathsep.join(path for path in sys.path if path)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env={**os.environ, "PYTHONPATH": paths, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
 
 
 def test_a_wandb_run_holds_the_run_number_for_number(tmp_path: Path) -> None:
@@ -199,6 +213,25 @@ def test_a_wandb_run_that_breaks_midway_is_closed_all_the_same(
     assert read_run(tmp_path).exit_code == 0
 
 
+def test_a_table_that_blocks_does_not_hold_the_end_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import wandb
+
+    from condenser.tracking import wandb_run
+
+    monkeypatch.setattr(wandb_run, "TABLE_SECONDS", 0.2)
+    monkeypatch.setattr(wandb, "Table", lambda **kwargs: time.sleep(30))
+    start = time.monotonic()
+    track(tmp_path, mode="offline")
+    assert time.monotonic() - start < 15
+    (warning,) = warnings_in(caplog)
+    assert "log the tables" in warning
+    run = read_run(tmp_path)
+    assert (run.summary["test/accuracy"], run.exit_code) == (1 / 3, 0)
+    assert_csv_complete(tmp_path)
+
+
 def test_an_interrupt_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import wandb
 
@@ -217,11 +250,22 @@ def test_an_unreachable_server_makes_an_offline_run(
     monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
     start = time.monotonic()
     track(tmp_path, init_timeout=2)
-    assert time.monotonic() - start < 8
+    assert time.monotonic() - start < 15
     (warning,) = warnings_in(caplog)
     assert "offline" in warning and "127.0.0.1:9" in warning
     assert len(read_run(tmp_path).rows("stage")) == 2
     assert_csv_complete(tmp_path)
+
+
+def test_an_offline_run_talks_to_no_server(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        code = "import test_tracking as t; t.track(t.Path(t.sys.argv[1]), mode='offline')"
+        run_python(code, str(tmp_path), WANDB_BASE_URL=url)
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    assert len(read_run(tmp_path).rows("stage")) == 2
 
 
 def test_mode_is_found_where_people_set_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -351,15 +395,21 @@ def test_csv_tracker_writes_the_union_of_all_keys(tmp_path: Path) -> None:
     assert last["versions"] == '{"torch": "2"}'
 
 
+@pytest.mark.parametrize("name", ["csv", "wandb"])
+def test_the_configs_build_their_trackers(name: str, tmp_path: Path) -> None:
+    from omegaconf import OmegaConf
+
+    from condenser.build import build
+
+    path = Path(__file__).parents[1] / f"conf/logger/{name}.yaml"
+    settings: Any = OmegaConf.to_container(OmegaConf.load(path))
+    make = build(settings, _partial_=True)
+    tracker = make(identity=IDENTITY, config=CONFIG, folder=tmp_path)
+    tracker.finish(RECORDS, exit_code=0)
+    assert (tmp_path / "wandb").exists() == (name == "wandb")
+
+
 def test_importing_tracking_imports_nothing_heavy() -> None:
     heavy = "{'wandb', 'pytorch_lightning', 'torch'}"
     code = f"import sys, condenser.tracking; print({heavy} & set(sys.modules))"
-    paths = os.pathsep.join(path for path in sys.path if path)
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == "set()"
+    assert run_python(code) == "set()"

@@ -93,17 +93,25 @@ def load(folder: Path, trusted: Sequence[str] = ()) -> tuple[Blueprint, nn.Modul
     data = read_json(folder / MODEL)
     if data.get("format") != FORMAT:
         raise DamagedError(f"{folder / MODEL}: format {data.get('format')}, this reads {FORMAT}")
-    if not (folder / WEIGHTS).is_file() or sha256(folder / WEIGHTS) != data["weights_sha256"]:
+    try:
+        blueprint, digest = Blueprint.from_json(data), data["weights_sha256"]
+    except (KeyError, TypeError, DamagedError) as error:
+        raise DamagedError(f"{folder / MODEL} is damaged: {error}") from error
+    if not (folder / WEIGHTS).is_file() or sha256(folder / WEIGHTS) != digest:
         raise damaged(folder / WEIGHTS)
-    blueprint = Blueprint.from_json(data)
-    model = blueprint.build(trusted)
     try:
         state = load_file(folder / WEIGHTS)
     except SafetensorError as error:
         raise damaged(folder / WEIGHTS) from error
-    for operation in blueprint.operations:
-        state = operation.decode(state)
-    model.load_state_dict(state)
+    try:
+        model = blueprint.build(trusted)
+        for operation in blueprint.operations:
+            state = operation.decode(state)
+        model.load_state_dict(state)
+    except (AttributeError, KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        what = f"{folder / MODEL} does not fit the weights beside it: {reason}"
+        raise DamagedError(what) from error
     return blueprint, model.eval()
 
 

@@ -7,13 +7,14 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -28,6 +29,8 @@ BESIDE = ("experiment", "name", "runs", "store", "claim", "data.root")  # not in
 def main() -> None:
     """Run ``task`` under hydra. Mistakes of the user end in one line each and exit code 1."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra hands exceptions on instead of printing them
+    # OpenMP's threads wait by spinning: two jobs on the same cores would take twenty times as long
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     OmegaConf.register_new_resolver("run_name", run_name, replace=True)
     sys.argv[1:] = [lists_are_stages(word) for word in sys.argv[1:]]
     try:
@@ -63,18 +66,38 @@ def lists_are_stages(word: str) -> str:
     return re.sub(r"^(\+*)recipe=(?=\[)", r"\1recipe.stages=", word)
 
 
-def run_name(overrides: Iterable[str]) -> str:
-    """A folder's name from what was overridden: ``temperature=4,alpha=0.1,seed=2``."""
+def run_name(overrides: Iterable[str], _root_: DictConfig | None = None) -> str:
+    """A folder's name from what was overridden: ``temperature=4,alpha=0.1,teacher.seed=2``.
+
+    A key goes by its last word where no other in the config (OmegaConf gives it) ends so: whoever
+    sets another thing gets another folder.
+    """
     pairs = [word.lstrip("+").split("=", 1) for word in overrides]
-    pairs = [p for p in pairs if len(p) == 2 and p[0] not in BESIDE and not p[0].startswith("logger")]
-    ends = [key.partition("@")[2].split(".")[0] or key.split(".")[-1] for key, _ in pairs]
-    keys = [k if ends.count(e) > 1 else e for (k, _), e in zip(pairs, ends, strict=True)]
-    values = [re.sub(r"[^\w.=+-]+", "-", value).strip("-") for _, value in pairs]
+    pairs = [p for p in pairs if len(p) == 2 and p[0] not in BESIDE and p[0][:6] != "logger"]
+    known = {*(key for key, _ in pairs), *leaves(OmegaConf.to_container(_root_ or DictConfig({})))}
+    ends = Counter(map(last_word, known))
+    keys = [key if ends[last_word(key)] > 1 else last_word(key) for key, _ in pairs]
+    values = [re.sub(r"[^\w.=+-]+", "-", value.strip("[]{}'\" ")) for _, value in pairs]
     words = (f"{key}={value}" for key, value in zip(keys, values, strict=True))
     name = ",".join(words).replace("stages=", "recipe=") or "default"
     if len(name) <= 80:
         return name
     return f"{name[:70]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def last_word(key: str) -> str:
+    """``rate`` of ``prune.rate``; the role of ``model@teacher.model``."""
+    group, _, role = key.partition("@")
+    return role.split(".")[0] or group.rpartition(".")[2]
+
+
+def leaves(node: Any, path: str = "") -> Iterator[str]:
+    """The dotted key of every setting below ``node`` but hydra's."""
+    for key, value in node.items():
+        if isinstance(value, dict) and key != "hydra":
+            yield from leaves(value, f"{path}{key}.")
+        elif key != "hydra":
+            yield f"{path}{key}"
 
 
 def explain(error: Exception) -> str:
@@ -87,8 +110,8 @@ def explain(error: Exception) -> str:
     if match := re.search(r"Could not find '([^']+)'", text):
         group, _, option = match[1].rpartition("/")
         return refuse(f"{group}={option}", "", option, options(group))
-    if match := re.search(r"Error parsing override '([^']*)'", text):
-        return f"{match[1]}: allowed is key=value, or a list as in 'key=[a,b]' within quotes"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: allowed is key=value, or a list as in 'key=[a,b]' within quotes"
     if match := re.search(r"Key '[^']+' (?:is )?not in.*?full_key: (\S+)", text, re.S):
         return unknown_key(match[1])
     first = next(line for line in str(error).splitlines() if line.strip())

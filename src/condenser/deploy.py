@@ -42,6 +42,19 @@ def to_onnx(model: nn.Module, example: Tensor, path: Path) -> None:
         )
     assert program is not None
     program.save(str(path))
+    strip(path)
+
+
+def strip(path: Path) -> None:
+    """Remove the exporter's notes, source lines and paths of this machine: a third of the file."""
+    import onnx
+
+    model = onnx.load(path)
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    onnx.save(model, path)
 
 
 def to_quantized_onnx(
@@ -81,7 +94,7 @@ def to_quantized_onnx(
 
 
 def trained_ranges(model: nn.Module, operation: Quantized, path: Path) -> dict[str, list[dict]]:
-    """Scale and zero point of each quantised layer's input, by the tensor's name in the graph."""
+    """Scales and zero points of each quantised layer's input and weight, by name in the graph."""
     import onnx
     from onnxruntime.quantization import QuantType
 
@@ -90,16 +103,27 @@ def trained_ranges(model: nn.Module, operation: Quantized, path: Path) -> dict[s
     }
     ranges = {}
     for layer in operation.layers:
-        tensor = inputs.get(f"{layer}.weight")
+        weight = f"{layer}.weight"
+        if weight not in inputs:
+            continue
         quantizer: Any = model.get_submodule(f"{layer}.input_quantizer")
-        if tensor is not None:
-            ranges[tensor] = [
-                {
-                    "scale": np.array(quantizer.scale.item(), dtype=np.float32),
-                    "zero_point": np.array(int(quantizer.zero_point), dtype=np.uint8),
-                    "quant_type": QuantType.QUInt8,
-                }
-            ]
+        zero_point = np.array(int(quantizer.zero_point), dtype=np.uint8)
+        ranges[inputs[weight]] = [
+            {
+                "scale": np.array(quantizer.scale.item(), dtype=np.float32),
+                "zero_point": zero_point,
+                "quant_type": QuantType.QUInt8,
+            }
+        ]
+        ranges[weight] = [
+            {
+                "axis": 0,
+                "scale": scale,
+                "zero_point": np.array(0, dtype=np.int8),
+                "quant_type": QuantType.QInt8,
+            }
+            for scale in model.get_buffer(f"{layer}.weight_scale").cpu().numpy()
+        ]
     return ranges
 
 

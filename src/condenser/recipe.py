@@ -38,20 +38,25 @@ def plan(config: Mapping[str, Any]) -> list[Stage]:
 
     Raises:
         ConfigError: an unknown stage; one whose model or teacher does not come before it; a stage
-            that trains after one that quantises; overrides that do not fit the section.
+            that trains after one that quantises, or cannot take what those before it made;
+            overrides that do not fit the section.
     """
     stages: list[Stage] = []
     for position, entry in enumerate(config["recipe"]["stages"]):
         key = f"recipe.stages[{position}]"
         word, overrides = (entry, {}) if isinstance(entry, str) else _only(entry, key)
         kind = find(word, key)
-        own = merge(config[word], overrides, f"{key}.{word}")
+        old = schema.of_stage(word, config[word]) if "_target_" in overrides else config[word]
+        own = merge(old, overrides, f"{key}.{word}")
         if overrides:
             schema.check_section(word, own, f"{key}.")
         before = [stage.word for stage in stages]
         _check_order(kind, before, f"{key}={word}")
-        taught = "teacher" in before
-        stages.append(kind({**config, word: own}, position, taught))
+        stage = kind({**config, word: own}, position, "teacher" in before)
+        if stage.uses_teacher and not stage.taught:
+            raise CondenserError(f"{key}={word}: learns from a teacher; put teacher before it")
+        stage.accept(stages[_last_fresh(before) :])
+        stages.append(stage)
     return stages
 
 

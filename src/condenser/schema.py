@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from condenser.errors import ConfigError, CondenserError, nearest, one_of
+from condenser.errors import CondenserError, nearest, one_of
 
-Temperature = Annotated[float, Field(gt=0)]
+Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Alpha = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Bits = Annotated[int, Field(ge=2, le=8)]
@@ -21,7 +22,7 @@ Target = Annotated[str, Field(alias="_target_", pattern=r"^[A-Za-z_]\w*(\.[A-Za-
 class Section(BaseModel):
     """A mapping whose keys are all known."""
 
-    model_config = ConfigDict(extra="forbid", strict=False, populate_by_name=False)
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Open(Section):
@@ -35,7 +36,7 @@ class Plan(Section):
     """optim: how long and with what to train."""
 
     optimizer: Open
-    lr: Annotated[float, Field(gt=0)]
+    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     epochs: Count
     batch_size: Count
     schedule: Open
@@ -138,12 +139,22 @@ def check(config: Mapping[str, Any]) -> None:
 
 def check_section(name: str, section: Mapping[str, Any], where: str) -> None:
     """The same for one stage's section after a recipe entry's overrides; ``where`` prefixes keys."""
-    field = Config.model_fields.get(name)
-    kind = field.annotation if field else None
-    if isinstance(kind, type) and issubclass(kind, Section):
+    if kind := _sections().get(name):
         problems = list(_problems(kind, section, f"{where}{name}."))
         if problems:
             raise CondenserError("\n".join(problems))
+
+
+def of_stage(name: str, section: Mapping[str, Any]) -> dict[str, Any]:
+    """What the stage itself needs of its section: what is left when another class takes it over."""
+    kind = _sections().get(name, Section)
+    needed = {word for word, field in kind.model_fields.items() if field.is_required()}
+    return {key: value for key, value in section.items() if key in needed}
+
+
+def _sections() -> dict[str, type[Section]]:
+    kinds = {name: field.annotation for name, field in Config.model_fields.items()}
+    return {n: k for n, k in kinds.items() if isinstance(k, type) and issubclass(k, Section)}
 
 
 def _problems(kind: type[Section], values: Mapping[str, Any], prefix: str) -> Iterator[str]:
@@ -151,56 +162,66 @@ def _problems(kind: type[Section], values: Mapping[str, Any], prefix: str) -> It
     try:
         kind.model_validate(values)
     except ValidationError as error:
-        shared = {(p["loc"][-1], repr(p["input"])) for p in error.errors() if p["loc"][0] == "optim"}
-        lines = [
-            _line(kind, problem, prefix)
-            for problem in error.errors()
-            if problem["loc"][0] == "optim"
-            or "optim" not in problem["loc"]
-            or (problem["loc"][-1], repr(problem["input"])) not in shared
-        ]
-        yield from dict.fromkeys(lines)
+        found = error.errors()
+        shared = {(p["loc"][-1], repr(p["input"])) for p in found if p["loc"][0] == "optim"}
+        paths = [_path(problem) for problem in found]
+        lines: dict[str, list[str]] = {}
+        for problem, path in zip(found, paths, strict=True):
+            inherited = "optim" in path[1:] and (path[-1], repr(problem["input"])) in shared
+            if inherited or any(other[: len(path)] == path != other for other in paths):
+                continue
+            subject, allowed = _read(kind, problem, path, prefix)
+            lines.setdefault(subject, []).append(allowed)
+        yield from (f"{s}: allowed is {' or '.join(dict.fromkeys(a))}" for s, a in lines.items())
 
 
-def _line(kind: type[Section], problem: Any, prefix: str) -> str:
-    path = [str(part) for part in problem["loc"] if part in _words(problem)]
-    key, context = prefix + ".".join(path), problem.get("ctx", {})
-    allowed = {
-        "greater_than": "a number above {gt:g}",
-        "greater_than_equal": "a number of at least {ge:g}",
-        "less_than": "a number below {lt:g}",
-        "less_than_equal": "a number of at most {le:g}",
-        "float_parsing": "a number",
-        "float_type": "a number",
-        "int_parsing": "a whole number",
-        "int_type": "a whole number",
-        "int_from_float": "a whole number",
-        "bool_parsing": "true or false",
-        "literal_error": "{expected}",
-        "string_pattern_mismatch": "a name that matches {pattern}",
-        "extra_forbidden": "no such key",
-        "missing": "a value (none is given)",
-        "too_short": "at least {min_length} entries",
-    }.get(problem["type"], problem["msg"][:1].lower() + problem["msg"][1:])
-    value = "" if problem["type"] == "missing" else problem["input"]
-    hint = ""
+ALLOWED = {
+    "greater_than": "a number above {gt:.10g}",
+    "greater_than_equal": "a number of at least {ge:.10g}",
+    "less_than": "a number below {lt:.10g}",
+    "less_than_equal": "a number of at most {le:.10g}",
+    "finite_number": "a finite number",
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "bool_type": "true or false",
+    "string_type": "a word",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "literal_error": "{expected}",
+    "string_pattern_mismatch": "a name that matches {pattern}",
+    "missing": "a value (none is given)",
+    "too_short": "a list of at least {min_length}",
+}
+
+
+def _read(
+    kind: type[Section], problem: Any, path: tuple[str, ...], prefix: str
+) -> tuple[str, str]:
+    """What is wrong, and what is allowed instead."""
+    key = prefix + ".".join(path)
     if problem["type"] == "extra_forbidden":
-        keys = [f.alias or n for n, f in _section(kind, problem["loc"]).model_fields.items()]
-        allowed, hint = one_of(keys), nearest(path[-1], keys)
-        return f"{key}: no such key; allowed is {allowed}" + (f"; {hint}" if hint else "")
-    return str(ConfigError(key, value, allowed.format(**context), hint))
+        keys = [f.alias or n for n, f in _section(kind, path).model_fields.items()]
+        hint = nearest(path[-1], keys)
+        return f"{key}: no such key", one_of(keys) + (f"; {hint}" if hint else "")
+    allowed = ALLOWED.get(problem["type"], problem["msg"])
+    value = "" if problem["type"] == "missing" else problem["input"]
+    shown = "null" if value is None else value
+    return f"{key}={shown}", allowed.format(**problem.get("ctx", {}))
 
 
-def _words(problem: Any) -> list[Any]:
-    """The parts of pydantic's path that a user wrote: not the arms of a union."""
-    arms = ("str", "dict", "bool", "int", "float", "function", "literal")
-    return [p for p in problem["loc"] if not str(p).startswith(arms)]
+ARM = re.compile(r"(str|bool)|(dict|literal)\[.*")  # of a union, in pydantic's paths
 
 
-def _section(kind: type[Section], path: tuple[Any, ...]) -> type[Section]:
+def _path(problem: Any) -> tuple[str, ...]:
+    """Where the value stands in what the user wrote."""
+    return tuple(str(part) for part in problem["loc"] if not ARM.fullmatch(str(part)))
+
+
+def _section(kind: type[Section], path: tuple[str, ...]) -> type[Section]:
     """The model that a path leads to, its last part left out."""
     for part in path[:-1]:
-        field = kind.model_fields.get(str(part))
+        field = kind.model_fields.get(part)
         inner = field.annotation if field else None
         if isinstance(inner, type) and issubclass(inner, Section):
             kind = inner

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +80,9 @@ class Store:
     def _make(self, stage: str, key: str, make: Callable[[Path], Mapping[str, Any]]) -> Entry:
         folder = self.root / f"{stage}-{key}"
         shutil.rmtree(folder, ignore_errors=True)  # an entry without facts is no entry
-        draft = Path(tempfile.mkdtemp(prefix=f".{stage}-{key}-", dir=self.root))
+        draft = self.root / f".{folder.name}"
+        shutil.rmtree(draft, ignore_errors=True)  # left by a process that was killed
+        draft.mkdir()
         try:
             facts = make(draft)
             (draft / FACTS).write_text(json.dumps(facts, indent=1) + "\n")

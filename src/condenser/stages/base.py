@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -96,6 +96,9 @@ class Stage(ABC):
     def architecture(self) -> Mapping[str, Any] | None:
         """The network that the stage starts from scratch, if it does."""
         return None
+
+    def accept(self, chain: Sequence[Stage]) -> None:  # noqa: B027 - most stages take any
+        """ConfigError if it cannot work on the model that the stages of ``chain`` would make."""
 
     @abstractmethod
     def ingredients(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,6 +23,14 @@ class Export(Stage):
 
     word: ClassVar[str] = "export"
     takes_model: ClassVar[bool] = True
+
+    def accept(self, chain: Sequence[Stage]) -> None:
+        """Q/DQ graphs hold activations of 8 bits."""
+        for stage in chain:
+            bits = stage.settings.get("activation_bits")
+            if stage.word == "quantize" and bits not in (None, 8):
+                allowed = "8 or null where the recipe goes on with export"
+                raise ConfigError("quantize.activation_bits", bits, allowed)
 
     def ingredients(self) -> dict[str, Any]:
         return dict(self.settings)
@@ -67,10 +76,3 @@ class Export(Stage):
             "export/latency_ms": times["file"]["median"],
             "export/speedup": times["file"]["ratio"],
         }
-
-
-def check_bits(activation_bits: int | None) -> None:
-    """ConfigError for activations that no Q/DQ graph can hold."""
-    if activation_bits not in (None, 8):
-        allowed = "8 or null where the recipe ends in export"
-        raise ConfigError("quantize.activation_bits", activation_bits, allowed)

@@ -167,7 +167,7 @@ def begin_run(mode: str, timeouts: tuple[float, float], facts: dict[str, Any]) -
             shutil.rmtree(empty, ignore_errors=True)
         run = begin(mode="offline")
         log.warning("W&B is offline for this run; `wandb sync` can send it later: %s", brief(error))
-    log.info("W&B run: %s", run.url or run.settings.sync_dir)
+    log.info("W&B run: %s", run.settings.sync_dir if run.offline else run.url)
     return run
 
 

@@ -1,0 +1,203 @@
+"""Imports go downwards: read from the source, those inside functions too."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, TypeGuard
+
+import pytest
+
+SRC = Path(__file__).resolve().parents[1] / "src"
+LEVELS = {
+    0: ["functional"],
+    1: [
+        "models",
+        "data",
+        "capture",
+        "distill",
+        "compress",
+        "measure",
+        "deploy",
+        "pack",
+        "blueprint",
+    ],
+    2: ["modules"],
+    3: ["stages", "recipe", "store", "records", "report", "tracking", "schema"],
+    4: ["build", "console", "run", "cli"],
+}
+LEVEL = {"errors": -1} | {name: level for level, names in LEVELS.items() for name in names}
+
+
+class Import(NamedTuple):
+    """``top``: done when the file is imported, and not only for a type checker."""
+
+    module: str
+    line: int
+    top: bool
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name."""
+    found = {}
+    for path in sorted((SRC / "condenser").rglob("*.py")):
+        parts = path.relative_to(SRC).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports(tree: ast.AST, package: str, top: bool = True) -> Iterator[Import]:
+    """All imports below ``tree``, relative ones made absolute, names of submodules as modules."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, node.lineno, top) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1]
+            base = ".".join([*(parents if node.level else []), *filter(None, [node.module])])
+            for alias in node.names:
+                whole = f"{base}.{alias.name}"
+                yield Import(whole if whole in MODULES else base, node.lineno, top)
+        else:
+            typing = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+            later = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            yield from imports(node, package, top and not typing and not later)
+
+
+def imports_of(name: str) -> list[Import]:
+    path = MODULES[name]
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    return list(imports(ast.parse(path.read_text()), package))
+
+
+def part(module: str) -> str:
+    """The word of the level table: ``condenser.data.module`` is part of ``data``."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def own(module: str) -> bool:
+    return module.split(".")[0] == "condenser"
+
+
+def test_the_reader_of_imports_sees_them_all() -> None:
+    source = """
+import torch.nn as nn
+from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    from condenser.store import Entry
+def f():
+    from condenser import recipe, __version__
+    class A:
+        import os
+from . import base
+from ..errors import one_of
+"""
+    found = [(i.module, i.top) for i in imports(ast.parse(source), "condenser.stages")]
+    assert found == [
+        ("torch.nn", True),
+        ("typing", True),
+        ("condenser.store", False),
+        ("condenser.recipe", False),
+        ("condenser", False),
+        ("os", False),
+        ("condenser.stages.base", True),
+        ("condenser.errors", True),
+    ]
+    assert len(MODULES) > 60
+    assert any(i.module == "condenser.run" and not i.top for i in imports_of("condenser.cli"))
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "condenser"])
+def test_imports_go_downwards(name: str) -> None:
+    assert part(name) in LEVEL, f"{name}: say in LEVELS and shared/DESIGN.md where it stands"
+    for found in imports_of(name):
+        if own(found.module):
+            where = f"{MODULES[name]}:{found.line}"
+            assert part(found.module) in LEVEL, f"{where} imports {found.module}, of no level"
+            assert LEVEL[part(found.module)] <= LEVEL[part(name)], (
+                f"{where} imports {found.module}, which is above it"
+            )
+
+
+def test_no_module_needs_itself_to_be_imported() -> None:
+    needs = {
+        name: {i.module for i in imports_of(name) if i.top and i.module in MODULES}
+        for name in MODULES
+    }
+    # Whoever imports a.b runs a/__init__ first, unless it is a part of a itself.
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " → ".join([*path[path.index(name) :], name])
+        if name not in done:
+            for other in sorted(needs[name] - {name}):
+                visit(other, (*path, name))
+            done.add(name)
+
+    for name in MODULES:
+        visit(name, ())
+    assert done == set(MODULES)
+
+
+def test_objective_files_do_not_know_each_other() -> None:
+    """Add-only: a method's file stands on its level's contract, not on another method."""
+    for name in MODULES:
+        if part(name) == "distill" and name not in ("condenser.distill", "condenser.distill.base"):
+            others = {i.module for i in imports_of(name) if part(i.module) == "distill"}
+            assert others <= {"condenser.distill.base"}, name
+
+
+def test_pure_maths_needs_torch_alone() -> None:
+    for name in MODULES:
+        if part(name) == "functional":
+            for found in imports_of(name):
+                first = found.module.split(".")[0]
+                within = part(found.module) == "functional"
+                assert first in {"torch", *sys.stdlib_module_names} or within, found
+
+
+@pytest.mark.parametrize(
+    ("module", "at_home"),
+    [("hydra.utils", "condenser.build"), ("wandb", "condenser.tracking.wandb_run")],
+)
+def test_one_file_knows(module: str, at_home: str) -> None:
+    users = {
+        name
+        for name in MODULES
+        for found in imports_of(name)
+        if f"{found.module}.".startswith(f"{module}.")
+    }
+    assert users == {at_home}
+
+
+def test_nothing_runs_text_or_pickles() -> None:
+    for name, path in MODULES.items():
+        calls = {ast.unparse(n.func) for n in ast.walk(ast.parse(path.read_text())) if is_call(n)}
+        unsafe = {
+            "eval",
+            "exec",
+            "compile",
+            "os.system",
+            "torch.load",
+            "pickle.load",
+            "pickle.loads",
+        }
+        assert not calls & unsafe, name
+
+
+def is_call(node: ast.AST) -> TypeGuard[ast.Call]:
+    return isinstance(node, ast.Call)
+
+
+def test_the_command_line_answers_before_torch_is_loaded() -> None:
+    """A misspelt option must not wait for seconds of imports."""
+    slow = ("torch", "pytorch_lightning", "torchmetrics", "wandb", "onnx", "sklearn", "pandas")
+    code = f"import sys, condenser.cli; print(sorted(set({slow}) & set(sys.modules)))"
+    run = [sys.executable, "-c", code]
+    out = subprocess.run(run, env={"PYTHONPATH": str(SRC)}, capture_output=True, text=True)
+    assert (out.stdout, out.stderr) == ("[]\n", "")

@@ -1,0 +1,257 @@
+"""Every bad value is named before anything runs, and every shipped config is a good one."""
+
+from __future__ import annotations
+
+import copy
+import math
+from itertools import zip_longest
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from running import config_of
+
+from condenser import cli, recipe, schema
+from condenser.errors import CondenserError
+
+
+@pytest.fixture(scope="module")
+def config() -> dict[str, Any]:
+    return config_of()
+
+
+def with_value(config: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    changed = copy.deepcopy(config)
+    *path, last = key.split(".")
+    section = changed
+    for part in path:
+        section = section[part]
+    section[last] = value
+    return changed
+
+
+def complaint(config: dict[str, Any]) -> str:
+    with pytest.raises(CondenserError) as raised:
+        schema.check(config)
+    return str(raised.value)
+
+
+# --- bad values
+
+BAD = [
+    ("distill.temperature", 0, "a number above 0"),
+    ("distill.temperature", -1.5, "a number above 0"),
+    ("distill.temperature", math.inf, "a finite number"),
+    ("distill.temperature", math.nan, "a finite number"),
+    ("distill.temperature", "warm", "a number"),
+    ("distill.temperature", "4", "a number"),
+    ("distill.temperature", True, "a number"),
+    ("distill.alpha", 1.1, "a number of at most 1"),
+    ("distill.alpha", -0.1, "a number of at least 0"),
+    ("prune.rate", 1, "a number below 1"),
+    ("prune.rate", -0.5, "a number of at least 0"),
+    ("prune.until", 1.0, "a number below 1"),
+    ("prune.objective", "teacher", "'auto', 'distill' or 'labels'"),
+    ("quantize.bits", 1, "a number of at least 2"),
+    ("quantize.bits", 16, "a number of at most 8"),
+    ("quantize.bits", 4.5, "a whole number"),
+    ("quantize.activation_bits", 32, "a number of at most 8"),
+    ("quantize.images", 0, "a number of at least 1"),
+    ("export.batch", 0, "a number of at least 1"),
+    ("export.threads", -1, "a number of at least 1"),
+    ("optim.lr", 0, "a number above 0"),
+    ("optim.lr", math.inf, "a finite number"),
+    ("optim.epochs", 0, "a number of at least 1"),
+    ("optim.epochs", 2.0, "a whole number"),
+    ("optim.epochs", True, "a whole number"),
+    ("optim.batch_size", "all", "a whole number"),
+    ("optim.optimizer", {"lr": 1}, "a value (none is given)"),
+    ("optim", None, "a mapping"),
+    ("teacher.min_accuracy", 95, "a number of at most 1"),
+    ("teacher.model.name", None, "a word"),
+    ("seed", -1, "a number of at least 0"),
+    ("seed", 2**32, "a number below 4294967296"),
+    ("name", "a/b", r"a name that matches ^[\w.-]+$"),
+    ("name", "", r"a name that matches ^[\w.-]+$"),
+    ("runs", 3, "a word"),
+    ("data._target_", "digits", "a name that matches"),
+    ("data.val_fraction", 0.0, "a number above 0"),
+    ("data.val_fraction", 1, "a number below 1"),
+    ("data.limit", 0, "a number of at least 1"),
+    ("data.views", 1.5, "a whole number"),
+    ("trainer.accelerator", "tpu", "'auto', 'cpu', 'gpu', 'cuda' or 'mps'"),
+    ("trainer.devices", 0, "a number of at least 1"),
+    ("trainer.threads", 0, "a number of at least 1"),
+    ("trainer.precision", 16, "a word"),
+    ("trainer.compile", "yes", "true or false"),
+    ("trainer.deterministic", "yes", "true or false or 'warn'"),
+    ("recipe.stages", [], "a list of at least 1"),
+    ("recipe.stages", "teacher", "a list"),
+    ("recipe.stages", [3], "a word or a mapping"),
+    ("recipe.stages", [{"prune": 0.5}], "a mapping"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "allowed"), BAD, ids=[f"{k}={v}" for k, v, _ in BAD])
+def test_a_bad_value_is_told_in_one_line_with_what_is_allowed(
+    config: dict[str, Any], key: str, value: Any, allowed: str
+) -> None:
+    told = complaint(with_value(config, key, value))
+    assert "\n" not in told
+    assert told.startswith(key)
+    assert f": allowed is {allowed}" in told
+    if not isinstance(value, dict | list):
+        assert told.startswith(f"{key}={'null' if value is None else value}: ")
+
+
+def test_the_place_within_a_list_is_named(config: dict[str, Any]) -> None:
+    stages = ["teacher", {"prune": 0.5}]
+    assert complaint(with_value(config, "recipe.stages", stages)) == (
+        "recipe.stages.1.prune=0.5: allowed is a mapping"
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("prun", "prune"),
+        ("trainer.precisio", "precision"),
+        ("teacher.optim.epoch", "epochs"),
+        ("teacher.min_acuracy", "min_accuracy"),
+        ("optim.learning_rate", None),
+        ("trainer.strategy", None),  # begins like a type's name
+        ("export.interval", None),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_nearest(
+    config: dict[str, Any], key: str, meant: str | None
+) -> None:
+    told = complaint(with_value(config, key, 1))
+    assert told.startswith(f"{key}: no such key: allowed is one of ")
+    assert told.endswith(f"; did you mean '{meant}'?") == (meant is not None)
+
+
+def test_a_class_may_have_settings_of_its_own(config: dict[str, Any]) -> None:
+    for section in ("distill", "prune", "quantize", "data", "logger", "student.model"):
+        schema.check(with_value(config, f"{section}.own_setting", 3))
+
+
+def test_a_missing_section_is_missed(config: dict[str, Any]) -> None:
+    del config["export"]["batch"], config["prune"]["objective"]
+    assert complaint(config).splitlines() == [
+        "prune.objective=: allowed is a value (none is given)",
+        "export.batch=: allowed is a value (none is given)",
+    ]
+
+
+def test_all_problems_are_told_at_once() -> None:
+    config = config_of("distill.temperature=0", "prune.rate=2", "+export.bach=3", "quantize.bits=1")
+    lines = complaint(config).splitlines()
+    keys = ["distill.temperature=0", "prune.rate=2", "quantize.bits=1", "export.bach"]
+    assert [line.split(":")[0] for line in lines] == keys
+
+
+def test_what_stages_inherit_is_told_once() -> None:
+    assert complaint(config_of("optim.lr=-1")) == "optim.lr=-1: allowed is a number above 0"
+    told = complaint(config_of("optim.lr=-1", "prune.optim.lr=-2"))
+    assert [line.split(":")[0] for line in told.splitlines()] == [
+        "optim.lr=-1",
+        "prune.optim.lr=-2",
+    ]
+
+
+# --- every shipped config
+
+INHERITS = [f"optim@{stage}.optim=inherit" for stage in ("teacher", "student", "distill", "prune")]
+
+
+def shipped() -> dict[str, list[str]]:
+    """The files of conf, with the overrides that use them: two models at a time, else one file."""
+    groups: dict[str, list[str]] = {}
+    for path in sorted(cli.CONF.rglob("*.yaml")):
+        groups.setdefault(str(path.relative_to(cli.CONF).parent), []).append(path.stem)
+    models = groups.pop("model")
+    found = {
+        f"model/{one}, {two}": [f"model@teacher.model={one}", f"model@student.model={two}"]
+        for one, two in zip_longest(models[::2], models[1::2], fillvalue=models[0])
+    }
+    for option in groups.pop("."):
+        found[option] = []
+    for group, names in groups.items():
+        found |= {f"{group}/{name}": [f"{group}={name}"] for name in names}
+    found["optim/inherit"] = INHERITS
+    return found
+
+
+def test_every_group_ships_something() -> None:
+    groups = {name.split("/")[0] for name in shipped()}
+    assert groups >= {"data", "model", "distill", "prune", "quantize", "recipe", "optim"}
+    assert groups >= {"trainer", "logger", "experiment", "debug", "hydra", "train"}
+
+
+class Bench(SimpleNamespace):
+    """What stages need to check what they will build."""
+
+    def __init__(self, config: dict[str, Any], shape: tuple[int, int, int]) -> None:
+        from condenser.build import build
+
+        data = SimpleNamespace(input_shape=shape, num_classes=10)
+        super().__init__(data=data, seed=0, build=build, trusted=(), warn=lambda message: None)
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_every_shipped_config_composes_and_builds(name: str) -> None:
+    """Checked, planned, and all that its stages need built; the data is named, not read."""
+    import torch
+
+    from condenser.build import build
+
+    config = config_of(*shipped()[name])
+    schema.check(config)
+    stages = recipe.plan(config)
+    assert len(stages) == len(config["recipe"]["stages"])
+    with torch.device("meta"):  # networks of any size cost nothing
+        for stage in stages:
+            stage.check(Bench(config, (3, 32, 32)))  # type: ignore[arg-type]
+    data = build(config["data"], batch_size=config["optim"]["batch_size"], seed=0)
+    assert (data.name, data.batch_size) == (config["data"]["name"], config["optim"]["batch_size"])
+    build(config["logger"], _partial_=True)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw", "cifar240"])
+def test_shipped_plans_start_at_their_rate_and_never_exceed_it(name: str) -> None:
+    import torch
+
+    from condenser.build import build
+
+    optim = config_of(f"optim={name}")["optim"]
+    schedule = build(optim["schedule"])
+    factors = [schedule(step / 100) for step in range(100)]
+    assert factors[0] == 1
+    assert factors == sorted(factors, reverse=True)
+    assert factors[-1] < 0.01
+    parameter = torch.nn.Parameter(torch.ones(1))
+    optimizer = build(optim["optimizer"])([parameter], lr=optim["lr"])
+    parameter.sum().backward()
+    optimizer.step()
+    assert 0 < parameter.item() < 1
+
+
+def test_experiments_sweep_over_keys_that_exist() -> None:
+    from omegaconf import OmegaConf
+
+    files = sorted((cli.CONF / "experiment").glob("*.yaml"))
+    assert files
+    for path in files:
+        sweep = OmegaConf.select(OmegaConf.load(path), "hydra.sweeper.params") or {}
+        first = [f"{key}={str(values).split(',')[0]}" for key, values in sweep.items()]
+        config = config_of(f"experiment={path.stem}", *first)
+        assert config["name"] == path.stem
+        assert config["claim"]
+
+
+def test_no_shipped_config_names_a_place_on_a_machine() -> None:
+    for path in Path(cli.CONF).rglob("*.yaml"):
+        text = path.read_text()
+        assert not any(word in text for word in (" /work", " /home", " /tmp", " /root", " C:\\"))
