@@ -24,15 +24,15 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-import torch  # noqa: E402
-import torch.nn.functional as F  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-from condenser import measure, models  # noqa: E402
-from condenser.data import DataModule, mnist  # noqa: E402
-from condenser.distill import KD  # noqa: E402
-from condenser.modules import Distillation, Plan  # noqa: E402
-from condenser.modules.fit import fit  # noqa: E402
+from condenser import measure, models
+from condenser.data import DataModule, mnist
+from condenser.distill import KD
+from condenser.modules import Distillation, Plan
+from condenser.modules.fit import fit
 
 BATCH, TEMPERATURE, ALPHA = 128, 4.0, 0.1
 PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -120,7 +120,7 @@ def plain(pair: tuple[dict, dict], batches: Iterable[Any]) -> float:
 
 
 def in_memory(pair: tuple[dict, dict], data: DataModule) -> float:
-    """What Condenser does in a step, Lightning left out: batches in memory, teacher computed once."""
+    """Condenser's step without Lightning: batches in memory, teacher computed once."""
     teacher, student = networks(pair)
     student.to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(student.parameters(), lr=0.01, momentum=0.9)
@@ -150,9 +150,7 @@ def type_of(logits: Tensor) -> Any:
 def condenser(pair: tuple[dict, dict], data: DataModule) -> float:
     teacher, student = networks(pair)
     plan = Plan(partial(torch.optim.SGD, momentum=0.9), lr=0.01, epochs=1, batch_size=BATCH)
-    module = Distillation(
-        student, plan, data, objective=KD(TEMPERATURE, ALPHA), teacher=teacher
-    )
+    module = Distillation(student, plan, data, objective=KD(TEMPERATURE, ALPHA), teacher=teacher)
     return fit(module, {"accelerator": "cpu", "devices": 1}).samples_per_second
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
 
-from condenser import records  # noqa: E402
-from condenser.errors import CondenserError, ConfigError, one_of  # noqa: E402
+from condenser import records
+from condenser.errors import CondenserError, ConfigError, one_of
 
 EXAMPLES = """examples:
   python src/export.py runs/demo/default                      the recipe's last model

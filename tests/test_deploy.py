@@ -168,7 +168,6 @@ def test_inputs_are_rounded_in_the_file_as_in_the_network(
     ("name", "bits", "kind"),
     [
         ("lenet5", 8, TensorProto.INT8),
-        ("lenet5", 2, TensorProto.INT4),
         ("resnet8", 4, TensorProto.INT4),
     ],
 )

@@ -175,7 +175,8 @@ def test_initial_weights_are_the_papers_and_come_from_the_seed() -> None:
     first: Any = build(config("resnet8x4"), CIFAR, 10)
     torch.manual_seed(0)
     again: Any = build(config("resnet8x4"), CIFAR, 10)
-    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters()))
+    pairs = zip(first.parameters(), again.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
     conv = first.layer3[0].conv2.weight
     assert conv.std().item() == pytest.approx(sqrt(2 / (9 * 256)), rel=0.01)
     fc1 = build(config("lenet5"), MNIST, 10).get_parameter("fc1.weight")

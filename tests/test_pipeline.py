@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ def test_lineage_leads_from_each_model_to_the_one_it_came_from(records: list[Rec
     teacher, student, distill, half, fifth, quantized, exported = records
     assert (student["parent"], distill["parent"]) == (None, None)
     chain = [distill, half, fifth, quantized, exported]
-    for before, after in zip(chain, chain[1:], strict=False):
+    for before, after in pairwise(chain):
         assert after["parent"] == before["key"]
     assert all(record["teacher"] == teacher["key"] for record in records[1:])
     assert exported["distill/temperature"] == 4.0

@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 
 from condenser.errors import DamagedError
-from condenser.store import Store, key_of
+from condenser.store import Place, Store, key_of
 
 SRC = Path(__file__).resolve().parents[1] / "src"
 SPAWN = multiprocessing.get_context("spawn")
 
 
-def fill(folder: Path) -> Mapping[str, Any]:
-    (folder / "weights").write_bytes(b"1234")
+def fill(place: Place) -> Mapping[str, Any]:
+    (place.folder / "weights").write_bytes(b"1234")
     return {"val/accuracy": 0.5}
 
 
@@ -79,9 +79,9 @@ def test_every_ingredient_changes_the_key() -> None:
 def test_an_entry_is_made_once_and_then_found(tmp_path: Path) -> None:
     store, calls = Store(tmp_path / "deep" / "store"), []
 
-    def make(folder: Path) -> Mapping[str, Any]:
-        calls.append(folder)
-        return fill(folder)
+    def make(place: Place) -> Mapping[str, Any]:
+        calls.append(place.folder)
+        return fill(place)
 
     assert store.get("prune", "k") is None
     entry, reused = store.get_or_make("prune", "k", make)
@@ -99,12 +99,12 @@ def names(root: Path) -> list[str]:
 
 
 def test_what_fails_leaves_nothing_behind(tmp_path: Path) -> None:
-    def fails(folder: Path) -> Mapping[str, Any]:
-        fill(folder)
+    def fails(place: Place) -> Mapping[str, Any]:
+        fill(place)
         raise RuntimeError("diverged")
 
-    def unwritable(folder: Path) -> Mapping[str, Any]:
-        fill(folder)
+    def unwritable(place: Place) -> Mapping[str, Any]:
+        fill(place)
         return {"a model": object()}
 
     store = Store(tmp_path)
@@ -138,7 +138,7 @@ def test_cut_facts_name_their_file(tmp_path: Path) -> None:
 
 
 def wanting(root: Path, log: Path, start: Any, found: Any) -> None:
-    def make(folder: Path) -> Mapping[str, Any]:
+    def make(place: Place) -> Mapping[str, Any]:
         with log.open("a") as file:
             file.write("made\n")
         time.sleep(0.3)
@@ -165,8 +165,8 @@ def test_two_processes_that_want_one_entry_make_it_once(tmp_path: Path) -> None:
 
 
 def endless(root: Path, begun: Any) -> None:
-    def make(folder: Path) -> Mapping[str, Any]:
-        fill(folder)
+    def make(place: Place) -> Mapping[str, Any]:
+        fill(place)
         begun.set()
         time.sleep(60)
         return {}

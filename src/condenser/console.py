@@ -39,7 +39,8 @@ class Console:
         self.rich.print(
             f"{record['stage']:<9} {record['model']:<14} test {number('test/accuracy', '7.2%')}  "
             f"val {number('val/accuracy', '7.2%')}  {number('size/nonzero', '>10,')} of "
-            f"{number('size/params', '>10,')} weights  {number('size/file_bytes', '>10,')} bytes  {took}",
+            f"{number('size/params', '>10,')} weights  "
+            f"{number('size/file_bytes', '>10,')} bytes  {took}",
             soft_wrap=True,
         )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from condenser import schema
 from condenser.errors import CondenserError, ConfigError, nearest, one_of
 from condenser.stages import Outcome, Stage, Workbench, find
-from condenser.store import Entry, Store, key_of
+from condenser.store import Entry, Place, Store, key_of
 
 if TYPE_CHECKING:
     from condenser.measure import Predictions
@@ -62,7 +62,9 @@ def plan(config: Mapping[str, Any]) -> list[Stage]:
 
 def _only(entry: Mapping[str, Any], key: str) -> tuple[str, Mapping[str, Any]]:
     if len(entry) != 1:
-        raise ConfigError(key, dict(entry), "one stage with its overrides, as in {prune: {rate: 0.5}}")
+        raise ConfigError(
+            key, dict(entry), "one stage with its overrides, as in {prune: {rate: 0.5}}"
+        )
     return next(iter(entry.items()))
 
 
@@ -136,10 +138,10 @@ def make(
     )
     group = key_of({**recipe, "parent": parent and parent.group, "teacher": used and used.group})
 
-    def work(folder: Path) -> Mapping[str, Any]:
+    def work(place: Place) -> Mapping[str, Any]:
         source = parent.entry if parent else None
-        outcome = stage.run(bench, source, used.entry if used else None, folder)
-        return measured(stage, outcome, bench, folder)
+        outcome = stage.run(bench, source, used.entry if used else None, place)
+        return measured(stage, outcome, bench, place.folder)
 
     entry, reused = store.get_or_make(stage.word, key, work)
     name = stage.architecture["name"] if stage.architecture else parent.model_name  # type: ignore[union-attr]

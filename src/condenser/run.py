@@ -61,6 +61,7 @@ def workbench(config: Mapping[str, Any], say: Console) -> Workbench:
 
     settings = dict(config["trainer"])
     compiled, progress, threads = (settings.pop(k) for k in ("compile", "progress", "threads"))
+    checkpoint_seconds = settings.pop("checkpoint_seconds")
     if threads:
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
@@ -76,6 +77,7 @@ def workbench(config: Mapping[str, Any], say: Console) -> Workbench:
         trusted=tuple(targets),
         progress=say.terminal if progress is None else progress,
         compile=compiled,
+        checkpoint_seconds=checkpoint_seconds,
         warn=say.warn,
     )
 
@@ -84,10 +86,10 @@ def open_tracker(
     config: Mapping[str, Any], stages: list[Stage], bench: Workbench, folder: Path
 ) -> Any:
     """The logger that the config names, told what this run is."""
-    from condenser.build import build
-    from condenser.tracking import identity
     from condenser import measure
+    from condenser.build import build
     from condenser.store import key_of
+    from condenser.tracking import identity
 
     who = identity(
         experiment=config["name"],

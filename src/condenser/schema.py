@@ -101,6 +101,7 @@ class Trainer(Section):
     deterministic: bool | Literal["warn"]
     threads: Count | None
     compile: bool
+    checkpoint_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     progress: bool | None
 
 
@@ -138,7 +139,7 @@ def check(config: Mapping[str, Any]) -> None:
 
 
 def check_section(name: str, section: Mapping[str, Any], where: str) -> None:
-    """The same for one stage's section after a recipe entry's overrides; ``where`` prefixes keys."""
+    """The same for a stage's section after a recipe entry's overrides; ``where`` prefixes keys."""
     if kind := _sections().get(name):
         problems = list(_problems(kind, section, f"{where}{name}."))
         if problems:
@@ -195,9 +196,7 @@ ALLOWED = {
 }
 
 
-def _read(
-    kind: type[Section], problem: Any, path: tuple[str, ...], prefix: str
-) -> tuple[str, str]:
+def _read(kind: type[Section], problem: Any, path: tuple[str, ...], prefix: str) -> tuple[str, str]:
     """What is wrong, and what is allowed instead."""
     key = prefix + ".".join(path)
     if problem["type"] == "extra_forbidden":

@@ -43,6 +43,19 @@ class Entry:
         return self.folder / name
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a stage that is being made works.
+
+    Attributes:
+        folder: what is in it when the stage ends becomes the entry.
+        checkpoint: a file that outlives a kill, for the next who makes the same entry.
+    """
+
+    folder: Path
+    checkpoint: Path
+
+
 def key_of(ingredients: Mapping[str, Any]) -> str:
     """64 bits of the sha256 of everything that determines a result, as 16 hex digits."""
     text = json.dumps(ingredients, sort_keys=True, default=str)
@@ -60,12 +73,12 @@ class Store:
         return Entry(folder, key) if (folder / FACTS).is_file() else None
 
     def get_or_make(
-        self, stage: str, key: str, make: Callable[[Path], Mapping[str, Any]]
+        self, stage: str, key: str, make: Callable[[Place], Mapping[str, Any]]
     ) -> tuple[Entry, bool]:
         """The entry, and whether it was there already.
 
-        ``make`` fills a folder and returns the facts. While one process makes an entry, others
-        that want it wait.
+        ``make`` fills a place's folder and returns the facts. While one process makes an entry,
+        others that want it wait.
         """
         from filelock import FileLock
 
@@ -77,16 +90,18 @@ class Store:
                 return entry, True
             return self._make(stage, key, make), False
 
-    def _make(self, stage: str, key: str, make: Callable[[Path], Mapping[str, Any]]) -> Entry:
+    def _make(self, stage: str, key: str, make: Callable[[Place], Mapping[str, Any]]) -> Entry:
         folder = self.root / f"{stage}-{key}"
         shutil.rmtree(folder, ignore_errors=True)  # an entry without facts is no entry
+        checkpoint = self.root / f".{folder.name}.ckpt"
         draft = self.root / f".{folder.name}"
         shutil.rmtree(draft, ignore_errors=True)  # left by a process that was killed
         draft.mkdir()
         try:
-            facts = make(draft)
+            facts = make(Place(draft, checkpoint))
             (draft / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
             os.replace(draft, folder)
+            checkpoint.unlink(missing_ok=True)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
         return Entry(folder, key)

@@ -16,7 +16,7 @@ Project = Callable[[], None]
 
 
 @dataclass(frozen=True)
-class Operation(ABC):
+class Operation:
     """One change to a model that can be written as JSON and done again.
 
     A stored model is rebuilt by building its architecture, applying its operations in order and
@@ -77,6 +77,14 @@ class Compression(ABC):
     @property
     @abstractmethod
     def ready(self) -> bool: ...
+
+    @abstractmethod
+    def state(self) -> State:
+        """What ``step`` remembers between calls, as tensors."""
+
+    @abstractmethod
+    def restore(self, state: State) -> None:
+        """Go on from ``state``, after ``prepare`` on the same model."""
 
     @abstractmethod
     def finish(self) -> list[Operation]:

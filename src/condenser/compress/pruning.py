@@ -120,7 +120,9 @@ class WeightPruning(Compression):
         self.step(0.0)
 
     def step(self, progress: float) -> None:
-        moves = self.updates if progress >= self.until else int(progress / self.until * self.updates)
+        moves = (
+            self.updates if progress >= self.until else int(progress / self.until * self.updates)
+        )
         if moves > self.moves:
             self.moves = moves
             share = self.schedule(moves / self.updates)
@@ -130,6 +132,14 @@ class WeightPruning(Compression):
     @property
     def ready(self) -> bool:
         return self.moves >= self.updates
+
+    def state(self) -> State:
+        masks = dict(zip(self.weights, self.masks, strict=True))
+        return {**masks, "moves": torch.tensor(self.moves)}
+
+    def restore(self, state: State) -> None:
+        self.moves = int(state["moves"])
+        self.masks = [state[name].to(w.device) for name, w in self.weights.items()]
 
     def finish(self) -> list[Operation]:
         return [Sparse(list(self.weights))]
@@ -142,7 +152,9 @@ class WeightPruning(Compression):
         masks = self.scope({name: s.detach() for name, s in scores.items()}, rate)
         empty = [name for name, mask in masks.items() if not mask.any()]
         if empty:
-            allowed = f"a rate that leaves weights in every layer ({', '.join(empty)} would be empty)"
+            allowed = (
+                f"a rate that leaves weights in every layer ({', '.join(empty)} would be empty)"
+            )
             raise ConfigError("prune.rate", self.rate, allowed, "or exclude the layer")
         self.masks = [masks[name].to(w.dtype) for name, w in self.weights.items()]
 

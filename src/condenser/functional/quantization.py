@@ -9,7 +9,8 @@ from torch import Tensor
 def symmetric_scale(weight: Tensor, bits: int, axis: int | None = 0) -> Tensor:
     """s = max|w| / (2^(bits-1) - 1), one per slice along ``axis`` (or one in all if None).
 
-    bits is at least 2. The grid is symmetric (-127…127 for 8 bits), zero is on it exactly, so zeros stay zeros.
+    bits is at least 2. The grid is symmetric (-127…127 for 8 bits) and holds zero exactly, so that
+    zeros stay zeros.
     A slice that is zero, or too small to be told from it, gets s = 1.
 
     Returns:

@@ -12,10 +12,9 @@ from pathlib import Path
 import torch
 
 # The instruction sets that decide how fast, and on x86 how exact, int8 runs.
-NOTABLE = (
-    ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")  # x86
-    + ("asimd", "asimddp", "i8mm", "sve", "sve2")  # ARM
-)
+X86 = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
+ARM = ("asimd", "asimddp", "i8mm", "sve", "sve2")
+NOTABLE = (*X86, *ARM)
 PACKAGES = {"lightning": "pytorch-lightning", "onnxruntime": "onnxruntime"}
 
 

@@ -74,7 +74,7 @@ def build(
 
 
 def _own(path: str) -> Callable[..., Any]:
-    """The network at ``condenser.models.Name`` or ``condenser.models.file.Name``, no other thing."""
+    """The network at ``condenser.models.Name`` or ``condenser.models.file.Name``, nothing else."""
     file, _, name = path.removeprefix(f"{__name__}.").rpartition(".")
     module = f"{__name__}.{file}" if file else __name__
     private = file.startswith("_") or name.startswith("_") or "." in file

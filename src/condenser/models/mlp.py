@@ -1,4 +1,4 @@
-"""Fully connected networks: Hinton's nets of the distillation paper, LeNet-300-100, small students."""
+"""Fully connected networks: Hinton's of the distillation paper, LeNet-300-100, small students."""
 
 from __future__ import annotations
 

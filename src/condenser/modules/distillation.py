@@ -48,8 +48,6 @@ class Distillation(Student):
     def terms(self, batch: Batch) -> dict[str, Tensor]:
         student = Outputs(self.model(batch.image))
         with torch.no_grad():
-            if self.taught is None:
-                logits = self.teacher(batch.image)
-            else:
-                logits = self.taught[batch.index]
+            known = self.taught
+            logits = self.teacher(batch.image) if known is None else known[batch.index]
         return self.objective(student, Outputs(logits), batch.target)

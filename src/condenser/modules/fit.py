@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 
 from condenser.data import Batch
+from condenser.modules.resume import Resume
 from condenser.modules.student import State, Student
 
 BUNDLE = 16  # optimiser steps that share one round of Lightning's bookkeeping
@@ -60,17 +61,27 @@ class Bundles(Sized):
 
 
 class Clock(Callback):
-    """Seconds spent in training batches, without validation."""
+    """Seconds spent in training batches, and in all, over every start of a training."""
 
     def __init__(self) -> None:
-        self.seconds, self.started = 0.0, 0.0
+        self.begun = time.perf_counter()
+        self.seconds, self.started, self.earlier = 0.0, 0.0, 0.0
+
+    @property
+    def total(self) -> float:
+        return self.earlier + time.perf_counter() - self.begun
 
     def on_train_epoch_start(self, *_: Any) -> None:
         self.started = time.perf_counter()
 
-    def on_validation_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        if not trainer.sanity_checking:
-            self.seconds += time.perf_counter() - self.started
+    def on_validation_start(self, *_: Any) -> None:
+        self.seconds += time.perf_counter() - self.started
+
+    def state_dict(self) -> dict[str, float]:
+        return {"seconds": self.seconds, "total": self.total}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        self.seconds, self.earlier = state["seconds"], state["total"]
 
 
 def fit(
@@ -78,51 +89,62 @@ def fit(
     trainer: Mapping[str, Any],
     loggers: Sequence[Any] = (),
     progress: bool = False,
+    resume: Resume | None = None,
 ) -> Fit:
     """Train ``module`` by its plan, and hand back the epoch that validation prefers, and the last.
 
     Args:
         trainer: settings of ``pl.Trainer``.
         progress: show a bar.
+        resume: where a killed training left its state, and keeps it from now on.
     """
     clock = Clock()
+    callbacks: list[Callback] = [clock]
+    if progress:
+        callbacks.append(RichProgressBar(refresh_rate=5, leave=False))
+    if resume is not None:
+        callbacks.append(resume)
+    left = resume.path if resume is not None and resume.path.is_file() else None
     with quiet_lightning():
         running = pl.Trainer(
             max_epochs=module.plan.epochs,
             logger=list(loggers) or False,
-            callbacks=[clock, *([RichProgressBar(refresh_rate=5, leave=False)] if progress else [])],
+            callbacks=callbacks,
             enable_progress_bar=progress,
             enable_model_summary=False,
-            enable_checkpointing=False,
+            enable_checkpointing=resume is not None,
             num_sanity_val_steps=0,
             log_every_n_steps=1,
             inference_mode=False,
             use_distributed_sampler=False,
             **trainer,
         )
-        started = time.perf_counter()
         data = module.data
         data.trainer = running
         bundle = BUNDLE if running.world_size == 1 else 1  # DDP wants one backward a forward
         train = Bundles(data.train_dataloader(), bundle)
-        running.fit(module, train, data.val_dataloader())
+        running.fit(module, train, data.val_dataloader(), ckpt_path=left, weights_only=True)
     assert module.best.epoch is not None
     return Fit(
         best=module.best.state,
         last={name: t.detach().clone() for name, t in module.model.state_dict().items()},
         last_accuracy=float(running.callback_metrics["val/accuracy"]),
-        seconds=time.perf_counter() - started,
+        seconds=clock.total,
         epochs=module.plan.epochs,
         best_epoch=module.best.epoch + 1,
         samples_per_second=module.plan.epochs * data.train_size / clock.seconds,
     )
 
 
-class quiet_lightning(warnings.catch_warnings):  # noqa: N801 - used as a context
+class quiet_lightning(warnings.catch_warnings):
     """Lightning's tips and its opinions on data loaders stay out of the user's sight."""
 
     def __enter__(self) -> None:  # type: ignore[override]
         super().__enter__()
         warnings.simplefilter("ignore")
-        for name in ("pytorch_lightning", "lightning_fabric", "pytorch_lightning.utilities.rank_zero"):
+        for name in (
+            "pytorch_lightning",
+            "lightning_fabric",
+            "pytorch_lightning.utilities.rank_zero",
+        ):
             logging.getLogger(name).setLevel(logging.ERROR)

@@ -133,6 +133,16 @@ class Student(pl.LightningModule):
             return batch if batch.image.device == device else Batch(*(t.to(device) for t in batch))
         return [self.transfer_batch_to_device(one, device, _) for one in batch]
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        made = self.compression.state() if self.compression is not None else {}
+        checkpoint["training"] = {"steps": self.steps, "best": vars(self.best), "compression": made}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        training = checkpoint["training"]
+        self.steps, self.best = training["steps"], Best(**training["best"])
+        if self.compression is not None:
+            self.compression.restore(training["compression"])
+
     def on_train_epoch_end(self) -> None:
         count = self.sums.pop("steps")
         means = {f"train/{name}": float(total) / count for name, total in self.sums.items()}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from condenser.blueprint import Blueprint
     from condenser.data import DataModule
-    from condenser.store import Entry
+    from condenser.store import Entry, Place
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Workbench:
     trusted: tuple[str, ...] = ()
     progress: bool = False
     compile: bool = False
+    checkpoint_seconds: float = 30
     warn: Callable[[str], None] = print
 
 
@@ -110,9 +111,9 @@ class Stage(ABC):
 
     @abstractmethod
     def run(
-        self, bench: Workbench, source: Entry | None, teacher: Entry | None, folder: Path
+        self, bench: Workbench, source: Entry | None, teacher: Entry | None, place: Place
     ) -> Outcome:
-        """Do the work. Files of the result go into ``folder``."""
+        """Do the work."""
 
     def described(self) -> dict[str, Any]:
         """The stage's settings as record keys: the config's path with slashes, scalars only."""

@@ -10,7 +10,7 @@ from condenser.errors import ConfigError
 from condenser.stages.base import Outcome, Stage, Workbench
 
 if TYPE_CHECKING:
-    from condenser.store import Entry
+    from condenser.store import Entry, Place
 
 FLOAT, FILE = "float32.onnx", "model.onnx"
 
@@ -39,7 +39,7 @@ class Export(Stage):
         """Nothing to build; what the model was quantised to shows when it is there."""
 
     def run(
-        self, bench: Workbench, source: Entry | None, teacher: Entry | None, folder: Path
+        self, bench: Workbench, source: Entry | None, teacher: Entry | None, place: Place
     ) -> Outcome:
         from condenser import deploy
         from condenser.compress import Quantized
@@ -47,7 +47,7 @@ class Export(Stage):
         assert source is not None
         blueprint, model = source.load(bench.trusted)
         quantized = [op for op in blueprint.operations if isinstance(op, Quantized)]
-        float_file, file = folder / FLOAT, folder / FILE
+        float_file, file = place.folder / FLOAT, place.folder / FILE
         deploy.to_onnx(model, bench.data.example(2), float_file)
         if not quantized:
             float_file.rename(file)

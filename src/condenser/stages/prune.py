@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from condenser.stages.base import Outcome, Workbench, flat
@@ -11,7 +10,7 @@ from condenser.stages.distill import objective
 from condenser.stages.training import LABELS, TrainingStage
 
 if TYPE_CHECKING:
-    from condenser.store import Entry
+    from condenser.store import Entry, Place
 
 
 class Prune(TrainingStage):
@@ -40,11 +39,11 @@ class Prune(TrainingStage):
         return super().described() | dict(learnt)
 
     def run(
-        self, bench: Workbench, source: Entry | None, teacher: Entry | None, folder: Path
+        self, bench: Workbench, source: Entry | None, teacher: Entry | None, place: Place
     ) -> Outcome:
         from condenser.compress import prunable, sparsity
 
-        outcome = super().run(bench, source, teacher, folder)
+        outcome = super().run(bench, source, teacher, place)
         weights = prunable(outcome.model, self.settings.get("exclude", ()))
         outcome.facts["prune/achieved"] = sparsity(weights)
         return outcome

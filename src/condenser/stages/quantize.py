@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from condenser.stages.base import Outcome, Stage, Workbench
 
 if TYPE_CHECKING:
-    from condenser.store import Entry
+    from condenser.store import Entry, Place
 
 
 class Quantize(Stage):
@@ -28,7 +27,7 @@ class Quantize(Stage):
         bench.build(self.settings)
 
     def run(
-        self, bench: Workbench, source: Entry | None, teacher: Entry | None, folder: Path
+        self, bench: Workbench, source: Entry | None, teacher: Entry | None, place: Place
     ) -> Outcome:
         assert source is not None
         blueprint, model = source.load(bench.trusted)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from condenser.stages.base import Outcome, Stage, Workbench
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 
     from condenser.blueprint import Blueprint
     from condenser.modules import Plan, Student
-    from condenser.store import Entry
+    from condenser.store import Entry, Place
 
 LABELS = {"_target_": "condenser.distill.Labels"}
 
@@ -54,11 +53,12 @@ class TrainingStage(Stage):
             self.blueprint(bench).build(bench.trusted)
 
     def run(
-        self, bench: Workbench, source: Entry | None, teacher: Entry | None, folder: Path
+        self, bench: Workbench, source: Entry | None, teacher: Entry | None, place: Place
     ) -> Outcome:
         import torch
 
         from condenser.modules.fit import fit
+        from condenser.modules.resume import Resume
 
         torch.manual_seed(self.seed)
         blueprint, model = self.start(bench, source)
@@ -71,7 +71,8 @@ class TrainingStage(Stage):
         if bench.compile:
             model.compile()
         bench.data.batch_size, bench.data.seed = module.plan.batch_size, self.seed
-        done = fit(module, bench.trainer, bench.loggers(self.label), bench.progress)
+        resume = Resume(place.checkpoint, bench.checkpoint_seconds)
+        done = fit(module, bench.trainer, bench.loggers(self.label), bench.progress, resume)
         if compression is not None:
             blueprint = blueprint.then(compression.finish())
         best, last = revive(blueprint, done.best, bench), revive(blueprint, done.last, bench)
@@ -89,7 +90,9 @@ class TrainingStage(Stage):
         from condenser.blueprint import Blueprint
 
         assert self.architecture is not None
-        return Blueprint(nameless(self.architecture), bench.data.input_shape, bench.data.num_classes)
+        return Blueprint(
+            nameless(self.architecture), bench.data.input_shape, bench.data.num_classes
+        )
 
     def module(
         self, bench: Workbench, model: nn.Module, teacher: Entry | None, **kwargs: Any

@@ -1,0 +1,32 @@
+"""The teacher's decision as a second label."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from condenser.distill.base import LogitObjective, share
+from condenser.functional.losses import hard_loss
+
+
+class HardTeacher(LogitObjective):
+    """L = α·CE(student, target) + (1-α)·CE(student, argmax teacher).
+
+    Args:
+        alpha: weight of the true labels, in [0, 1]. The authors' code calls 1 - α alpha.
+        standardize: take z-scores of the student's logits for the second term.
+
+    Raises:
+        ConfigError: alpha out of range.
+
+    One head learns both. In the paper a distillation token of the transformer has a head of its own
+    for the second term, and the heads are averaged at test time.
+
+    Source: Touvron, Cord, Douze, Massa, Sablayrolles, Jégou, "Training data-efficient image
+    transformers & distillation through attention", ICML 2021, https://arxiv.org/abs/2012.12877
+    """
+
+    def __init__(self, alpha: float = 0.5, standardize: bool = False) -> None:
+        super().__init__({"hard": share("alpha", alpha), "decision": 1 - alpha}, standardize)
+
+    def match(self, student: Tensor, teacher: Tensor, target: Tensor) -> dict[str, Tensor]:
+        return {"decision": hard_loss(student, teacher.argmax(dim=1))}

@@ -1,0 +1,47 @@
+"""Transformed teacher matching."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from condenser.distill.base import LogitObjective, positive, weight
+from condenser.functional.losses import soft_loss
+
+
+class TTM(LogitObjective):
+    """L = w·CE(student, target) + β·KL(p̂ ‖ softmax(student)), p̂ ∝ softmax(teacher)^γ, γ = 1/T.
+
+    Raising the teacher's probabilities to γ and normalising them is a softmax at T; the student's
+    has no temperature, which adds the Rényi entropy of its output to KD. No T²: the gradient does
+    not shrink with T.
+
+    Args:
+        temperature: T = 1/γ > 0.
+        soft_weight: β >= 0. β and γ are per pair in the paper; T=10, β=45 is the authors'
+            example, vgg13 → vgg8 on CIFAR-100.
+        hard_weight: w >= 0.
+        standardize: compare z-scores of the logits.
+
+    Raises:
+        ConfigError: a setting out of range.
+
+    Source: Zheng, Yang, "Knowledge Distillation Based on Transformed Teacher Matching", ICLR 2024,
+    https://arxiv.org/abs/2402.11148
+    """
+
+    def __init__(
+        self,
+        temperature: float = 10.0,
+        soft_weight: float = 45.0,
+        hard_weight: float = 1.0,
+        standardize: bool = False,
+    ) -> None:
+        weights = {
+            "hard": weight("hard_weight", hard_weight),
+            "soft": weight("soft_weight", soft_weight),
+        }
+        super().__init__(weights, standardize)
+        self.temperature = positive("temperature", temperature)
+
+    def match(self, student: Tensor, teacher: Tensor, target: Tensor) -> dict[str, Tensor]:
+        return {"soft": soft_loss(student, teacher / self.temperature, 1.0)}

@@ -1,0 +1,79 @@
+"""Parts of the losses on logits: float32 in and out, gradients to every tensor given."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def standardize(logits: Tensor) -> Tensor:
+    """Z-scores of each sample's logits: (z - mean) / (std + 1e-7), std with classes - 1.
+
+    Args:
+        logits: (batch, classes).
+
+    Source: Sun, Ren, Li, Wang, Cao, "Logit Standardization in Knowledge Distillation", CVPR 2024,
+    https://arxiv.org/abs/2403.01427
+    """
+    centred = logits - logits.mean(dim=1, keepdim=True)
+    return centred / (logits.std(dim=1, keepdim=True) + 1e-7)
+
+
+def decouple(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """One choice among all classes as two: the target or another class, and which other class.
+
+    The softmax of the first is (p_y, 1 - p_y), without the cancellation of 1 - p_y; the softmax
+    of the second is p without the target, renormalised.
+
+    Args:
+        logits: (batch, classes).
+        target: (batch,) class indices.
+
+    Returns:
+        logits (batch, 2) and (batch, classes - 1).
+    """
+    index = torch.arange(logits.shape[1] - 1, device=logits.device).expand(len(logits), -1)
+    others = logits.gather(1, index + (index >= target[:, None]))
+    own = logits.gather(1, target[:, None])
+    return torch.cat([own, others.logsumexp(dim=1, keepdim=True)], dim=1), others
+
+
+def divergence(student: Tensor, teacher: Tensor) -> Tensor:
+    """KL(softmax(teacher) ‖ softmax(student)) of each sample, (batch,). Flows back to both."""
+    log_s, log_t = F.log_softmax(student, dim=1), F.log_softmax(teacher, dim=1)
+    return F.kl_div(log_s, log_t, reduction="none", log_target=True).sum(dim=1)
+
+
+def power_sum(logits: Tensor, power: float) -> Tensor:
+    """Σ_c p_c^power of each sample, p = softmax(logits): (batch,), from 1 for a certain p to
+    classes^(1 - power) for a uniform one, where power < 1."""
+    return ((power * logits).logsumexp(dim=1) - power * logits.logsumexp(dim=1)).exp()
+
+
+def pearson(a: Tensor, b: Tensor) -> Tensor:
+    """Pearson's correlation of each row of ``a`` with the same row of ``b``, (rows,).
+
+    The product of norms is 1e-8 larger, as in the code of the authors of DIST, so that rows which
+    barely vary count as uncorrelated. A row that is constant but for rounding gives 0 and no
+    gradient; its direction is noise, and 1e8 of it would go back.
+    """
+    centred = [x - x.mean(dim=1, keepdim=True) for x in (a, b)]
+    norms = [x.norm(dim=1) for x in centred]
+    flat = torch.stack([n <= 1e-6 * x.norm(dim=1) for n, x in zip(norms, (a, b), strict=True)])
+    correlation = (centred[0] * centred[1]).sum(dim=1) / (norms[0] * norms[1] + 1e-8)
+    return correlation.masked_fill(flat.any(dim=0), 0.0)
+
+
+def gram_gap(a: Tensor, b: Tensor) -> Tensor:
+    """‖aaᵀ - bbᵀ‖² / rows: how differently the rows of ``a`` and of ``b`` resemble each other."""
+    return ((a @ a.T - b @ b.T) ** 2).sum() / len(a)
+
+
+def reverse_gradient(x: Tensor, strength: float) -> Tensor:
+    """x itself; gradients come back times -strength.
+
+    Source: Ganin, Lempitsky, "Unsupervised Domain Adaptation by Backpropagation", ICML 2015,
+    https://arxiv.org/abs/1409.7495
+    """
+    return x.detach() - strength * (x - x.detach())
