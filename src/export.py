@@ -58,6 +58,10 @@ def export(folder: Path, position: int | None) -> tuple[Any, Path]:
     if stages[-1] != "export":
         stages = [*stages, "export"]
     config |= {"recipe": {"stages": stages}, "run": f"{config['run']},export={len(stages) - 2}"}
+    runs = str(folder.resolve().parents[1])  # wherever the caller stands
+    if config["store"] == f"{config['runs']}/.store":
+        config["store"] = f"{runs}/.store"
+    config["runs"] = runs
     config["logger"] = {"_target_": "condenser.tracking.CsvTracker"}
     from condenser.recipe import plan
     from condenser.run import run

@@ -228,8 +228,9 @@ def test_a_lower_rate_than_the_model_has_changes_nothing() -> None:
     before = weights(model)
     again = WeightPruning(0.5, Magnitude())
     again.prepare(model)
-    again.step(1.0)
     np.testing.assert_array_equal(weights(model), before)
+    train(model, OPTIMIZERS["adam"](model.parameters()), 4, again.step)
+    np.testing.assert_array_equal(weights(model) == 0, before == 0)
 
 
 def test_excluded_layers_are_left_alone_and_not_counted() -> None:
@@ -300,7 +301,8 @@ def test_a_channel_of_vanishing_weights_stays_finite() -> None:
     weight = torch.tensor([[1e-45, 0.0], [1e-39, -1e-39], [0.0, 0.0], [1.0, -0.5]])
     scale = symmetric_scale(weight, 8)
     assert torch.isfinite(weight / scale[:, None]).all()
-    assert (scale > 0).all()
+    # No denormals: training flushes them to zero, and would divide by it.
+    assert (scale >= torch.finfo(torch.float32).tiny).all()
     assert scale[3].item() == pytest.approx(1 / 127)
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from condenser import deploy
 from condenser.compress import PostTraining, Quantized
 from condenser.data import digits
+from condenser.deploy import graph, quantized
 
 NETS = ["lenet5", "resnet8"]
 
@@ -69,7 +70,7 @@ def deployed(network: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable
         model, folder = copy.deepcopy(trained(name)), tmp_path_factory.mktemp(name)
         floats, file = folder / "float.onnx", folder / "codes.onnx"
         if not bits:
-            deploy.to_onnx(model, data().train[:2], floats)
+            deploy.to_onnx(model, data().train[:1], floats)
             return Deployed(model, None, floats, floats)
         compress = PostTraining(bits, activation_bits, exclude=exclude)
         operation = compress(model, data().train[:512])[-1]
@@ -208,15 +209,15 @@ def test_excluded_layers_stay_in_float(
 @pytest.mark.parametrize("shape", [(3,), (2, 4), (3, 3, 3)])
 def test_int4_codes_are_packed_as_onnx_reads_them(shape: tuple[int, ...]) -> None:
     codes = np.random.default_rng(0).integers(-8, 8, shape).astype(np.int8)
-    packed = deploy.codes_tensor("w", codes, TensorProto.INT4)
+    packed = quantized.codes_tensor("w", codes, TensorProto.INT4)
     np.testing.assert_array_equal(numpy_helper.to_array(packed).astype(np.int8), codes)
     assert len(packed.raw_data) == -(-codes.size // 2)
-    whole = deploy.codes_tensor("w", codes, TensorProto.INT8)
+    whole = quantized.codes_tensor("w", codes, TensorProto.INT8)
     np.testing.assert_array_equal(numpy_helper.to_array(whole), codes)
 
 
 def test_the_low_half_of_a_byte_comes_first() -> None:
-    packed = deploy.codes_tensor("w", np.array([1, -2, 3], np.int8), TensorProto.INT4)
+    packed = quantized.codes_tensor("w", np.array([1, -2, 3], np.int8), TensorProto.INT4)
     assert packed.raw_data == bytes([0xE1, 0x03])
 
 
@@ -224,7 +225,7 @@ def test_a_copy_in_float_leaves_the_network_as_it_was(deployed: Callable[..., De
     model, image = deployed("resnet8", 8, 8).model, data().test[:8]
     with torch.no_grad():
         before = model(image)
-        plain = deploy.without_input_quantizers(model)
+        plain = graph.without_input_quantizers(model)
         assert not torch.equal(plain(image), before)
         assert torch.equal(model(image), before)
     assert "conv1.input_quantizer.scale" in model.state_dict()

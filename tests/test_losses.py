@@ -40,7 +40,7 @@ def kd_in_numpy(
     return alpha * hard + (1 - alpha) * temperature**2 * divergence
 
 
-def kd(student: Tensor, teacher: Tensor, target: Tensor, **settings: float) -> dict[str, Tensor]:
+def kd(student: Tensor, teacher: Tensor, target: Tensor, **settings: Any) -> dict[str, Tensor]:
     return KD(**settings)(Outputs(student), Outputs(teacher), target)
 
 
@@ -98,12 +98,14 @@ def test_extreme_logits_give_finite_losses_and_gradients(
     assert student.grad.abs().max() > 0.1
 
 
-def test_low_precision_logits_are_computed_with_in_float32() -> None:
+@pytest.mark.parametrize("autocast", [True, False])
+def test_low_precision_logits_are_computed_with_in_float32(autocast: bool) -> None:
     student, teacher = logits(16, 10, seed=1).bfloat16(), logits(16, 10, seed=2).bfloat16()
     target = torch.arange(16) % 10
     expected = kd_in_numpy(student.float(), teacher.float(), target, 4.0, 0.1)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
         terms = kd(student, teacher, target, temperature=4.0, alpha=0.1)
+        terms |= {"alone": hard_loss(student, target), "too": soft_loss(student, teacher, 4.0)}
     assert {value.dtype for value in terms.values()} == {torch.float32}
     assert terms["loss"].item() == pytest.approx(expected, rel=1e-5)
 
@@ -164,7 +166,7 @@ def test_hard_labels_alone_are_cross_entropy() -> None:
     ],
     ids=str,
 )
-def test_what_kd_refuses(settings: dict[str, float], words: list[str]) -> None:
+def test_what_kd_refuses(settings: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(ConfigError) as raised:
         KD(**settings)
     assert all(word in str(raised.value) for word in words)

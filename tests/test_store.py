@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -116,6 +117,28 @@ def test_what_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     assert store.get_or_make("prune", "k", fill)[0].facts["val/accuracy"] == 0.5
 
 
+def test_whoever_sees_an_entry_sees_all_of_it(tmp_path: Path) -> None:
+    store, missing, done = Store(tmp_path), list[str](), threading.Event()
+
+    def make(place: Place) -> Mapping[str, Any]:
+        for i in range(300):
+            (place.folder / f"{i}").write_bytes(bytes(1000))
+        return {}
+
+    def look() -> None:
+        while not done.is_set():
+            if entry := store.get("prune", "k"):
+                missing.extend(f"{i}" for i in range(300) if not entry.file(f"{i}").is_file())
+                return
+
+    onlooker = threading.Thread(target=look)
+    onlooker.start()
+    store.get_or_make("prune", "k", make)
+    onlooker.join(timeout=10)
+    done.set()
+    assert missing == []
+
+
 def test_a_folder_without_facts_is_no_entry(tmp_path: Path) -> None:
     (tmp_path / "prune-k").mkdir()
     (tmp_path / "prune-k" / "old").touch()
@@ -167,6 +190,7 @@ def test_two_processes_that_want_one_entry_make_it_once(tmp_path: Path) -> None:
 def endless(root: Path, begun: Any) -> None:
     def make(place: Place) -> Mapping[str, Any]:
         fill(place)
+        place.checkpoint.write_text("half way")
         begun.set()
         time.sleep(60)
         return {}
@@ -174,7 +198,7 @@ def endless(root: Path, begun: Any) -> None:
     Store(root).get_or_make("teacher", "k", make)
 
 
-def test_after_a_kill_the_next_process_makes_it_and_sweeps_up(tmp_path: Path) -> None:
+def test_after_a_kill_the_next_process_goes_on_and_sweeps_up(tmp_path: Path) -> None:
     begun = SPAWN.Event()
     worker = SPAWN.Process(target=endless, args=(tmp_path, begun))
     worker.start()
@@ -184,8 +208,15 @@ def test_after_a_kill_the_next_process_makes_it_and_sweeps_up(tmp_path: Path) ->
     worker.join(timeout=30)
     store = Store(tmp_path)
     assert store.get("teacher", "k") is None
-    entry, reused = store.get_or_make("teacher", "k", fill)
-    assert not reused
+    found = []
+
+    def goes_on(place: Place) -> Mapping[str, Any]:
+        found.append(place.checkpoint.read_text())
+        assert list(place.folder.iterdir()) == []
+        return fill(place)
+
+    entry, reused = store.get_or_make("teacher", "k", goes_on)
+    assert (reused, found) == (False, ["half way"])
     assert names(tmp_path) == ["teacher-k"]
     assert names(entry.folder) == ["record.json", "weights"]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from condenser import recipe, records
 from condenser.console import Console
+from condenser.errors import ConfigError
 from condenser.records import Record
 from condenser.stages import Stage, Workbench
 from condenser.store import Store
@@ -62,6 +63,9 @@ def workbench(config: Mapping[str, Any], say: Console) -> Workbench:
     settings = dict(config["trainer"])
     compiled, progress, threads = (settings.pop(k) for k in ("compile", "progress", "threads"))
     checkpoint_seconds = settings.pop("checkpoint_seconds")
+    if settings["accelerator"] in ("gpu", "cuda") and not torch.cuda.is_available():
+        asked, allowed = settings["accelerator"], "auto or cpu on this machine"
+        raise ConfigError("trainer.accelerator", asked, allowed, "torch sees no GPU")
     if threads:
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)

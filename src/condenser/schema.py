@@ -97,7 +97,7 @@ class Recipe(Section):
 class Trainer(Section):
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
     devices: Count
-    precision: str
+    precision: Literal["32-true", "bf16-mixed", "bf16-true", "64-true"]
     deterministic: bool | Literal["warn"]
     threads: Count | None
     compile: bool

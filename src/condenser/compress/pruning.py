@@ -117,6 +117,8 @@ class WeightPruning(Compression):
             raise ConfigError("prune.exclude", self.exclude, "patterns that leave a layer to prune")
         self.start = sparsity(self.weights)
         self.moves = -1
+        evenly = {n: torch.linspace(0, 1, w.numel()).view_as(w) for n, w in self.weights.items()}
+        self._refuse_empty(self.scope(evenly, self.rate))  # what must fail fails before training
         self.step(0.0)
 
     def step(self, progress: float) -> None:
@@ -146,17 +148,19 @@ class WeightPruning(Compression):
 
     def _choose(self, rate: float) -> None:
         scores = {
-            name: self.criterion(name, w).masked_fill(w == 0, -torch.inf)
+            name: self.criterion(name, w).detach().masked_fill(w == 0, -torch.inf)
             for name, w in self.weights.items()
         }
-        masks = self.scope({name: s.detach() for name, s in scores.items()}, rate)
-        empty = [name for name, mask in masks.items() if not mask.any()]
-        if empty:
-            allowed = (
-                f"a rate that leaves weights in every layer ({', '.join(empty)} would be empty)"
-            )
-            raise ConfigError("prune.rate", self.rate, allowed, "or exclude the layer")
+        masks = self.scope(scores, rate)
+        self._refuse_empty(masks)
         self.masks = [masks[name].to(w.dtype) for name, w in self.weights.items()]
+
+    def _refuse_empty(self, masks: dict[str, Tensor]) -> None:
+        empty = ", ".join(name for name, mask in masks.items() if not mask.any())
+        if empty:
+            allowed = f"a rate that leaves weights in every layer ({empty} would be empty)"
+            hint = "exclude the layer, or take prune=magnitude_per_layer"
+            raise ConfigError("prune.rate", self.rate, allowed, hint)
 
 
 def sparsity(weights: dict[str, nn.Parameter]) -> float:

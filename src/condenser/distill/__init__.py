@@ -1,9 +1,17 @@
 """What a student learns from, one objective a file."""
 
+from condenser.distill.ab import AB
+from condenser.distill.adjacent_cc import AdjacentCC
+from condenser.distill.at import AT
 from condenser.distill.base import LogitObjective, Objective, Outputs
+from condenser.distill.cc import CC
+from condenser.distill.crd import CRD
 from condenser.distill.ctkd import CTKD
 from condenser.distill.dist import DIST
 from condenser.distill.dkd import DKD
+from condenser.distill.feature import FeatureObjective
+from condenser.distill.fitnet import FitNet
+from condenser.distill.fsp import FSP
 from condenser.distill.hard_teacher import HardTeacher
 from condenser.distill.kd import KD
 from condenser.distill.label_smoothing import LabelSmoothing
@@ -11,19 +19,41 @@ from condenser.distill.labels import Labels
 from condenser.distill.logit_mse import LogitMSE
 from condenser.distill.multi_temperature import MultiTemperature
 from condenser.distill.nkd import NKD
+from condenser.distill.nst import NST
+from condenser.distill.pkt import PKT
+from condenser.distill.reviewkd import ReviewKD
+from condenser.distill.rkd import RKD
+from condenser.distill.sp import SP
+from condenser.distill.srd import SRD
 from condenser.distill.standardized_kd import StandardizedKD
+from condenser.distill.sum import Sum
 from condenser.distill.ttm import TTM
+from condenser.distill.vid import VID
 from condenser.distill.virtual_teacher import VirtualTeacher
 from condenser.distill.wttm import WTTM
 
 __all__ = [
+    "AB",
+    "AT",
+    "CC",
+    "CRD",
     "CTKD",
     "DIST",
     "DKD",
+    "FSP",
     "KD",
     "NKD",
+    "NST",
+    "PKT",
+    "RKD",
+    "SP",
+    "SRD",
     "TTM",
+    "VID",
     "WTTM",
+    "AdjacentCC",
+    "FeatureObjective",
+    "FitNet",
     "HardTeacher",
     "LabelSmoothing",
     "Labels",
@@ -32,6 +62,8 @@ __all__ = [
     "MultiTemperature",
     "Objective",
     "Outputs",
+    "ReviewKD",
     "StandardizedKD",
+    "Sum",
     "VirtualTeacher",
 ]

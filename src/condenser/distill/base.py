@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from math import inf
+from types import MappingProxyType
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -19,15 +21,31 @@ class Outputs(NamedTuple):
 
     Attributes:
         logits: (batch, classes).
+        features: of the layers that the objective watches, by name.
     """
 
     logits: Tensor
+    features: Mapping[str, Tensor] = MappingProxyType({})
 
 
 class Objective(nn.Module, ABC):
-    """A loss to learn from. Parameters it owns (projectors) are trained beside the student."""
+    """A loss to learn from. Parameters it owns (projectors) are trained beside the student.
+
+    Attributes:
+        student_layers, teacher_layers: whose features it wants to see, as ``Capture`` names them.
+    """
 
     needs_teacher: ClassVar[bool] = True
+    student_layers: Sequence[str] = ()
+    teacher_layers: Sequence[str] = ()
+
+    def choose(self, student: nn.Module, teacher: nn.Module, image: Tensor) -> None:
+        """Settle on layers; ``image`` (batch, channels, height, width) is to try networks on."""
+        return
+
+    def connect(self, student: Outputs, teacher: Outputs) -> None:
+        """Build what depends on features' shapes; called once, with the outputs for an example."""
+        return
 
     @abstractmethod
     def forward(

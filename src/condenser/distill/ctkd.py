@@ -59,7 +59,7 @@ class CTKD(LogitObjective):
         self.strength = 1 - cosine(part)
 
     def match(self, student: Tensor, teacher: Tensor, target: Tensor) -> dict[str, Tensor]:
-        theta = reverse_gradient(self.theta, self.strength)
+        theta = reverse_gradient(self.theta.float(), self.strength)
         tau = self.tau_init + self.tau_range * theta.sigmoid()
         soft = tau**2 * divergence(student / tau, teacher / tau).mean()
         return {"soft": soft, "temperature": tau.detach()}

@@ -25,7 +25,8 @@ class DIST(LogitObjective):
     Raises:
         ConfigError: a setting out of range.
 
-    T² is the authors' code. In it a student that is constant gets a gradient of 1e8; here none.
+    T² is from the authors' code, where a student that is constant gets a gradient of 1e8, and here
+    none.
 
     Source: Huang, You, Wang, Qian, Xu, "Knowledge Distillation from A Stronger Teacher", NeurIPS
     2022, https://arxiv.org/abs/2205.10536

@@ -13,8 +13,8 @@ class DKD(LogitObjective):
     """L = w·CE(student, target) + r·T²·(α·TCKD + β·NCKD).
 
     TCKD is the KL of (p_y, 1 - p_y), the target or not; NCKD the KL over the other classes,
-    renormalised. KD is TCKD + (1 - p_y)·NCKD with the teacher's p_y: a teacher that is sure silences
-    what it knows of the other classes, which β brings back.
+    renormalised. KD is TCKD + (1 - p_y)·NCKD with the teacher's p_y: a teacher that is sure hides
+    what it knows of the other classes, and β brings it back.
 
     Args:
         temperature: T > 0.
@@ -45,14 +45,14 @@ class DKD(LogitObjective):
         warmup: float = 1 / 12,
         standardize: bool = False,
     ) -> None:
-        self.full = {
+        weights = {
             "hard": weight("hard_weight", hard_weight),
             "target": weight("target_weight", target_weight),
             "nontarget": weight("nontarget_weight", nontarget_weight),
         }
-        super().__init__(self.full, standardize)
+        super().__init__(weights, standardize)
         self.temperature = positive("temperature", temperature)
-        self.warmup = share("warmup", warmup)
+        self.warmup, self.full = share("warmup", warmup), weights
 
     def progress(self, done: float) -> None:
         ramp = min(done / self.warmup, 1.0) if self.warmup else 1.0

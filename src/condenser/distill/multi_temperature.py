@@ -30,9 +30,9 @@ class MultiTemperature(LogitObjective):
 
     Left out, and with it a part of the paper's gain: the second, strongly augmented view of every
     image, for which student and teacher run twice, and the masks that keep, of the weak view, the
-    less confident half of the batch and of the classes. In the authors' code a mask multiplies sums
-    already reduced, so that it only halves them, and the strong Gram terms are computed and dropped.
-    T² is their code.
+    less confident half of samples and classes. In the authors' code a mask multiplies sums already
+    reduced, so that it only halves them, and the strong Gram terms are computed and dropped. T² is
+    from that code.
 
     Source: Jin, Wang, Lin, "Multi-Level Logit Distillation", CVPR 2023,
     https://openaccess.thecvf.com/content/CVPR2023/html/Jin_Multi-Level_Logit_Distillation_CVPR_2023_paper.html

@@ -12,8 +12,8 @@ class TTM(LogitObjective):
     """L = w·CE(student, target) + β·KL(p̂ ‖ softmax(student)), p̂ ∝ softmax(teacher)^γ, γ = 1/T.
 
     Raising the teacher's probabilities to γ and normalising them is a softmax at T; the student's
-    has no temperature, which adds the Rényi entropy of its output to KD. No T²: the gradient does
-    not shrink with T.
+    has none, which amounts to KD with a Rényi entropy term. No T²: the gradient does not shrink
+    with T.
 
     Args:
         temperature: T = 1/γ > 0.

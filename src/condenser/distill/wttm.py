@@ -11,11 +11,11 @@ from condenser.functional.logit_losses import divergence, power_sum
 class WTTM(LogitObjective):
     """L = w·CE(student, target) + β·mean_i U_i·KL(p̂_i ‖ softmax(student_i)), p̂ ∝ p^γ, γ = 1/T.
 
-    p is softmax(teacher). U = Σ_c p_c^γ, before normalising, weighs a sample: 1 where the teacher is
-    certain, up to C^(1-γ) where it knows nothing. Without U this is TTM.
+    p is softmax(teacher). U = Σ_c p_c^γ weighs a sample: for γ < 1 it is 1 where the teacher is
+    certain and C^(1-γ) where it knows nothing. Without U this is TTM.
 
     Args:
-        temperature: T = 1/γ > 0; U grows with confidence below 1.
+        temperature: T = 1/γ > 0.
         soft_weight: β >= 0. β and γ are per pair in the paper; T=5, β=4 are from the authors'
             example, vgg13 → vgg8 on CIFAR-100 beside CRD. U is large, β small beside TTM's.
         hard_weight: w >= 0.

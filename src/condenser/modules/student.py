@@ -112,9 +112,10 @@ class Student(pl.LightningModule):
         """One optimiser step, then whatever keeps or makes the structure."""
         if self.stochastic:
             torch.manual_seed(self.seed * 1_000_003 + self.steps)
-        factor = self.plan.schedule(self.steps / self.total)
+        done = self.steps / self.total
         for group in self.optimizer.param_groups:
-            group["lr"] = self.plan.lr * factor
+            group["lr"] = self.plan.lr * self.plan.schedule(done)
+        self.objective.progress(done)
         terms = self.terms(batch)
         self.optimizer.zero_grad()
         self.manual_backward(terms["loss"])

@@ -1,60 +1,16 @@
-"""The file to deploy: an ONNX graph, in float or with Q/DQ pairs, and a session that runs it."""
+"""A quantised network as an ONNX graph: Q/DQ pairs, or weights as integer codes."""
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import io
-import logging
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
-from condenser.compress.quantization import InputQuantizer, Quantized, quantize_input
-
-INPUT, OUTPUT = "image", "logits"
-
-
-def to_onnx(model: nn.Module, example: Tensor, path: Path) -> None:
-    """Write ``model`` as an ONNX graph in float32, any batch size.
-
-    Args:
-        example: (n, C, H, W) normalised images.
-    """
-    plain = without_input_quantizers(model).cpu().eval()
-    # A slice would drag its whole storage into the file, and a batch of 1 would be burnt in.
-    images = example[:2].cpu().repeat(2, 1, 1, 1)[:2].clone()
-    with quiet():
-        program = torch.onnx.export(
-            plain,
-            (images,),
-            dynamo=True,
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
-            external_data=False,
-            verbose=False,
-        )
-    assert program is not None
-    program.save(str(path))
-    strip(path)
-
-
-def strip(path: Path) -> None:
-    """Remove the exporter's notes, source lines and paths of this machine: a third of the file."""
-    import onnx
-
-    model = onnx.load(path)
-    graph = model.graph
-    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info):
-        part.ClearField("metadata_props")
-        part.ClearField("doc_string")
-    onnx.save(model, path)
+from condenser.compress.quantization import Quantized
+from condenser.deploy.graph import INPUT, quiet
 
 
 def to_quantized_onnx(
@@ -91,6 +47,17 @@ def to_quantized_onnx(
             extra_options={"TensorQuantOverrides": trained_ranges(model, operation, prepared)},
         )
     prepared.unlink()
+
+
+class CalibrationImages:
+    """Training images as onnxruntime's calibrators read them: a dict a batch, then None."""
+
+    def __init__(self, images: Tensor, batch: int = 256) -> None:
+        self.parts: Iterator[Tensor] = iter(images.cpu().split(batch))
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        part = next(self.parts, None)
+        return None if part is None else {INPUT: part.numpy()}
 
 
 def trained_ranges(model: nn.Module, operation: Quantized, path: Path) -> dict[str, list[dict]]:
@@ -182,59 +149,3 @@ def codes_tensor(name: str, codes: np.ndarray, kind: int) -> Any:
         data = np.append(data, np.zeros(data.size % 2, np.int8)).astype(np.uint8) & 0xF
         data = data[0::2] | (data[1::2] << 4)
     return helper.make_tensor(name, kind, codes.shape, data.tobytes(), raw=True)
-
-
-def without_input_quantizers(model: nn.Module) -> nn.Module:
-    """A copy that computes in float: the rounding of layer inputs is the graph's to do."""
-    plain = copy.deepcopy(model)
-    for module in plain.modules():
-        if isinstance(getattr(module, "input_quantizer", None), InputQuantizer):
-            del module.input_quantizer
-            hooks = module._forward_pre_hooks
-            for key in [key for key, hook in hooks.items() if hook is quantize_input]:
-                del hooks[key]
-    return plain
-
-
-def graph_bytes(path: Path) -> int:
-    """Bytes of the file that are not weights: nodes, names, shapes."""
-    import onnx
-
-    graph = onnx.load(path)
-    weights = sum(len(tensor.SerializeToString()) for tensor in graph.graph.initializer)
-    return path.stat().st_size - weights
-
-
-class CalibrationImages:
-    """Training images as onnxruntime's calibrators read them: a dict a batch, then None."""
-
-    def __init__(self, images: Tensor, batch: int = 256) -> None:
-        self.parts: Iterator[Tensor] = iter(images.cpu().split(batch))
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        part = next(self.parts, None)
-        return None if part is None else {INPUT: part.numpy()}
-
-
-def session(path: Path, threads: int = 1) -> Callable[[Tensor], Tensor]:
-    """The file as a function images → logits, run by onnxruntime on the CPU."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    running = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return lambda images: torch.from_numpy(running.run(None, {INPUT: images.cpu().numpy()})[0])
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Exporters talk a lot; errors still raise."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            logging.disable(level)

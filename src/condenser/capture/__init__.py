@@ -1,0 +1,27 @@
+"""Tensors of named submodules, without touching the model."""
+
+from condenser.capture.hooks import Capture
+from condenser.capture.layers import (
+    Pairs,
+    last_pair,
+    middle_pair,
+    penultimate_of,
+    penultimate_pair,
+    preactivation_pairs,
+    preactivations_of,
+    stage_pairs,
+    stages_of,
+)
+
+__all__ = [
+    "Capture",
+    "Pairs",
+    "last_pair",
+    "middle_pair",
+    "penultimate_of",
+    "penultimate_pair",
+    "preactivation_pairs",
+    "preactivations_of",
+    "stage_pairs",
+    "stages_of",
+]

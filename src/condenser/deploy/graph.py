@@ -1,0 +1,89 @@
+"""A network as an ONNX graph in float32."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from condenser.compress.quantization import InputQuantizer, quantize_input
+
+INPUT, OUTPUT = "image", "logits"
+
+
+def to_onnx(model: nn.Module, example: Tensor, path: Path) -> None:
+    """Write ``model`` as an ONNX graph in float32, any batch size.
+
+    Args:
+        example: (n, C, H, W) normalised images.
+    """
+    plain = without_input_quantizers(model).cpu().eval()
+    # A slice would drag its whole storage into the file, and a batch of 1 would be burnt in.
+    images = example[:2].cpu().repeat(2, 1, 1, 1)[:2].clone()
+    with quiet():
+        program = torch.onnx.export(
+            plain,
+            (images,),
+            dynamo=True,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    program.save(str(path))
+    strip(path)
+
+
+def without_input_quantizers(model: nn.Module) -> nn.Module:
+    """A copy that computes in float: the rounding of layer inputs is the graph's to do."""
+    plain = copy.deepcopy(model)
+    for module in plain.modules():
+        if isinstance(getattr(module, "input_quantizer", None), InputQuantizer):
+            del module.input_quantizer
+            hooks = module._forward_pre_hooks
+            for key in [key for key, hook in hooks.items() if hook is quantize_input]:
+                del hooks[key]
+    return plain
+
+
+def strip(path: Path) -> None:
+    """Remove the exporter's notes, source lines and paths of this machine: a third of the file."""
+    import onnx
+
+    model = onnx.load(path)
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    onnx.save(model, path)
+
+
+def graph_bytes(path: Path) -> int:
+    """Bytes of the file that are not weights: nodes, names, shapes."""
+    import onnx
+
+    graph = onnx.load(path)
+    weights = sum(len(tensor.SerializeToString()) for tensor in graph.graph.initializer)
+    return path.stat().st_size - weights
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Exporters talk a lot; errors still raise."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            logging.disable(level)

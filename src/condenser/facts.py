@@ -1,0 +1,106 @@
+"""What is measured of a stage's result, whatever run it stands in."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from condenser.stages import Outcome, Stage, Workbench
+from condenser.store import Entry
+
+if TYPE_CHECKING:
+    from condenser.measure import Predictions
+
+LOGITS = "test_logits.safetensors"
+
+
+def measured(stage: Stage, outcome: Outcome, bench: Workbench, folder: Path) -> dict[str, Any]:
+    """Save the outcome and measure all that does not depend on the run around it."""
+    import torch
+
+    from condenser import blueprint, deploy, measure
+
+    data, model = bench.data, outcome.model
+    blueprint.save(folder, outcome.blueprint, model)
+    predictor = deploy.session(outcome.file) if outcome.file else model
+    test = measure.predict(predictor, data.test_dataloader())
+    save_logits(folder, test)
+    val = measure.quality(measure.predict(predictor, data.val_dataloader()))
+    best = measure.quality(test)
+    facts = {f"test/{k}": v for k, v in best.items()} | {"val/accuracy": val["accuracy"]}
+    facts |= {"val/accuracy_last": val["accuracy"], "test/accuracy_last": best["accuracy"]}
+    if outcome.last is not None:
+        for split, batches in (("val", data.val_dataloader()), ("test", data.test_dataloader())):
+            last = measure.quality(measure.predict(outcome.last, batches))
+            facts[f"{split}/accuracy_last"] = last["accuracy"]
+    if outcome.file:
+        facts |= agreement(stage.word, test, measure.predict(model, data.test_dataloader()))
+    facts |= {f"size/{k}": v for k, v in measure.size(model).items()}
+    facts |= files(outcome, folder)
+    with torch.no_grad():
+        facts |= {f"compute/{k}": v for k, v in measure.compute(model, data.example()).items()}
+    facts |= {f"latency/{k}": v for k, v in latency(outcome, bench).items()}
+    return facts | outcome.facts | provenance()
+
+
+def agreement(word: str, file: Predictions, simulated: Predictions) -> dict[str, float]:
+    """How far a deployed file's answers are from those of the network it was made of."""
+    same = (file.logits.argmax(1) == simulated.logits.argmax(1)).float().mean()
+    difference = (file.logits - simulated.logits).abs().max()
+    return {
+        f"{word}/agreement": round(same.item(), 7),
+        f"{word}/max_difference": difference.item(),
+    }
+
+
+def files(outcome: Outcome, folder: Path) -> dict[str, Any]:
+    """Bytes of what would be shipped."""
+    if outcome.file is not None:
+        return {"size/file_bytes": outcome.file.stat().st_size, "size/file_format": "onnx"}
+    size = sum((folder / name).stat().st_size for name in ("model.json", "weights.safetensors"))
+    return {"size/file_bytes": size, "size/file_format": "safetensors"}
+
+
+def latency(outcome: Outcome, bench: Workbench) -> dict[str, Any]:
+    """Milliseconds for one image on one thread; none for a network that only simulates integers."""
+    from condenser import measure
+    from condenser.compress import Quantized
+
+    if outcome.file is not None:
+        return measure.onnx_latency(outcome.file, bench.data.example())
+    if any(isinstance(op, Quantized) for op in outcome.blueprint.operations):
+        return {"ms_b1": None, "iqr_b1": None, "runtime": "simulated", "threads": None}
+    return measure.torch_latency(outcome.model, bench.data.example())
+
+
+def provenance() -> dict[str, Any]:
+    from condenser import measure
+
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {
+        "commit": measure.commit(),
+        "hardware": measure.hardware(),
+        "versions": measure.versions(),
+        "date": now,
+    }
+
+
+def save_logits(folder: Path, test: Predictions) -> None:
+    from safetensors.torch import save_file
+
+    save_file(test._asdict(), folder / LOGITS)
+
+
+def load_logits(entry: Entry) -> Predictions:
+    """What a stored model answered on the test images."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from condenser.blueprint import damaged
+    from condenser.measure import Predictions
+
+    try:
+        return Predictions(**load_file(entry.file(LOGITS)))
+    except (OSError, SafetensorError, TypeError) as error:
+        raise damaged(entry.file(LOGITS)) from error
