@@ -1,4 +1,4 @@
-"""Captured tensors are those of the forward pass, whatever comes after them; nothing stays behind."""
+"""Captured tensors are those of the forward pass, whatever comes after; nothing stays behind."""
 
 from __future__ import annotations
 
@@ -149,10 +149,16 @@ def test_nothing_stays_behind(network: Build) -> None:
     _, model = network("resnet8", (3, 8, 8))
     before, state = model(IMAGE), copy.deepcopy(model.state_dict())
     modules = [list(m.__dict__) for m in model.modules()]
-    with pytest.raises(ZeroDivisionError), Capture(model, ["layer2", "fc:input"]) as capture:
-        assert torch.equal(model(IMAGE), before)
-        assert any(m._forward_hooks for m in model.modules())
-        _ = 1 / 0
+    capture = Capture(model, ["layer2", "fc:input"])
+
+    def broken() -> None:
+        with capture:
+            assert torch.equal(model(IMAGE), before)
+            assert any(m._forward_hooks for m in model.modules())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        broken()
     hooks = [(*m._forward_hooks, *m._forward_pre_hooks) for m in model.modules()]
     assert hooks == [()] * len(hooks)
     assert [list(m.__dict__) for m in model.modules()] == modules
@@ -352,10 +358,8 @@ def test_stages_penultimate_and_preactivations_of_the_zoo(network: Build, name: 
     with Capture(model, [*stages, penultimate, *before]) as capture:
         logits = model(image)
         found = capture.take()
-    classifier = model.get_submodule(penultimate.removesuffix(":input"))
-    torch.testing.assert_close(
-        F.linear(found[penultimate], classifier.weight, classifier.bias), logits
-    )
+    last = model.get_submodule(penultimate.removesuffix(":input"))
+    torch.testing.assert_close(F.linear(found[penultimate], last.weight, last.bias), logits)
     for stage, pre in zip(stages, before, strict=True):
         if pre.endswith(":input"):
             assert torch.equal(found[pre].relu(), found[stage])
@@ -378,6 +382,39 @@ def test_stages_pair_from_the_deepest(network: Build) -> None:
     student, teacher = network("mobilenet_v2", (3, 32, 32))[1], network("wrn_16_1", (3, 32, 32))[1]
     pairs = stage_pairs(student, teacher, torch.randn(1, 3, 32, 32))
     assert pairs == (["layer3", "layer5", "layer7"], ["layer1", "layer2", "layer3"])
+
+
+class Permuted(nn.Module):
+    """A block that holds its channels last inside, as ConvNeXt's do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside = nn.Sequential(nn.Linear(4, 12), nn.Linear(12, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inside(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def test_stages_of_a_network_that_does_not_name_them() -> None:
+    blocks = [nn.Conv2d(3, 4, 2, 2), Permuted(), nn.Conv2d(4, 5, 2, 2), nn.ReLU()]
+    features, head = nn.Sequential(*blocks), [nn.AdaptiveAvgPool2d(3), nn.Flatten()]
+    model = nn.Sequential(features, *head, nn.Linear(45, 2))
+    assert stages_of(model, torch.randn(2, 3, 16, 16)) == ["0.1", "0"]
+    assert preactivations_of(model, torch.randn(2, 3, 16, 16), ["0"]) == ["0.3:input"]
+
+
+def test_a_relu_that_works_twice_is_taken_at_the_end_of_its_block() -> None:
+    from condenser.models import torchvision_model
+
+    model, image = torchvision_model((3, 32, 32), 10, "resnet18"), torch.randn(1, 3, 32, 32)
+    stages = ["layer1", "layer2", "layer3"]
+    assert stages_of(model, image) == stages
+    before = preactivations_of(model, image, stages)
+    assert before == [f"{stage}.1.relu:input" for stage in stages]
+    with Capture(model.eval(), [*stages, *before]) as capture:
+        model(image)
+        found = capture.take()
+    assert all(torch.equal(found[a].relu(), found[b]) for a, b in zip(before, stages, strict=True))
 
 
 def test_a_network_without_layers_to_find_says_so() -> None:

@@ -96,7 +96,7 @@ def outputs(tensors: list[Tensor]) -> Outputs:
 
 def connected(
     make: Callable[[], FeatureObjective], student: list[Tensor], teacher: list[Tensor]
-) -> FeatureObjective:
+) -> Any:
     """An objective for these features, its projectors the same each time."""
     torch.manual_seed(0)
     objective = make()
@@ -159,8 +159,8 @@ def test_the_order_of_a_batch_does_not_matter(name: str) -> None:
     student, teacher = features(name), features(name, 10, (6, 5))
     objective, order = connected(ALL[name], student, teacher), normal(8).argsort()
     straight = loss_of(objective, student, teacher).item()
-    both = [[f[order] for f in side] for side in (student, teacher)]
-    assert loss_of(objective, *both, TARGET[order]).item() == pytest.approx(straight, rel=1e-4)
+    own, given = ([f[order] for f in side] for side in (student, teacher))
+    assert loss_of(objective, own, given, TARGET[order]).item() == pytest.approx(straight, rel=1e-4)
     apart = loss_of(objective, [f.roll(1, 0) for f in student], teacher).item()
     assert apart != pytest.approx(straight, rel=3e-5)
 
@@ -293,13 +293,11 @@ def look(model: nn.Module, capture: Capture, image: Tensor) -> Outputs:
 def meet(objective: Objective, student: nn.Module, teacher: nn.Module, image: Tensor) -> Outputs:
     """What the integration does once; returns the teacher's outputs."""
     objective.choose(student, teacher, image[:1])
-    captures = (
-        Capture(student, objective.student_layers),
-        Capture(teacher, objective.teacher_layers),
-    )
+    own = Capture(student, objective.student_layers)
+    given = Capture(teacher, objective.teacher_layers)
     with torch.no_grad():
-        taught = look(teacher.eval(), captures[1], image)
-        objective.connect(look(student.eval(), captures[0], image), taught)
+        taught = look(teacher.eval(), given, image)
+        objective.connect(look(student.eval(), own, image), taught)
     return taught
 
 

@@ -185,7 +185,7 @@ def facts_of(made: Made) -> dict[str, Any]:
         "stage": made.stage.word,
         "position": made.stage.position,
         "model": made.model_name,
-        "seed": made.stage.config["seed"],
+        "seed": made.stage.seed,
         "key": made.entry.key,
         "parent": made.parent and made.parent.entry.key,
         "teacher": made.teacher and made.teacher.entry.key,

@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from condenser.capture import Capture
 from condenser.data import Batch
-from condenser.distill import Outputs
+from condenser.distill import Objective, Outputs
+from condenser.measure import evaluating
 from condenser.modules.student import Student
 
 
@@ -17,13 +19,14 @@ class Distillation(Student):
 
     The teacher is no part of the module's state: it is never trained, saved, averaged or wrapped,
     always in eval mode and without gradients. Where every epoch shows the same images
-    (``data.fixed``) its logits are computed once, before the first step.
+    (``data.fixed``) and only its logits count, they are computed once, before the first step.
     """
 
     def __init__(self, *args: Any, teacher: nn.Module, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         frozen = teacher.eval().requires_grad_(False)
         self._frozen = (frozen,)  # in a tuple, so that nn.Module does not adopt it
+        self.captures = connect(self.objective, self.model, frozen, self.data.example(2))
         self.taught: Tensor | None = None
 
     @property
@@ -33,8 +36,14 @@ class Distillation(Student):
     def on_train_start(self) -> None:
         super().on_train_start()
         self.teacher.to(self.device)
-        if self.data.fixed:
+        if self.data.fixed and not self.objective.teacher_layers:
             self.taught = self.teach()
+        for capture in self.captures:
+            capture.open()
+
+    def on_train_end(self) -> None:
+        for capture in self.captures:
+            capture.close()
 
     @torch.no_grad()
     def teach(self) -> Tensor:
@@ -46,8 +55,32 @@ class Distillation(Student):
         return torch.empty_like(logits).index_copy_(0, index, logits)
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
-        student = Outputs(self.model(batch.image))
+        own, given = self.captures
+        student = Outputs(self.model(batch.image), own.take())
         with torch.no_grad():
-            known = self.taught
-            logits = self.teacher(batch.image) if known is None else known[batch.index]
-        return self.objective(student, Outputs(logits), batch.target)
+            if self.taught is not None:
+                teacher = Outputs(self.taught[batch.index])
+            else:
+                teacher = Outputs(self.teacher(batch.image), given.take())
+        return self.objective(student, teacher, batch.target)
+
+
+def connect(
+    objective: Objective, student: nn.Module, teacher: nn.Module, images: Tensor
+) -> tuple[Capture, Capture]:
+    """Let the objective settle on layers and build its projectors; captures of what it watches.
+
+    Args:
+        images: (n, C, H, W) to run both networks on; their batch statistics do not move.
+
+    Raises:
+        ConfigError: a layer that a network does not have, or features that do not fit.
+    """
+    with evaluating(student), evaluating(teacher):
+        objective.choose(student, teacher, images)
+        own = Capture(student, objective.student_layers, "distill.student_layers")
+        given = Capture(teacher, objective.teacher_layers, "distill.teacher_layers")
+        with own, given:
+            outputs = Outputs(student(images), own.take())
+            objective.connect(outputs, Outputs(teacher(images), given.take()))
+    return own, given

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from condenser.stages.base import Workbench
 from condenser.stages.training import TrainingStage
+
+if TYPE_CHECKING:
+    from torch import nn
+
+ROLES = ("student", "teacher")
 
 
 class Distill(TrainingStage):
@@ -25,13 +30,15 @@ class Distill(TrainingStage):
 
     def check(self, bench: Workbench) -> None:
         super().check(bench)
-        student, teacher = (
-            count(self.config[role]["model"], bench) for role in ("student", "teacher")
-        )
-        if student > teacher:
+        from condenser.modules import connect
+
+        student, teacher = (network(self.config[role]["model"], bench) for role in ROLES)
+        connect(bench.build(self.objective), student, teacher, bench.data.example(2))
+        small, large = (sum(p.numel() for p in net.parameters()) for net in (student, teacher))
+        if small > large:
             bench.warn(
-                f"student.model={self.architecture['name']} has {student:,} parameters, more than "
-                f"its teacher {self.config['teacher']['model']['name']} with {teacher:,}"
+                f"student.model={self.architecture['name']} has {small:,} parameters, more than "
+                f"its teacher {self.config['teacher']['model']['name']} with {large:,}"
             )
 
 
@@ -40,10 +47,8 @@ def objective(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config["distill"].items() if key != "optim"}
 
 
-def count(model: Mapping[str, Any], bench: Workbench) -> int:
-    """Parameters of a network of the config."""
+def network(model: Mapping[str, Any], bench: Workbench) -> nn.Module:
+    """A network of the config, its weights as initialised."""
     from condenser import models
 
-    shape, classes = bench.data.input_shape, bench.data.num_classes
-    built = models.build(model, shape, classes, bench.trusted)
-    return sum(p.numel() for p in built.parameters())
+    return models.build(model, bench.data.input_shape, bench.data.num_classes, bench.trusted)
