@@ -29,7 +29,9 @@ LEVELS = {
     3: ["stages", "recipe", "facts", "store", "records", "report", "tracking", "schema"],
     4: ["build", "console", "run", "cli"],
 }
-LEVEL = {"errors": -1} | {name: level for level, names in LEVELS.items() for name in names}
+LEVEL = {"errors": -1, "files": -1} | {
+    name: level for level, names in LEVELS.items() for name in names
+}
 
 
 class Import(NamedTuple):

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from running import QUICK, run_in
 from safetensors.torch import load_file
 
 from condenser import cli
-from condenser.blueprint import load, sha256
+from condenser.blueprint import load
 from condenser.errors import CondenserError, DamagedError
+from condenser.files import sha256
 from condenser.records import REQUIRED, Record, read
 
 RECIPE = "recipe=[teacher,student,distill,{prune:{rate:0.5}},{prune:{rate:0.8}},quantize,export]"
@@ -163,6 +165,24 @@ def test_pruning_a_lone_network_learns_from_labels(tmp_path: Path) -> None:
     teacherless = run_in(tmp_path, "recipe=[student,prune]")
     assert teacherless[1]["teacher"] is None
     assert "distill/temperature" not in teacherless[1]
+
+
+def test_an_objective_from_outside_the_package_teaches_as_the_readme_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme = (TRAIN.parents[1] / "README.md").read_text()
+    shown = readme[
+        readme.index("    # mine.py") : readme.index("    python src/train.py recipe=distill")
+    ]
+    (tmp_path / "mine.py").write_text(textwrap.dedent(shown))
+    monkeypatch.syspath_prepend(tmp_path)
+    own = ("distill=labels", "distill._target_=mine.Mimic", "+distill.beta=2")
+    *_, distilled = run_in(tmp_path, "recipe=distill", *own)
+    assert (distilled["distill/method"], distilled["distill/beta"]) == ("Mimic", 2)
+    curve = (tmp_path / "default" / "test" / "2-distill" / "metrics.csv").read_text().splitlines()
+    row = dict(zip(*(line.split(",") for line in curve[:2]), strict=True))
+    whole = float(row["train/hard"]) + 2 * float(row["train/soft"])
+    assert float(row["train/loss"]) == pytest.approx(whole, rel=1e-5)
 
 
 @pytest.mark.slow

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
-import re
 from itertools import zip_longest
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from running import config_of
 
 from condenser import cli, recipe, schema
@@ -165,68 +166,81 @@ def test_what_stages_inherit_is_told_once() -> None:
 # --- every shipped config
 
 INHERITS = [f"optim@{stage}.optim=inherit" for stage in ("teacher", "student", "distill", "prune")]
+PARTS = ("model", "distill", "prune", "quantize")  # sections of a config that stand alone
 
 
-def shipped() -> dict[str, list[str]]:
-    """Overrides that use every file of conf; those that do not touch each other go together."""
+def files() -> dict[str, list[str]]:
+    """The options of each group of conf."""
     groups: dict[str, list[str]] = {}
     for path in sorted(cli.CONF.rglob("*.yaml")):
         groups.setdefault(str(path.relative_to(cli.CONF).parent), []).append(path.stem)
+    return groups
+
+
+def choices() -> dict[str, list[str]]:
+    """Overrides that use every file but the parts'; those that do not meet go together."""
+    groups = {group: names for group, names in files().items() if group not in PARTS}
     assert groups.pop(".") == ["train"]
     groups["optim"].remove("inherit")
-    models, objectives = groups.pop("model"), groups.pop("distill")
-    columns = {"model@teacher.model": models[::2], "model@student.model": models[1::2]}
-    columns |= {group: groups.pop(group) for group in ("data", "optim", "trainer")}
+    columns = {group: groups.pop(group) for group in ("data", "optim", "trainer", "logger")}
     together = [
         [f"{key}={name}" for key, name in zip(columns, row, strict=True) if name]
         for row in zip_longest(*columns.values())
     ]
-    # Of one kind and one size of image inside: what features of any two networks would not be.
-    pair = ["model@teacher.model=resnet20", "model@student.model=resnet8"]
-    together += [[f"distill={name}", *pair] for name in objectives]
     alone = [[f"{group}={name}"] for group, names in groups.items() for name in names]
     return {" ".join(words): words for words in ([], INHERITS, *together, *alone)}
 
 
-def test_every_file_is_among_them() -> None:
-    used = {word for words in shipped().values() for word in words}
-    files = [path.relative_to(cli.CONF).with_suffix("") for path in cli.CONF.rglob("*.yaml")]
-    assert len(files) > 60
-    for path in files:
-        group = "(model@.*|optim@.*|.*)" if path.parent.name in ("model", "optim") else path.parent
-        found = any(re.fullmatch(f"{group}={path.stem}", word) for word in used)
-        assert found or path.stem == "train", path
-
-
-def bench(*shape: int) -> Any:
-    """What stages need to check what they will build."""
-    import torch
-
-    from condenser.build import build
-
-    data = SimpleNamespace(
-        input_shape=shape, num_classes=10, example=lambda n: torch.zeros(n, *shape)
-    )
-    return SimpleNamespace(data=data, seed=0, build=build, trusted=(), warn=lambda message: None)
-
-
-@pytest.mark.parametrize("words", shipped().values(), ids=shipped())
-def test_every_shipped_config_composes_and_builds(words: list[str]) -> None:
+def builds(config: dict[str, Any]) -> None:
     """Checked, planned, and all that its stages need built; the data is named, not read."""
     import torch
 
     from condenser.build import build
 
-    config = config_of(*words)
     schema.check(config)
     stages = recipe.plan(config)
     assert len(stages) == len(config["recipe"]["stages"])
+    data: Any = SimpleNamespace(input_shape=(3, 32, 32), num_classes=10)
+    data.example = lambda n: torch.zeros(n, *data.input_shape)
+    bench: Any = SimpleNamespace(data=data, seed=0, build=build, trusted=(), warn=lambda text: None)
     with torch.device("meta"):  # networks of any size cost nothing
         for stage in stages:
-            stage.check(bench(3, 32, 32))
+            stage.check(bench)
+
+
+@pytest.mark.parametrize("words", choices().values(), ids=choices())
+def test_every_shipped_choice_composes_and_builds(words: list[str]) -> None:
+    from condenser.build import build
+
+    config = config_of(*words)
+    builds(config)
     data = build(config["data"], batch_size=config["optim"]["batch_size"], seed=0)
     assert (data.name, data.batch_size) == (config["data"]["name"], config["optim"]["batch_size"])
     build(config["logger"], _partial_=True)
+
+
+@pytest.fixture(scope="module")
+def convolutional() -> dict[str, Any]:
+    """Two small networks of one kind, whose features any objective can compare."""
+    return config_of("model@teacher.model=resnet8", "model@student.model=resnet8")
+
+
+@pytest.mark.parametrize(
+    ("group", "name"), [(group, name) for group in PARTS for name in files()[group]]
+)
+def test_every_shipped_part_composes_and_builds(
+    convolutional: dict[str, Any], group: str, name: str
+) -> None:
+    """The file is composed by itself and put in its place: a whole config takes longer."""
+    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
+        composed: Any = OmegaConf.to_container(compose(f"{group}/{name}"), resolve=True)
+    config, part = copy.deepcopy(convolutional), composed[group]
+    if group == "model":
+        config["teacher"]["model"], config["recipe"]["stages"] = part, ["teacher"]
+    else:
+        kept = {key: config[group][key] for key in ("optim",) if key in config[group]}
+        config[group] = {**part, **kept}
+    builds(config)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw", "cifar240"])
@@ -249,11 +263,9 @@ def test_shipped_plans_start_at_their_rate_and_never_exceed_it(name: str) -> Non
 
 
 def test_experiments_sweep_over_keys_that_exist() -> None:
-    from omegaconf import OmegaConf
-
-    files = sorted((cli.CONF / "experiment").glob("*.yaml"))
-    assert files
-    for path in files:
+    paths = sorted((cli.CONF / "experiment").glob("*.yaml"))
+    assert paths
+    for path in paths:
         sweep = OmegaConf.select(OmegaConf.load(path), "hydra.sweeper.params") or {}
         first = [f"{key}={str(values).split(',')[0]}" for key, values in sweep.items()]
         config = config_of(f"experiment={path.stem}", *first)

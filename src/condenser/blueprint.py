@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from condenser import models
 from condenser.compress import Operation
 from condenser.compress.base import Project
 from condenser.errors import DamagedError
+from condenser.files import damaged, read_json, sha256
 
 FORMAT = 1
 MODEL, WEIGHTS = "model.json", "weights.safetensors"
@@ -113,24 +113,3 @@ def load(folder: Path, trusted: Sequence[str] = ()) -> tuple[Blueprint, nn.Modul
         what = f"{folder / MODEL} does not fit the weights beside it: {reason}"
         raise DamagedError(what) from error
     return blueprint, model.eval()
-
-
-def damaged(path: Path) -> DamagedError:
-    """What to say of a file whose bytes are not those that were written."""
-    return DamagedError(f"{path} is damaged; delete the folder {path.parent} to have it made again")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file, or DamagedError."""
-    try:
-        data = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise damaged(path) from error
-    if not isinstance(data, dict):
-        raise damaged(path)
-    return data
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

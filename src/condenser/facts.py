@@ -97,7 +97,7 @@ def load_logits(entry: Entry) -> Predictions:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from condenser.blueprint import damaged
+    from condenser.files import damaged
     from condenser.measure import Predictions
 
     try:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from condenser.files import read_json
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -29,8 +31,6 @@ class Entry:
     @property
     def facts(self) -> dict[str, Any]:
         """What was measured when the entry was made."""
-        from condenser.blueprint import read_json
-
         return read_json(self.folder / FACTS)
 
     def load(self, trusted: tuple[str, ...] = ()) -> tuple[Blueprint, nn.Module]:

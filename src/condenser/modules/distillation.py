@@ -35,7 +35,7 @@ class Distillation(Student):
 
     def on_train_start(self) -> None:
         super().on_train_start()
-        self.teacher.to(self.device)
+        self.teacher.to(self.device, next(self.model.parameters()).dtype)
         if self.data.fixed and not self.objective.teacher_layers:
             self.taught = self.teach()
         for capture in self.captures:

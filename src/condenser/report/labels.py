@@ -21,7 +21,7 @@ HEADLINES = (
 # Stages also report what came out under their name; that describes a row, it does not define it.
 MEASURED = re.compile(
     r"achieved|accuracy|agreement|difference|top5|ece\b|nll|loss|error|mse|seconds|latency|speedup"
-    r"|bytes|ratio|nonzero|distinct"
+    r"|bytes|ratio|nonzero|distinct|kl\b"
 )
 
 

@@ -1,0 +1,31 @@
+"""Files that are what was written, or an error that names them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from condenser.errors import DamagedError
+
+
+def damaged(path: Path) -> DamagedError:
+    """What to say of a file whose bytes are not those that were written."""
+    return DamagedError(f"{path} is damaged; delete the folder {path.parent} to have it made again")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file, or DamagedError."""
+    try:
+        data = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise damaged(path) from error
+    if not isinstance(data, dict):
+        raise damaged(path)
+    return data
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
