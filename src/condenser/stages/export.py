@@ -67,7 +67,8 @@ class Export(Stage):
         """Latency of a batch, and how much faster than the float file, run in turn with it."""
         from condenser import measure
 
-        batch, threads = self.settings["batch"], self.settings["threads"]
+        batch = min(self.settings["batch"], bench.data.train_size)
+        threads = self.settings["threads"]
         images = bench.data.example(batch)
         with measure.settled(threads):
             calls = {name: measure.onnx_call(f, images, threads) for name, f in files.items()}

@@ -31,6 +31,7 @@ class Quantize(Stage):
     ) -> Outcome:
         assert source is not None
         blueprint, model = source.load(bench.trusted)
-        images = bench.data.calibration(self.settings["images"])
+        count = min(self.settings["images"], bench.data.train_size)
+        images = bench.data.calibration(count)
         operations = bench.build(self.settings)(model, images)
         return Outcome(blueprint.then(operations), model)
