@@ -49,11 +49,18 @@ def task(cfg: DictConfig) -> None:
         recipe.plan(config)
         from condenser.run import run
 
-        run(config, shlex.join(["python", "src/train.py", *HydraConfig.get().overrides.task]))
+        run(config, command(HydraConfig.get().overrides.task))
     except CondenserError as error:
         if HydraConfig.get().mode == RunMode.RUN:
             fail(str(error))
         raise  # the launcher of a sweep goes on with the next job
+
+
+def command(overrides: Iterable[str]) -> str:
+    """What to type for the same run; where data and runs lie is the machine's affair."""
+    places = ("data.root=", "runs=", "store=")
+    words = [word for word in overrides if not word.startswith(places)]
+    return shlex.join(["python", "src/train.py", *words])
 
 
 def fail(message: str) -> None:

@@ -53,6 +53,10 @@ class Objective(nn.Module, ABC):
     ) -> dict[str, Tensor]:
         """Scalars: ``"loss"``, the one to minimise, and each term of it under its own name."""
 
+    def shares(self) -> Mapping[str, float]:
+        """The weight of each term in the loss now; none where the loss is one term."""
+        return {}
+
     def progress(self, done: float) -> None:
         """Told before each optimiser step: the part of training that lies behind, from 0 to 1."""
         return
@@ -77,6 +81,9 @@ class LogitObjective(Objective):
         if not isinstance(standardize, bool):
             raise ConfigError("distill.standardize", standardize, "true or false")
         self.weights, self.standardize = weights, standardize
+
+    def shares(self) -> Mapping[str, float]:
+        return self.weights
 
     @abstractmethod
     def match(self, student: Tensor, teacher: Tensor, target: Tensor) -> dict[str, Tensor]:

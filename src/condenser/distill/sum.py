@@ -56,6 +56,9 @@ class Sum(Objective):
         for objective in self.parts:
             objective.connect(student, teacher)
 
+    def shares(self) -> Mapping[str, float]:
+        return dict(zip(self.names, self.weights, strict=True))
+
     def progress(self, done: float) -> None:
         ramps = [min(done / warmup, 1.0) if warmup else 1.0 for warmup in self.warmups]
         self.weights = [ramp * w for ramp, w in zip(ramps, self.full, strict=True)]

@@ -19,6 +19,7 @@ from condenser.distill import Labels, Objective, Outputs
 from condenser.errors import CondenserError
 from condenser.functional.losses import hard_loss
 from condenser.functional.schedules import constant
+from condenser.modules.shares import gradient_shares
 
 STOCHASTIC = (nn.modules.dropout._DropoutNd,)
 State = dict[str, Tensor]
@@ -86,6 +87,7 @@ class Student(pl.LightningModule):
         self.best, self.steps, self.total = Best(), 0, 0
         self.stochastic = any(isinstance(m, STOCHASTIC) for m in model.modules())
         self.sums: dict[str, Any] = defaultdict(float)
+        self.weighed: dict[str, float] = {}
         self.val_accuracy = MulticlassAccuracy(data.num_classes, average="micro")
         self.val_loss = MeanMetric()
 
@@ -117,6 +119,8 @@ class Student(pl.LightningModule):
             group["lr"] = self.plan.lr * self.plan.schedule(done)
         self.objective.progress(done)
         terms = self.terms(batch)
+        if not self.sums:
+            self.weigh(terms)
         self.optimizer.zero_grad()
         self.manual_backward(terms["loss"])
         self.optimizer.step()
@@ -128,6 +132,13 @@ class Student(pl.LightningModule):
         for name, value in terms.items():
             self.sums[name] += value.detach()
         self.sums["steps"] += 1
+
+    def weigh(self, terms: dict[str, Tensor]) -> None:
+        """Once an epoch, on its first batch: each term's weight, and its share of the gradient."""
+        weights = self.objective.shares()
+        shares = gradient_shares(terms, weights, list(self.model.parameters()))
+        self.weighed = {f"weight/{name}": weight for name, weight in weights.items()}
+        self.weighed |= {f"gradient/{name}": share for name, share in shares.items()}
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, _: int) -> Any:
         if isinstance(batch, Batch):
@@ -152,7 +163,7 @@ class Student(pl.LightningModule):
             where = f"epoch {self.current_epoch + 1} of {self.plan.epochs}"
             raise CondenserError(f"training diverged in {where} ({means}); try a lower optim.lr")
         rate = self.optimizer.param_groups[0]["lr"]
-        self.log_dict(means | {"lr": rate, "step": float(self.steps)})
+        self.log_dict(means | self.weighed | {"lr": rate, "step": float(self.steps)})
 
     def validation_step(self, batch: Batch, _: int) -> None:
         logits = self.model(batch.image)
