@@ -9,6 +9,7 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,8 @@ def task(cfg: DictConfig) -> None:
 
         run(config, command(HydraConfig.get().overrides.task))
     except CondenserError as error:
+        with suppress(OSError):  # hydra made the folder; what never started leaves no trace
+            Path(HydraConfig.get().runtime.output_dir).rmdir()
         if HydraConfig.get().mode == RunMode.RUN:
             fail(str(error))
         raise  # the launcher of a sweep goes on with the next job
@@ -154,7 +157,8 @@ def keys_of(scope: str) -> Sequence[str]:
     choices = [str(key).lstrip("/") for key in cfg.hydra.runtime.choices]
     node = OmegaConf.select(cfg, scope) if scope else cfg
     found = [str(key) for key in node] if isinstance(node, DictConfig) else []
-    return sorted({*found, *([] if scope else choices)} - {"hydra"})
+    known = {*found, *([] if scope else choices)}
+    return sorted(key for key in known if not key.startswith("hydra"))
 
 
 def options(group: str) -> list[str]:
