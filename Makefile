@@ -32,6 +32,7 @@ lint: setup
 
 bench: setup
 	@$(RUN) bench/step.py
+	@$(RUN) bench/objectives.py
 
 clean:
 	rm -rf $(VENV) runs
