@@ -69,7 +69,7 @@ class Bench:
             models.build(read(f"model/{name}"), SHAPE, CLASSES) for name in (STUDENT, TEACHER)
         )
         self.student.to(memory_format=torch.channels_last)  # as in training; the teacher is not
-        self.teacher.eval().requires_grad_(False)
+        self.teacher.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         self.batches = [
             Batch(torch.randn(size, *SHAPE), torch.randint(CLASSES, (size,)), index)
             for index in torch.arange(BATCHES * size).split(size)

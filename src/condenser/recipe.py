@@ -15,7 +15,7 @@ from condenser.store import Entry, Place, Store, key_of
 if TYPE_CHECKING:
     pass
 
-VERSION = 1  # of what stages compute: raise it when the same settings give another result
+VERSION = 2  # of what stages compute: raise it when the same settings give another result
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ class Distillation(Student):
 
     def __init__(self, *args: Any, teacher: nn.Module, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        frozen = teacher.eval().requires_grad_(False)
+        frozen = teacher.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         self._frozen = (frozen,)  # in a tuple, so that nn.Module does not adopt it
         self.captures = connect(self.objective, self.model, frozen, self.data.example(2))
         self.taught: Tensor | None = None
