@@ -74,7 +74,6 @@ def workbench(config: Mapping[str, Any], say: Console) -> Workbench:
     targets = [config[role]["model"]["_target_"] for role in ("teacher", "student")]
     return Workbench(
         data=data,
-        seed=config["seed"],
         build=build,
         trainer=settings,
         loggers=lambda label: [],

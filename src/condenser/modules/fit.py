@@ -25,7 +25,6 @@ class Fit:
 
     best: State
     last: State
-    last_accuracy: float
     seconds: float
     epochs: int
     best_epoch: int
@@ -128,7 +127,6 @@ def fit(
     return Fit(
         best=module.best.state,
         last={name: t.detach().clone() for name, t in module.model.state_dict().items()},
-        last_accuracy=float(running.callback_metrics["val/accuracy"]),
         seconds=clock.total,
         epochs=module.plan.epochs,
         best_epoch=module.best.epoch + 1,

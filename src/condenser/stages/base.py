@@ -28,7 +28,6 @@ class Workbench:
     """
 
     data: DataModule
-    seed: int
     build: Callable[[Mapping[str, Any]], Any]
     trainer: Mapping[str, Any]
     loggers: Callable[[str], list[Any]]
