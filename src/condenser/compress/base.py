@@ -60,15 +60,35 @@ class Operation:
         return Operation.known[name](**fields)
 
 
+@dataclass(frozen=True)
+class Probe:
+    """What a compression may look at besides the model.
+
+    Attributes:
+        sample: n → normalised training images (n, C, H, W) and their targets, the same each time.
+        loss: (logits, target) → scalar.
+        origin: the weights of this network before any training, for rewinding.
+    """
+
+    sample: Callable[[int], tuple[Tensor, Tensor]]
+    loss: Callable[[Tensor, Tensor], Tensor]
+    origin: Callable[[], State]
+
+
 class Compression(ABC):
     """Something that makes a model smaller: prepared once, following training, then finished.
 
     ``ready`` says whether the model is as small as asked: only then may an epoch be chosen as best.
+    What it does to the structure it does in ``prepare``, in place, before an optimiser is made.
     """
 
     @abstractmethod
-    def prepare(self, model: nn.Module) -> None:
-        """Look at the model, before its first training step."""
+    def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
+        """Look at the model, and change its structure if need be, before the first training step.
+
+        Raises:
+            ConfigError: it needs data, and there is no probe.
+        """
 
     @abstractmethod
     def step(self, progress: float) -> None:

@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import Compression, Operation, Project, State
+from condenser.compress.base import Compression, Operation, Probe, Project, State
 from condenser.errors import ConfigError
 from condenser.functional.pruning import keep_across, pack_bits, unpack_bits
 from condenser.functional.schedules import cubic
@@ -111,7 +111,7 @@ class WeightPruning(Compression):
         self.until, self.updates, self.exclude = until, max(updates, 1), exclude
         self.moves = -1
 
-    def prepare(self, model: nn.Module) -> None:
+    def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
         self.weights = prunable(model, self.exclude)
         if not self.weights:
             raise ConfigError("prune.exclude", self.exclude, "patterns that leave a layer to prune")

@@ -22,10 +22,12 @@ class Outputs(NamedTuple):
     Attributes:
         logits: (batch, classes).
         features: of the layers that the objective watches, by name.
+        index: (batch,) the samples' positions in the training set.
     """
 
     logits: Tensor
     features: Mapping[str, Tensor] = MappingProxyType({})
+    index: Tensor | None = None
 
 
 class Objective(nn.Module, ABC):

@@ -56,12 +56,12 @@ class Distillation(Student):
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
         own, given = self.captures
-        student = Outputs(self.model(batch.image), own.take())
+        student = Outputs(self.model(batch.image), own.take(), batch.index)
         with torch.no_grad():
             if self.taught is not None:
-                teacher = Outputs(self.taught[batch.index])
+                teacher = Outputs(self.taught[batch.index], index=batch.index)
             else:
-                teacher = Outputs(self.teacher(batch.image), given.take())
+                teacher = Outputs(self.teacher(batch.image), given.take(), batch.index)
         return self.objective(student, teacher, batch.target)
 
 

@@ -104,7 +104,8 @@ class Student(pl.LightningModule):
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
         """The objective's terms on a batch."""
-        return self.objective(Outputs(self.model(batch.image)), None, batch.target)
+        student = Outputs(self.model(batch.image), index=batch.index)
+        return self.objective(student, None, batch.target)
 
     def training_step(self, batches: Sequence[Batch], _: int) -> None:
         for batch in batches:
