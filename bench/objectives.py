@@ -25,9 +25,11 @@ from condenser.build import build
 from condenser.data import Batch
 from condenser.distill import Objective, Outputs
 from condenser.modules import connect
+from condenser.tasks import Multiclass
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 STUDENT, TEACHER, SHAPE, CLASSES, BATCHES = "resnet8", "resnet20", (3, 32, 32), 100, 4
+SAMPLES = 50_000  # in the training set, of which the batches are the first: some keep all in mind
 LR = 1e-6  # the weights hardly move: with random labels some objectives might diverge
 AIMS = {"logits": 1.1, "features": 1.5}  # × kd's step
 CACHED_AIM = 1.15  # × the step of learning from labels
@@ -70,8 +72,9 @@ class Bench:
         )
         self.student.to(memory_format=torch.channels_last)  # as in training; the teacher is not
         self.teacher.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        self.targets = torch.randint(CLASSES, (SAMPLES,))
         self.batches = [
-            Batch(torch.randn(size, *SHAPE), torch.randint(CLASSES, (size,)), index)
+            Batch(torch.randn(size, *SHAPE), self.targets[index], index)
             for index in torch.arange(BATCHES * size).split(size)
         ]
 
@@ -79,7 +82,7 @@ class Bench:
         """Print the objective's line; what it sees of the teacher, and its time over kd's."""
         step, teach, objective = self.step(name)
         times = self.times({"plain kd": self.step("kd")[0], name: step, "teacher": teach})
-        sees = "features" if objective.teacher_layers else "logits"
+        sees = "features" if objective.student_layers else "logits"
         own, (ratio, spread) = times[name], inverse(times[name])
         taught = f"{times['teacher']['median']:.1f}" if objective.needs_teacher else "–"
         shown = f"{own['median']:>9.1f}{ratio:>7.2f}{spread:>7.2f}  {verdict(ratio, AIMS[sees])}"
@@ -108,6 +111,7 @@ class Bench:
         """A training step, which may ``ask`` the teacher; its forward pass; the objective."""
         config = read(f"distill/{name}")
         objective = build({key: value for key, value in config.items() if key not in AROUND})
+        objective.prepare(Multiclass(CLASSES), self.targets)
         student, teacher = deepcopy(self.student), deepcopy(self.teacher)
         captures = connect(objective, student, teacher, self.batches[0].image[:2])
         own, given = (capture.open() for capture in captures)
@@ -123,7 +127,7 @@ class Bench:
         def step() -> None:
             batch, taught = next(turns)
             objective.progress(0.5)  # past every warm-up
-            outputs = Outputs(student(batch.image), own.take())
+            outputs = Outputs(student(batch.image), own.take(), batch.index)
             with torch.no_grad():
                 taught = ask(batch) if ask else taught
             optimizer.zero_grad()

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     print(
         f"{out}: {record['size/file_bytes']:,} bytes, test accuracy {record['test/accuracy']:.2%}, "
-        f"the same class as torch on {record['export/agreement']:.2%}, "
+        f"the same answer as torch on {record['export/agreement']:.2%}, "
         f"{record['latency/ms_b1']:.3f} ms an image in {record['latency/runtime']}"
     )
     return 0

@@ -20,7 +20,9 @@ def config_of(*overrides: str, run: str = "test") -> dict[str, Any]:
     words = [cli.lists_are_stages(word) for word in overrides]
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
         cfg = compose("train", [*words, f"run={run}"])
-    return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
+        config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+        cli.name_models(config)
+    return config
 
 
 def run_in(folder: Path, *overrides: str, run: str = "test") -> list[Record]:

@@ -403,6 +403,45 @@ def test_stages_of_a_network_that_does_not_name_them() -> None:
     assert preactivations_of(model, torch.randn(2, 3, 16, 16), ["0"]) == ["0.3:input"]
 
 
+def of_tokens(layers: int) -> Any:
+    from torchvision.models import VisionTransformer
+
+    return VisionTransformer(8, 4, layers, 2, 8, 16, num_classes=5)
+
+
+BLOCKS = [(2, [0, 1]), (3, [0, 1, 2]), (4, [0, 1, 2, 3]), (6, [0, 2, 3, 5]), (12, [2, 5, 8, 11])]
+
+
+@pytest.mark.parametrize(("layers", "blocks"), BLOCKS)
+def test_stages_of_a_vision_transformer_are_blocks_evenly_spaced(
+    layers: int, blocks: list[int]
+) -> None:
+    model = of_tokens(layers)
+    stages = [f"encoder.layers.encoder_layer_{n}" for n in blocks]
+    assert stages_of(model, IMAGE) == stages
+    assert preactivations_of(model, IMAGE, stages) == stages
+    with Capture(model, [*stages, penultimate_of(model)]) as capture:
+        logits = model(IMAGE)
+        found = capture.take()
+    assert all(found[stage].shape == (4, 5, 8) for stage in stages)
+    assert torch.equal(model.heads(found["heads.head:input"]), logits)
+
+
+def test_tokens_within_a_network_of_maps_are_no_stages() -> None:
+    class Attention(nn.Module):
+        """Looks everywhere, and gives a map back."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.blocks = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.blocks(x.flatten(2).mT).mT.unflatten(2, x.shape[2:])
+
+    model = nn.Sequential(nn.Conv2d(3, 4, 2, 2), Attention(), nn.Conv2d(4, 5, 2, 2))
+    assert stages_of(model, IMAGE) == ["1", "2"]
+
+
 def test_a_relu_that_works_twice_is_taken_at_the_end_of_its_block() -> None:
     from condenser.models import torchvision_model
 

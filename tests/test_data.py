@@ -25,6 +25,7 @@ from condenser.data import (
     RandomCrop,
     Shift,
     Shuffled,
+    Splits,
     digits,
     imagefolder,
     key,
@@ -34,6 +35,7 @@ from condenser.data import (
 from condenser.data.noise import mix
 from condenser.data.split import cut, stratified_order
 from condenser.errors import ConfigError, DamagedError
+from condenser.tasks import Binary, Multiclass, Multilabel
 
 SMALL = partial(synthetic, n=100, shape=(3, 6, 6), num_classes=5)
 AUGMENT = (RandomCrop(2), HorizontalFlip())
@@ -300,6 +302,17 @@ def test_stratified_prefixes_hold_the_classes_in_proportion() -> None:
     assert not torch.equal(order, stratified_order(targets, seed=6))
 
 
+def test_combinations_of_labels_are_strata() -> None:
+    """Each row of labels as a class, wherever its number stands."""
+    rows = torch.tensor([[0.0, 0, 1], [1, 1, 0], [1, 0, 0]])
+    which = torch.tensor([0] * 70 + [1] * 20 + [2] * 10)[torch.randperm(100)]
+    order = stratified_order(rows[which], seed=5)
+    assert torch.equal(order.sort().values, torch.arange(100))
+    for size in range(1, 101):
+        held = which[order[:size]].bincount(minlength=3).double()
+        assert (held - size * torch.tensor([0.7, 0.2, 0.1])).abs().max() <= 1
+
+
 def test_a_class_of_one_stays_in_training() -> None:
     kept, held_out = cut(torch.tensor([0] * 9 + [1]), 0.3, seed=0)
     assert 9 in kept.tolist() and len(held_out) == 3
@@ -389,6 +402,35 @@ def test_fingerprint_is_the_same_for_the_same_data() -> None:
 
 
 @pytest.mark.parametrize(
+    ("settings", "first"),
+    [
+        ({}, "c56a56ced1eb07da7cdd06a60be2e57b710733d8ea488e7658dda73a7ffc281e"),
+        (
+            {"mean": [0.5], "std": [0.25], "limit": 100},
+            "a21b352e379ed6d20174ab574d72196877f9c6eae66d98fef9bf0e0d89c8a333",
+        ),
+    ],
+)
+def test_the_fingerprint_of_digits_is_what_it_always_was(
+    settings: dict[str, Any], first: str
+) -> None:
+    """As noted before data could have labels: what is stored under it is found again."""
+    assert module(digits, augment=(), **settings).fingerprint == first
+
+
+def test_fingerprint_sees_the_task() -> None:
+    """One column may be an answer, or a single label, which other numbers are measured of."""
+
+    def of(task: str) -> str:
+        whole: Any = SMALL()
+        train, test = (Arrays(p.images, (p.targets == 0).float()[:, None]) for p in whole[:2])
+        split = Splits(train, test, ["first"], task)
+        return module(lambda root: split, augment=()).fingerprint
+
+    assert of("binary") == of("binary") != of("multilabel")
+
+
+@pytest.mark.parametrize(
     "change",
     [
         {"augment": (RandomCrop(1), HorizontalFlip())},
@@ -430,7 +472,51 @@ def test_bare_arrays_will_do() -> None:
         8,
         20,
     ]
-    assert sets.num_classes == 5
+    assert sets.num_classes == 5 and sets.task == Multiclass(5)
+    assert torch.equal(sets.targets, sets.parts.train.targets)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_bare_arrays_of_labels_will_do(count: int) -> None:
+    whole: Any = SMALL().train
+    targets = torch.stack([whole.targets == number for number in range(count)], dim=1).float()
+    sets = module(lambda root: Arrays(whole.images, targets))
+    assert sets.task == (Binary(1) if count == 1 else Multilabel(3))
+    assert sets.num_classes == count and sets.targets.shape == (72, count)
+    batch = next(iter(sets.train_dataloader()))
+    assert batch.target.shape == (16, count) and batch.target.dtype == torch.float32
+    assert torch.equal(batch.target, sets.targets[batch.index])
+    assert sets.parts.val.targets[:, 0].sum() in (1, 2)  # a fifth of 8
+
+
+@pytest.mark.parametrize(
+    ("targets", "allowed"),
+    [
+        (torch.zeros(4), r"torch.int64 \(5,\) or torch.float32 \(5, labels\)"),
+        (torch.zeros(4, dtype=torch.int64), r"torch.int64 \(5,\)"),
+        (torch.zeros(5, 2, dtype=torch.int64), r"torch.float32 \(5, labels\)"),
+        (torch.full((5, 2), 0.5), "allowed is 0 and 1"),
+        (torch.full((5, 2), torch.nan), "allowed is 0 and 1"),
+    ],
+)
+def test_targets_that_are_none(targets: Tensor, allowed: str) -> None:
+    with pytest.raises(ValueError, match=allowed):
+        Arrays(torch.zeros(5, 1, 2, 2, dtype=torch.uint8), targets)
+
+
+@pytest.mark.parametrize(
+    ("task", "names", "message"),
+    [
+        ("multiclass", 4, "data.source=multiclass with targets torch.int64 .* below the number of"),
+        ("multilabel", 5, "data.source=multilabel with .* allowed is torch.float32 .*are 5 names"),
+        ("binary", 2, "data.classes=2 names: allowed is one name"),
+        ("labels", 5, "data.task=labels: allowed is one of binary, multiclass, multilabel"),
+    ],
+)
+def test_targets_that_do_not_fit_the_task(task: str, names: int, message: str) -> None:
+    split = SMALL()._replace(task=task, classes=[str(name) for name in range(names)])
+    with pytest.raises(ConfigError, match=message):
+        module(lambda root: split).setup()
 
 
 # --- image files
@@ -559,7 +645,9 @@ def test_a_root_that_is_a_file_is_refused_before_reading(tmp_path: Path) -> None
             data.mnist(root)
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "cifar100"])
+@pytest.mark.parametrize(
+    "name", ["mnist", "fashion_mnist", "fashion_attributes", "cifar10", "cifar100"]
+)
 def test_an_absent_set_says_what_to_put_where(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -572,6 +660,7 @@ def test_an_absent_set_says_what_to_put_where(
     ) as error:
         getattr(data, name)(tmp_path)
     where = {"mnist": "MNIST/raw", "fashion_mnist": "FashionMNIST/raw"}
+    where["fashion_attributes"] = where["fashion_mnist"]
     where |= {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
     assert str(error.value).endswith(f"into {tmp_path / where[name]}")
     assert "\n" not in str(error.value) and capsys.readouterr().out == ""

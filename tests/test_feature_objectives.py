@@ -21,8 +21,10 @@ from condenser.distill import (
     CC,
     CRD,
     FSP,
+    FT,
     KD,
     NST,
+    OFA,
     PKT,
     RKD,
     SP,
@@ -32,18 +34,27 @@ from condenser.distill import (
     FeatureObjective,
     FitNet,
     Labels,
+    MemoryCRD,
     Objective,
     Outputs,
     ReviewKD,
     Sum,
 )
 from condenser.errors import CondenserError, ConfigError
+from condenser.functional.features import tokens_as_map
+from condenser.functional.map_losses import pyramid
+from condenser.functional.relation_losses import contrast
+from condenser.tasks import Binary, Multiclass, Multilabel
 
 Network = Callable[..., Any]
 HERE = Path(__file__).resolve().parent
-GOLDEN = {
-    case["name"]: case for case in json.loads((HERE / "golden/features.json").read_text())["cases"]
-}
+
+
+def golden(name: str) -> Any:
+    return json.loads((HERE / "golden" / f"{name}.json").read_text())
+
+
+GOLDEN = {case["name"]: case for case in golden("features")["cases"]}
 CONF = HERE.parent / "conf" / "distill"
 CONFS = [path.stem for path in sorted(CONF.glob("*.yaml")) if "terms:" in path.read_text()]
 
@@ -57,6 +68,7 @@ MAPS: dict[str, Callable[[], FeatureObjective]] = {
     "fitnet": FitNet,
     "fitnet linear": lambda: FitNet(activation=False),
     "reviewkd": ReviewKD,
+    "ft": FT,
 }
 VECTORS: dict[str, Callable[[], FeatureObjective]] = {
     "sp": SP,
@@ -120,14 +132,21 @@ def test_the_authors_numbers(name: str) -> None:
     student, teacher = ([wave(*f).float() for f in case[who]] for who in ("student", "teacher"))
     kind = {cls.__name__: cls for cls in FeatureObjective.__subclasses__()}[case["objective"]]
     objective = connected(lambda: kind(**case["settings"]), student, teacher)
-    own = dict(objective.named_parameters())
-    assert set(own) == set(case.get("parameters", {}))
-    for key, made in case.get("parameters", {}).items():
-        own[key].data = wave(list(own[key].shape), *made).float()
+    fill(objective, case.get("parameters", {}))
+    if "progress" in case:
+        objective.progress(case["progress"])
     target = torch.tensor(case.get("target", [0] * len(student[0])))
     assert loss_of(objective, student, teacher, target).item() == pytest.approx(
         case["loss"], rel=1e-5
     )
+
+
+def fill(objective: Objective, parameters: dict[str, list[float]]) -> None:
+    """Give all its parameters the values that a golden file describes."""
+    own = dict(objective.named_parameters())
+    assert set(own) == set(parameters)
+    for key, made in parameters.items():
+        own[key].data = wave(list(own[key].shape), *made).float()
 
 
 def test_vid_starts_at_the_authors_variance() -> None:
@@ -148,6 +167,9 @@ def test_no_gradient_to_the_teacher_and_some_to_all_the_rest(name: str) -> None:
     assert all(f.grad is None for f in teacher)
     assert all(f.grad is not None and f.grad.abs().sum() > 0 for f in student)
     for key, p in objective.named_parameters():
+        if key.startswith(("encoders", "decoders")):  # a paraphraser that rests
+            assert p.grad is None
+            continue
         assert p.grad is not None and p.grad.isfinite().all(), key
         # A bias before a batch norm shifts nothing.
         shifts = key.endswith("bias") and name in ("ab", "fitnet", "srd")
@@ -185,6 +207,9 @@ def test_projected_objectives_are_least_where_the_projector_reaches_the_teacher(
     srd = connected(SRD, vector, vector)
     nn.init.eye_(srd.projectors[0].weight), nn.init.zeros_(srd.projectors[0].bias)
     assert loss_of(srd, vector, vector).item() == pytest.approx(math.log(1e-5))
+    factor = connected(FT, maps, maps)
+    factor.translators.load_state_dict(factor.encoders.state_dict())
+    assert loss_of(factor, maps, maps).item() == 0
     hint = connected(ALL["fitnet linear"], maps, maps)
     nn.init.dirac_(hint.regressors[0][0].weight), nn.init.zeros_(hint.regressors[0][0].bias)
     assert loss_of(hint, maps, maps).item() == 0
@@ -220,6 +245,56 @@ def test_crd_is_won_by_who_finds_his_own_and_strangers_of_his_class_do_not_count
     found = loss_of(objective, vector, vector, target).item()
     assert found < loss_of(objective, [vector[0].flip(0)], vector, target).item() - 1
     assert loss_of(objective, vector, [normal(4, 8, seed=1)], torch.zeros(4)).item() == 0
+
+
+def test_samples_of_the_same_labels_are_no_rivals_of_crd() -> None:
+    s, t = (torch.nn.functional.normalize(normal(6, 4, seed=i), dim=1) for i in (0, 1))
+    classes, yes = torch.tensor([0, 1, 2, 0, 1, 1]), torch.tensor([0.0, 1, 1, 0, 1, 0])
+    labels = torch.tensor([[0.0, 0], [0, 1], [1, 0], [0, 0], [0, 1], [0, 1]])
+    expected = contrast(s, t, classes, 0.1)
+    assert contrast(s, t, labels, 0.1).item() == expected.item()
+    assert contrast(s, t, labels.flip(1), 0.1).item() == expected.item()
+    assert contrast(s, t, yes[:, None], 0.1).item() == contrast(s, t, yes.long(), 0.1).item()
+    assert contrast(s, t, yes[:, None], 0.1).item() != pytest.approx(expected.item())
+
+
+def test_a_paraphraser_learns_first_and_then_rests() -> None:
+    student, teacher = (features("ft", seed)[1:] for seed in (0, 10))
+    objective = connected(lambda: FT(paraphrase=0.25), student, teacher)
+    maps = [student[0].requires_grad_()]
+    for done, learns in ((0.0, True), (0.24, True), (0.25, False), (1.0, False)):
+        objective.zero_grad()
+        objective.progress(done)
+        loss = loss_of(objective, maps, teacher)
+        loss.backward()
+        said = {key.split(".")[0] for key, p in objective.named_parameters() if p.grad is not None}
+        assert said == ({"encoders", "decoders"} if learns else {"translators"})
+        assert (maps[0].grad is None) == learns
+    objective.progress(0)
+    optimizer = torch.optim.Adam(objective.parameters(), lr=0.02)
+    teacher = [
+        (f[:, :1] + torch.tensor([1.0, 2, -1, 3, 0, 1])[:, None, None]).relu() for f in teacher
+    ]
+    before = loss_of(objective, maps, teacher).item()
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss_of(objective, maps, teacher).backward()
+        optimizer.step()
+    assert loss_of(objective, maps, teacher).item() < before / 2
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6, 7, 8, 12, (8, 6), (12, 7)])
+def test_the_pyramid_is_that_of_the_map_itself(size: int | tuple[int, int]) -> None:
+    height, width = size if isinstance(size, tuple) else (size, size)
+    s, t = normal(3, 2, height, width), normal(3, 2, height, width, seed=1)
+    losses, weights = [(s - t).square().mean()], [1.0]
+    for side in (4, 2, 1):
+        if side < min(height, width):
+            a, b = (torch.nn.functional.adaptive_avg_pool2d(f, side) for f in (s, t))
+            losses.append((a - b).square().mean())
+            weights.append(weights[-1] / 2)
+    expected = sum(w * x.item() for w, x in zip(weights, losses, strict=True)) / sum(weights)
+    assert pyramid(s, t).item() == pytest.approx(expected, rel=1e-5)
 
 
 EXTREME = {
@@ -287,11 +362,12 @@ def test_maps_of_other_sizes_meet(name: str) -> None:
 
 def look(model: nn.Module, capture: Capture, image: Tensor) -> Outputs:
     with capture:
-        return Outputs(model(image), capture.take())
+        return Outputs(model(image), capture.take(), torch.arange(len(image)))
 
 
 def meet(objective: Objective, student: nn.Module, teacher: nn.Module, image: Tensor) -> Outputs:
     """What the integration does once; returns the teacher's outputs."""
+    objective.prepare(Multiclass(10), TARGET)
     objective.choose(student, teacher, image[:1])
     own = Capture(student, objective.student_layers)
     given = Capture(teacher, objective.teacher_layers)
@@ -333,7 +409,7 @@ def test_networks_without_maps(network: Network, name: str) -> None:
     student, teacher = network("lenet_300_100", (1, 8, 8))[1], network("hinton_800", (1, 8, 8))[1]
     objective, image = ALL[name](), normal(8, 1, 8, 8)
     if objective.maps:
-        with pytest.raises(ConfigError, match=r"distill.student_layers=fc1: .* maps"):
+        with pytest.raises(ConfigError, match=r"distill.student_layers=fc\d: .* maps"):
             meet(objective, student, teacher, image)
     else:
         taught = meet(objective, student, teacher, image)
@@ -349,6 +425,228 @@ def test_layers_that_are_named_are_taken(network: Network) -> None:
     objective = AT(student_layers=["layer1", "layer2"])
     with pytest.raises(ConfigError, match=r"student_layers=\['layer1', 'layer2'\].*as many as"):
         objective.choose(student, teacher, normal(1, 3, 8, 8))
+
+
+# Exits
+
+
+def classified(settings: dict[str, Any], batch: int = 6) -> tuple[OFA, Outputs, Outputs, Tensor]:
+    """An OFA with the parameters of golden/ofa.json, both sides' outputs, and the target."""
+    case = golden("ofa")
+    maps = [wave(*f).float()[:batch].requires_grad_() for f in case["student"]]
+    logits, taught = (wave(*case[who]).float()[:batch] for who in ("logits", "taught"))
+    objective = OFA(**settings)
+    objective.student_layers = [f"layer{i}" for i in range(len(maps))]
+    student = outputs(maps)._replace(logits=logits.requires_grad_())
+    objective.connect(student, Outputs(taught))
+    fill(objective, case["parameters"])
+    return (
+        objective,
+        student,
+        Outputs(taught.requires_grad_()),
+        torch.tensor(case["target"])[:batch],
+    )
+
+
+@pytest.mark.parametrize("case", golden("ofa")["cases"], ids=lambda case: str(case["settings"]))
+def test_ofa_has_the_authors_numbers(case: dict[str, Any]) -> None:
+    objective, student, teacher, target = classified(case["settings"])
+    terms = objective(student, teacher, target)
+    for name in ("final", "exits"):
+        assert terms[name].item() == pytest.approx(case[name], rel=1e-5)
+    assert terms["loss"].item() == pytest.approx(case["final"] + case["exits"], rel=1e-5)
+    terms["loss"].backward()
+    assert teacher.logits.grad is None
+    learnt = [student.logits, *student.features.values(), *objective.parameters()]
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in learnt)
+    order = torch.tensor([3, 1, 5, 0, 2, 4])
+    moved = {name: f[order] for name, f in student.features.items()}
+    again = objective(
+        Outputs(student.logits[order], moved), Outputs(teacher.logits[order]), target[order]
+    )
+    assert again["loss"].item() == pytest.approx(terms["loss"].item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("epsilon", [0.5, 1.0, 1.5])
+def test_ofa_is_least_where_the_student_says_what_is_wanted(epsilon: float) -> None:
+    objective, _, teacher, target = classified({"epsilon": epsilon, "temperature": 2.0})
+    own = torch.nn.functional.one_hot(target, 4)
+    wanted = ((teacher.logits.detach() / 2).softmax(1) + own) ** epsilon - own
+    objective.student_layers, objective.exits = [], nn.ModuleList()
+    logits = (2 * wanted.log() + 5).requires_grad_()
+    objective(Outputs(logits), teacher, target)["loss"].backward()
+    assert logits.grad is not None and logits.grad.abs().max() < 1e-6
+
+
+def test_exits_are_silent_on_a_batch_of_one_and_finite_on_extremes() -> None:
+    objective, student, teacher, target = classified({}, batch=1)
+    terms = objective(student, teacher, target)
+    assert terms["exits"].item() == 0 and terms["loss"].item() == terms["final"].item()
+    objective, student, teacher, target = classified({"epsilon": 1.5})
+    for scale in (0, 1e4):
+        own = Outputs(scale * student.logits, {n: scale * f for n, f in student.features.items()})
+        loss = objective(own, Outputs(-scale * teacher.logits), target)["loss"]
+        parts = [student.logits, *student.features.values()]
+        assert loss.isfinite()
+        assert all(g.isfinite().all() for g in torch.autograd.grad(loss, parts))
+    low = Outputs(student.logits.bfloat16(), {n: f.bfloat16() for n, f in student.features.items()})
+    assert objective.bfloat16()(low, teacher, target)["loss"].dtype == torch.float32
+
+
+def transformer(classes: int = 10, layers: int = 3, image: int = 8) -> nn.Module:
+    from torchvision.models import VisionTransformer
+
+    torch.manual_seed(0)
+    return VisionTransformer(image, 2, layers, 2, 8, 16, num_classes=classes)
+
+
+UNLIKE = [(name, "tokens") for name in [*MAPS, "sp", "ofa"]]
+UNLIKE += [(name, "places") for name in ("at mean", "reviewkd", "ofa")]
+
+
+@pytest.mark.parametrize(("name", "student_sees"), UNLIKE)
+def test_convolutions_and_tokens_teach_each_other(
+    network: Network, name: str, student_sees: str
+) -> None:
+    pair = [network("resnet8", (3, 8, 8))[1], transformer()]
+    student, teacher = pair if student_sees == "places" else pair[::-1]
+    before = set(student.state_dict())
+    objective: Objective = OFA() if name == "ofa" else ALL[name]()
+    image = normal(8, 3, 8, 8)
+    taught = meet(objective, student, teacher, image)
+    capture = Capture(student.train(), objective.student_layers)
+
+    def loss() -> Tensor:
+        return objective(look(student, capture, image), taught, TARGET)["loss"]
+
+    first = loss()
+    first.backward()
+    learnt = [p for p in [*student.parameters(), *objective.parameters()] if p.grad is not None]
+    size = torch.stack([p.grad.square().sum() for p in learnt]).sum().sqrt()  # type: ignore[union-attr]
+    assert size.isfinite() and size > 0
+    torch.optim.SGD(learnt, lr=0.003 / size.item()).step()
+    assert loss() < first
+    assert set(student.state_dict()) == before  # the exits are not a part of it
+
+
+def test_tokens_are_laid_out_as_the_image_was() -> None:
+    patches = torch.arange(12.0).reshape(1, 4, 3)
+    expected = patches.reshape(1, 2, 2, 3).permute(0, 3, 1, 2)
+    assert torch.equal(tokens_as_map(patches), expected)
+    assert torch.equal(tokens_as_map(torch.cat([-patches[:, :1], patches], 1)), expected)
+    objective = connected(AT, [normal(8, 5, 3)], [normal(8, 4, 4, 4)])
+    assert loss_of(objective, [normal(8, 5, 3)], [normal(8, 4, 4, 4)]).isfinite()
+    with pytest.raises(ConfigError, match=r"student_layers=layer0.*square image.*\(8, 6, 3\)"):
+        connected(AT, [normal(8, 6, 3)], [normal(8, 4, 4, 4)])
+
+
+def test_what_ofa_refuses() -> None:
+    student, maps = outputs(features("at mean")), ["layer0"]
+    with pytest.raises(ConfigError, match="distill=ofa: allowed is multiclass"):
+        OFA().prepare(Multilabel(4), torch.zeros(8, 4))
+    with pytest.raises(ConfigError, match="4 outputs, this has 5 outputs"):
+        OFA(student_layers=maps).connect(student, Outputs(torch.zeros(8, 5)))
+    odd = student._replace(features={"layer0": normal(8, 2, 3, 4, 5)})
+    with pytest.raises(ConfigError, match="student_layers=layer0.*vectors, tokens or maps"):
+        OFA(student_layers=maps).connect(odd, student)
+
+
+# A memory
+
+
+def remembering(targets: Tensor, **settings: Any) -> MemoryCRD:
+    """A MemoryCRD for student features (batch, 7) and teacher features (batch, 9)."""
+    torch.manual_seed(0)
+    objective = MemoryCRD(**({"dimensions": 4, "temperature": 0.2} | settings))
+    objective.prepare(Multiclass(10), targets)
+    objective.student_layers = objective.teacher_layers = ["layer0"]
+    objective.connect(outputs([normal(8, 7)]), outputs([normal(8, 9)]))
+    return objective
+
+
+def remembered(objective: MemoryCRD, student: Tensor, teacher: Tensor, index: list[int]) -> Tensor:
+    own = outputs([student])._replace(index=torch.tensor(index))
+    return objective(own, outputs([teacher]), torch.zeros(len(index)))["loss"]
+
+
+def test_crd_with_a_memory_has_the_authors_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = golden("crd_memory")
+    objective = remembering(torch.tensor(case["targets"]), **case["settings"])
+    fill(objective, case["parameters"])
+    for memory, who in zip(objective.memories[0], ("student", "teacher"), strict=True):
+        memory.rows.copy_(wave(*case["memory"][who]))
+    for step in case["steps"]:
+        monkeypatch.setattr(objective, "draw", lambda step=step: torch.tensor(step["drawn"]))
+        student = wave(*step["student"]).float().requires_grad_()
+        teacher = wave(*step["teacher"]).float().requires_grad_()
+        loss = remembered(objective, student, teacher, step["index"])
+        loss.backward()
+        assert loss.item() == pytest.approx(step["loss"], rel=1e-5)
+        assert student.grad is not None and teacher.grad is None
+        assert student.grad.norm().item() == pytest.approx(step["gradient"], rel=1e-4)
+        assert all(p.grad is not None and p.grad.any() for p in objective.parameters())
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_rivals_from_the_memory_are_those_of_other_classes(labels: bool) -> None:
+    """Against the definition in float64, where every sample is drawn: K > samples."""
+    classes = torch.tensor([0, 0, 1, 2, 2, 2, 1, 0, 0, 0])
+    rows = torch.tensor([[0.0, 1], [1, 0], [1, 1]])[classes]
+    objective = remembering(rows if labels else classes, memory=1000)
+    student, teacher, index = normal(3, 7), normal(3, 9, seed=1), [4, 0, 2]
+    e_s = unit64(objective.embed_student[0], student)
+    e_t = unit64(objective.embed_teacher[0], teacher)
+    expected = 0.0
+    for anchor, memory in zip((e_s, e_t), reversed(objective.memories[0]), strict=True):
+        p = (anchor @ memory.rows.double().T / 0.2).exp()
+        others = [[j for j in range(10) if classes[j] != classes[i]] for i in index]
+        each = list(zip(p, index, others, strict=True))
+        p = p / (10 * sum((q[i] + 1000 * q[j].mean()) / 1001 for q, i, j in each) / 3)
+        for q, i, j in zip(p, index, others, strict=True):
+            noise = 1000 / 10
+            pair, rest = q[i] / (q[i] + noise), noise / (q[j] + noise)
+            expected -= (pair.log() + 1000 * rest.log().mean()).item() / 3
+    loss = remembered(objective, student, teacher, index)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def unit64(embedding: Any, feature: Tensor) -> Tensor:
+    x = feature.double() @ embedding.weight.double().T + embedding.bias.double()
+    return (x / x.norm(dim=1, keepdim=True)).detach()
+
+
+def test_a_memory_is_drawn_from_by_chance_and_resumed_from_a_checkpoint() -> None:
+    targets = torch.arange(40) % 4
+    objective, other = remembering(targets, memory=16), remembering(targets, memory=16)
+    draws = [objective.draw().tolist() for _ in range(200)]
+    assert objective.stochastic and all(len(set(draw)) == 16 for draw in draws)
+    times = torch.tensor(draws).flatten().bincount(minlength=40)  # 80 each, give or take 7
+    assert times.min() > 50 and times.max() < 110
+    batches = [(normal(8, 7, seed=s), normal(8, 9, seed=9 + s), s) for s in range(4)]
+
+    def losses(objective: MemoryCRD, steps: range) -> list[float]:
+        found = []
+        for step in steps:
+            student, teacher, start = batches[step]
+            torch.manual_seed(step)
+            index = list(range(8 * start, 8 * start + 8))
+            found.append(remembered(objective, student, teacher, index).item())
+        return found
+
+    first = losses(objective, range(2))
+    other.load_state_dict(objective.state_dict())
+    memory = objective.memories[0][0]
+    touched = (memory.rows != remembering(targets, memory=16).memories[0][0].rows).any(dim=1)
+    assert touched.tolist() == [True] * 16 + [False] * 24
+    assert memory.rows[:16].norm(dim=1).tolist() == pytest.approx([1.0] * 16)
+    assert losses(objective, range(2, 4)) == losses(other, range(2, 4))
+    assert losses(remembering(targets, memory=16), range(2)) == first
+    assert not any(key.startswith("kind") for key in objective.state_dict())
+
+
+def test_training_data_of_one_class_has_no_rivals() -> None:
+    with pytest.raises(ConfigError, match=r"distill=crd_memory.*2 classes"):
+        MemoryCRD().prepare(Binary(1), torch.ones(5, 1))
 
 
 # Sums
@@ -439,6 +737,13 @@ def test_what_a_sum_refuses(terms: dict[str, Any], words: list[str]) -> None:
         (lambda: CC(gamma=0.0), ["distill.gamma=0.0"]),
         (lambda: CRD(temperature=0.0), ["distill.temperature=0.0"]),
         (lambda: CRD(dimensions=0), ["distill.dimensions=0"]),
+        (lambda: MemoryCRD(memory=0), ["distill.memory=0"]),
+        (lambda: MemoryCRD(momentum=1.5), ["distill.momentum=1.5"]),
+        (lambda: FT(factor_weight=-1.0), ["distill.factor_weight=-1.0"]),
+        (lambda: FT(rate=0.0), ["distill.rate=0.0"]),
+        (lambda: FT(paraphrase=2.0), ["distill.paraphrase=2.0"]),
+        (lambda: OFA(epsilon=0.0), ["distill.epsilon=0.0"]),
+        (lambda: OFA(temperature=-1.0), ["distill.temperature=-1.0"]),
         (lambda: AdjacentCC(dimensions=0), ["distill.dimensions=0"]),
         (lambda: SRD(exponent=0.5), ["distill.exponent=0.5"]),
         (lambda: AB(margin=0.0), ["distill.margin=0.0"]),

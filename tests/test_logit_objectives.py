@@ -19,6 +19,7 @@ from condenser.build import build
 from condenser.distill import CTKD, DIST, DKD, KD, LogitObjective, Objective, Outputs
 from condenser.errors import CondenserError, ConfigError
 from condenser.functional.logit_losses import pearson
+from condenser.tasks import Multiclass
 
 TESTS = Path(__file__).parent
 GOLDEN = json.loads((TESTS / "golden" / "logits.json").read_text())
@@ -312,14 +313,16 @@ def test_a_refusal_is_read_as_it_stands_through_hydra() -> None:
         build(config)
 
 
-@pytest.mark.parametrize("name", ["DKD", "NKD"])
-def test_two_classes_are_refused_by_name(name: str) -> None:
-    target = torch.tensor([0, 1])
+@pytest.mark.parametrize("config", ["dkd", "nkd", "dist", "kd_std"])
+def test_two_classes_are_refused_by_name(config: str) -> None:
+    name = CONFIGS[config]
+    target, objective = torch.tensor([0, 1]), make(name)
     with pytest.raises(ConfigError) as raised:
-        terms_of(make(name), STUDENT[:2, :2], TEACHER[:2, :2], target)
-    told = f"distill={name.lower()}: allowed is data of 3 classes or more, this has 2"
+        objective.prepare(Multiclass(2), target)
+    told = f"distill={config}: allowed is data of 3 classes or more, this has 2"
     assert str(raised.value) == f"{told}; use distill=kd"
-    three = terms_of(make(name), STUDENT[:2, :3], TEACHER[:2, :3], target)
+    objective.prepare(Multiclass(3), target)
+    three = terms_of(objective, STUDENT[:2, :3], TEACHER[:2, :3], target)
     assert torch.isfinite(three["loss"])
 
 
@@ -383,7 +386,7 @@ def test_the_module_tells_its_objective_how_far_it_is(monkeypatch: pytest.Monkey
     told: list[float] = []
     objective = KD()
     monkeypatch.setattr(objective, "progress", told.append)
-    data: Any = SimpleNamespace(num_classes=3)
+    data: Any = SimpleNamespace(num_classes=3, task=Multiclass(3), targets=torch.tensor([0, 1]))
     module = Student(nn.Linear(4, 3), Plan(torch.optim.SGD, 0.1, 2, 4), data, objective)
     module.optimizer, module.total = torch.optim.SGD(module.model.parameters(), lr=0.1), 4
     monkeypatch.setattr(module, "manual_backward", Tensor.backward)

@@ -230,8 +230,14 @@ def test_logits_that_are_not_finite_are_not_hidden(bad: float) -> None:
         quality(Predictions(logits, targets))
     with pytest.raises(CondenserError, match="2 of 5 rows of the teacher's"):
         quality(Predictions(fine, targets), logits)
-    with pytest.raises(ValueError, match=r"\(4, 3\): allowed is \(5, 3\)"):
-        quality(Predictions(fine, targets), logits[:4])
+
+
+def test_a_teacher_of_something_else_is_left_out() -> None:
+    """Of other classes, say; its number of outputs tells."""
+    fine, targets = torch.randn(5, 3), torch.zeros(5, dtype=torch.int64)
+    alone, beside = (quality(Predictions(fine, targets), t) for t in (None, torch.randn(5, 4)))
+    unknown = ("teacher_accuracy", "teacher_agreement", "teacher_kl")
+    assert beside == alone | dict.fromkeys(unknown)
 
 
 # size ------------------------------------------------------------------------------------------

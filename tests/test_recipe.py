@@ -27,12 +27,14 @@ def test_stages_come_in_order_and_know_their_place(config: dict[str, Any]) -> No
     stages = planned(config, *order)
     assert [stage.word for stage in stages] == order
     assert [stage.position for stage in stages] == list(range(7))
-    assert [stage.taught for stage in stages] == [False, False, True, True, True, True, True]
+    assert [stage.position for s in stages for stage in s.teachers] == [1] * 5
+    assert [stage.uses_teacher for stage in stages] == [False, False, *[True] * 3, False, False]
     assert stages[3].label == "3-prune"
 
 
 def test_a_file_in_stages_is_a_word_of_recipes() -> None:
-    assert words() == ["distill", "export", "prune", "quantize", "student", "teacher"]
+    assert {"teacher", "student", "distill", "prune", "quantize", "export"} <= set(words())
+    assert not {"base", "training", "compression"} & set(words())
     assert {find(word, "").word for word in words()} == set(words())
 
 
@@ -42,14 +44,15 @@ def test_a_file_in_stages_is_a_word_of_recipes() -> None:
         (["prune"], r"stages\[0\]=prune: needs a model; put teacher, student or distill before it"),
         (["quantize"], r"stages\[0\]=quantize: needs a model"),
         (["export"], r"stages\[0\]=export: needs a model"),
-        (["distill"], r"stages\[0\]=distill: needs a teacher; put teacher before it"),
-        (["student", "distill"], r"stages\[1\]=distill: needs a teacher"),
+        (["distill"], r"stages\[0\]=distill: learns from a teacher; put teacher before it"),
+        (["student", "distill"], r"stages\[1\]=distill: learns from a teacher"),
         (["teacher", "prun"], r"stages\[1\]=prun: allowed is one of .*; did you mean 'prune'\?"),
-        (["teacher", "sleep"], r"stages\[1\]=sleep: allowed is one of distill, export, prune, "),
+        (["teacher", "sleep"], r"stages\[1\]=sleep: allowed is one of cut, distill, export, "),
         (["teacher", "quantize", "prune"], r"stages\[2\]=prune: trains a quantised model"),
         (["teacher", "quantize", "quantize"], r"stages\[2\]=quantize: .* quantised already"),
         (["teacher", "quantize", "export", "quantize"], r"\[3\]=quantize: .* quantised already"),
         (["teacher", {"prune": {}, "export": {}}], r"stages\[1\]=.*one stage with its overrides"),
+        (["teacher", {"prune": 0.5}], r"stages\[1\]=.*one stage with its overrides"),
         (
             ["student", {"prune": {"objective": "distill"}}],
             r"stages\[1\]=prune: learns from a teacher; put teacher before it",
@@ -125,10 +128,13 @@ def test_a_target_replaces_the_settings_of_the_class_it_displaces(config: dict[s
     (stage,) = planned(config, {"teacher": {"model": {"_target_": "a.B", "name": "b", "x": 1}}})
     assert stage.settings["model"] == {"_target_": "a.B", "name": "b", "x": 1}
     _, stage = planned(config, "teacher", {"distill": {"_target_": "a.Own", "beta": 2}})
-    assert stage.settings == {"_target_": "a.Own", "beta": 2, "optim": config["distill"]["optim"]}
+    around = {
+        key: config["distill"][key] for key in ("optim", "teachers", "vote", "model", "inherit")
+    }
+    assert stage.settings == {"_target_": "a.Own", "beta": 2, **around}
     _, stage = planned(config, "teacher", {"prune": {"_target_": "a.Own", "optim": {"epochs": 3}}})
     assert stage.settings["optim"] == {**config["prune"]["optim"], "epochs": 3}
-    assert set(stage.settings) == {"_target_", "objective", "optim"}
+    assert set(stage.settings) == {"_target_", "objective", "optim", "teachers", "vote"}
     _, stage = planned(config, "teacher", {"quantize": {"_target_": "a.Own"}})
     assert stage.settings == {"_target_": "a.Own", "images": config["quantize"]["images"]}
 
@@ -159,7 +165,7 @@ def test_pruning_learns_from_what_its_config_names(
     *_, stage = planned(config, *before, {"prune": {"objective": asked}})
     assert stage.uses_teacher == teacher
     objective = stage.ingredients()["objective"]
-    kd = {k: v for k, v in config["distill"].items() if k != "optim"}
+    kd = {k: config["distill"][k] for k in ("_target_", "temperature", "alpha", "standardize")}
     assert objective == (kd if teacher else {"_target_": "condenser.distill.Labels"})
     assert ("distill/temperature" in stage.described()) == teacher
 

@@ -16,6 +16,7 @@ from running import config_of
 
 from condenser import cli, recipe, schema
 from condenser.errors import CondenserError
+from condenser.tasks import Multiclass
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +92,6 @@ BAD = [
     ("recipe.stages", [], "a list of at least 1"),
     ("recipe.stages", "teacher", "a list"),
     ("recipe.stages", [3], "a word or a mapping"),
-    ("recipe.stages", [{"prune": 0.5}], "a mapping"),
 ]
 
 
@@ -108,9 +108,9 @@ def test_a_bad_value_is_told_in_one_line_with_what_is_allowed(
 
 
 def test_the_place_within_a_list_is_named(config: dict[str, Any]) -> None:
-    stages = ["teacher", {"prune": 0.5}]
+    stages = ["teacher", 3]
     assert complaint(with_value(config, "recipe.stages", stages)) == (
-        "recipe.stages.1.prune=0.5: allowed is a mapping"
+        "recipe.stages.1=3: allowed is a word or a mapping"
     )
 
 
@@ -166,7 +166,8 @@ def test_what_stages_inherit_is_told_once() -> None:
 # --- every shipped config
 
 INHERITS = [f"optim@{stage}.optim=inherit" for stage in ("teacher", "student", "distill", "prune")]
-PARTS = ("model", "distill", "prune", "quantize")  # sections of a config that stand alone
+# sections of a config that stand alone
+PARTS = ("model", "distill", "prune", "cut", "share", "merge", "factorize", "quantize")
 
 
 def files() -> dict[str, list[str]]:
@@ -187,6 +188,7 @@ def choices() -> dict[str, list[str]]:
         [f"{key}={name}" for key, name in zip(columns, row, strict=True) if name]
         for row in zip_longest(*columns.values())
     ]
+    del groups["inherit"]
     alone = [[f"{group}={name}"] for group, names in groups.items() for name in names]
     return {" ".join(words): words for words in ([], INHERITS, *together, *alone)}
 
@@ -199,11 +201,15 @@ def builds(config: dict[str, Any]) -> None:
 
     schema.check(config)
     stages = recipe.plan(config)
-    assert len(stages) == len(config["recipe"]["stages"])
-    data: Any = SimpleNamespace(input_shape=(3, 32, 32), num_classes=10)
+    assert len(stages) == len(list(recipe.expand(config["recipe"]["stages"])))
+    statistics = {"mean": (0.5,) * 3, "std": (0.25,) * 3}
+    data: Any = SimpleNamespace(input_shape=(3, 32, 32), num_classes=10, **statistics)
+    data.task, data.targets = Multiclass(10), torch.arange(100) % 10
     data.example = lambda n: torch.zeros(n, *data.input_shape)
     bench: Any = SimpleNamespace(data=data, seed=0, build=build, trusted=(), warn=lambda text: None)
-    with torch.device("meta"):  # networks of any size cost nothing
+    # networks of any size cost nothing on meta, where nothing can be taken over from a teacher
+    heirs = any(stage.settings.get("inherit") for stage in stages)
+    with torch.device("cpu" if heirs else "meta"):
         for stage in stages:
             stage.check(bench)
 
@@ -238,9 +244,18 @@ def test_every_shipped_part_composes_and_builds(
     if group == "model":
         config["teacher"]["model"], config["recipe"]["stages"] = part, ["teacher"]
     else:
-        kept = {key: config[group][key] for key in ("optim",) if key in config[group]}
-        config[group] = {**part, **kept}
+        config[group] = {**schema.of_stage(group, config[group]), **part}
     builds(config)
+
+
+@pytest.mark.parametrize("name", files()["inherit"])
+def test_every_shipped_inheritance_composes_and_builds(name: str) -> None:
+    from condenser.build import build
+    from condenser.inherit import Inheritance
+
+    config = config_of(f"inherit@distill.inherit={name}")
+    schema.check(config)
+    assert isinstance(build(config["distill"]["inherit"]), Inheritance)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw", "cifar240"])

@@ -17,6 +17,7 @@ from condenser.compress import Operation
 from condenser.compress.base import Project
 from condenser.errors import DamagedError
 from condenser.files import damaged, read_json, sha256
+from condenser.lens import Lens as Lens  # an operation that a stored model may name
 
 FORMAT = 1
 MODEL, WEIGHTS = "model.json", "weights.safetensors"
@@ -31,12 +32,14 @@ class Blueprint:
         input_shape: (channels, height, width) of one image.
         num_classes: length of the logits.
         operations: in the order they were done.
+        normalisation: mean and std of each channel of the images it is given.
     """
 
     architecture: Mapping[str, Any]
     input_shape: tuple[int, int, int]
     num_classes: int
     operations: tuple[Operation, ...] = ()
+    normalisation: tuple[Sequence[float], Sequence[float]] | None = None
 
     def build(self, trusted: Sequence[str] = ()) -> nn.Module:
         """The network with its structure, its weights as initialised."""
@@ -60,6 +63,7 @@ class Blueprint:
             "architecture": dict(self.architecture),
             "input_shape": list(self.input_shape),
             "num_classes": self.num_classes,
+            "normalisation": self.normalisation and [list(values) for values in self.normalisation],
             "operations": [operation.to_json() for operation in self.operations],
         }
 
@@ -70,6 +74,7 @@ class Blueprint:
             input_shape=tuple(data["input_shape"]),
             num_classes=data["num_classes"],
             operations=tuple(Operation.from_json(o) for o in data["operations"]),
+            normalisation=data.get("normalisation"),
         )
 
 

@@ -46,6 +46,7 @@ def task(cfg: DictConfig) -> None:
     """One job: check the whole config, then run it."""
     try:
         config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+        name_models(config)
         schema.check(config)
         recipe.plan(config)
         from condenser.run import run
@@ -74,6 +75,24 @@ def fail(message: str) -> None:
 def lists_are_stages(word: str) -> str:
     """``recipe=[teacher,distill]`` is the list itself, where ``recipe=full`` picks a file."""
     return re.sub(r"^(\+*)recipe=(?=\[)", r"\1recipe.stages=", word)
+
+
+def name_models(config: dict[str, Any]) -> None:
+    """``{distill: {model: lenet5}}`` in a recipe means the whole of conf/model/lenet5.yaml."""
+    for position, entry in enumerate(config["recipe"]["stages"]):
+        for word, overrides in entry.items() if isinstance(entry, dict) else ():
+            name = overrides.get("model") if isinstance(overrides, dict) else None
+            if isinstance(name, str):
+                key = f"recipe.stages[{position}].{word}.model"
+                overrides["model"] = model_named(name, key)
+
+
+def model_named(name: str, key: str) -> dict[str, Any]:
+    """The network that conf/model calls so."""
+    if name not in options("model"):
+        raise CondenserError(refuse(f"{key}={name}", "", name, sorted(options("model"))))
+    cfg = hydra.compose("train", [f"model@student.model={name}", f"run={name}"])
+    return OmegaConf.to_container(cfg.student.model, resolve=True)  # type: ignore[return-value]
 
 
 def run_name(overrides: Iterable[str], _root_: DictConfig | None = None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from condenser.store import Entry
 
 if TYPE_CHECKING:
     from condenser.measure import Predictions
+    from condenser.tasks import Task
 
 LOGITS = "test_logits.safetensors"
 
@@ -26,16 +28,17 @@ def measured(stage: Stage, outcome: Outcome, bench: Workbench, folder: Path) -> 
     predictor = deploy.session(outcome.file) if outcome.file else model
     test = measure.predict(predictor, data.test_dataloader())
     save_logits(folder, test)
-    val = measure.quality(measure.predict(predictor, data.val_dataloader()))
-    best = measure.quality(test)
+    val = graded(measure.predict(predictor, data.val_dataloader()), data.task)
+    best = graded(test, data.task)
     facts = {f"test/{k}": v for k, v in best.items()} | {"val/accuracy": val["accuracy"]}
     facts |= {"val/accuracy_last": val["accuracy"], "test/accuracy_last": best["accuracy"]}
     if outcome.last is not None:
         for split, batches in (("val", data.val_dataloader()), ("test", data.test_dataloader())):
-            last = measure.quality(measure.predict(outcome.last, batches))
+            last = graded(measure.predict(outcome.last, batches), data.task)
             facts[f"{split}/accuracy_last"] = last["accuracy"]
     if outcome.file:
-        facts |= agreement(stage.word, test, measure.predict(model, data.test_dataloader()))
+        simulated = measure.predict(model, data.test_dataloader())
+        facts |= agreement(stage.word, test, simulated, data.task)
     facts |= {f"size/{k}": v for k, v in measure.size(model).items()}
     facts |= files(outcome, folder)
     with torch.no_grad():
@@ -44,9 +47,32 @@ def measured(stage: Stage, outcome: Outcome, bench: Workbench, folder: Path) -> 
     return facts | outcome.facts | provenance()
 
 
-def agreement(word: str, file: Predictions, simulated: Predictions) -> dict[str, float]:
+def graded(predictions: Predictions, task: Task) -> dict[str, float | None]:
+    """Their quality; none of a network that was made for another task."""
+    from condenser import measure
+
+    if predictions.logits.shape[1] != task.outputs:
+        return dict.fromkeys(("accuracy", "top5", "ece", "nll"))
+    return measure.quality(predictions, task=task)
+
+
+def beside_teachers(entry: Entry, teachers: Sequence[Entry], bench: Workbench) -> dict[str, Any]:
+    """What its answers on the test images are beside its teachers', these averaged as logits."""
+    import torch
+
+    from condenser import measure
+
+    given = [load_logits(teacher).logits for teacher in teachers]
+    own = load_logits(entry)
+    if any(logits.shape != own.logits.shape for logits in given):
+        return {}  # teachers of another task
+    beside = measure.quality(own, torch.stack(given).mean(0), bench.data.task)
+    return {f"teacher/{k[8:]}": v for k, v in beside.items() if k.startswith("teacher_")}
+
+
+def agreement(word: str, file: Predictions, simulated: Predictions, task: Task) -> dict[str, float]:
     """How far a deployed file's answers are from those of the network it was made of."""
-    same = (file.logits.argmax(1) == simulated.logits.argmax(1)).float().mean()
+    same = (task.decide(file.logits) == task.decide(simulated.logits)).float().mean()
     difference = (file.logits - simulated.logits).abs().max()
     return {
         f"{word}/agreement": round(same.item(), 7),

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from condenser import schema
 from condenser.errors import CondenserError, ConfigError, nearest, one_of
-from condenser.facts import load_logits, measured
-from condenser.stages import Stage, Workbench, find
+from condenser.facts import beside_teachers, measured
+from condenser.stages import Given, Stage, Workbench, find
 from condenser.store import Entry, Place, Store, key_of
-
-if TYPE_CHECKING:
-    pass
 
 VERSION = 2  # of what stages compute: raise it when the same settings give another result
 
 
 @dataclass(frozen=True)
 class Made:
-    """A stage's entry in the store, and its place in this run."""
+    """A stage's entry in the store, and its place in this run.
+
+    Attributes:
+        teachers: those it learnt from; else the run's last teacher, to be compared with.
+    """
 
     stage: Stage
     entry: Entry
     group: str
     reused: bool
     parent: Made | None
-    teacher: Made | None
+    teachers: tuple[Made, ...]
     model_name: str
 
 
@@ -40,47 +41,86 @@ def plan(config: Mapping[str, Any]) -> list[Stage]:
             overrides that do not fit the section.
     """
     stages: list[Stage] = []
-    for position, entry in enumerate(config["recipe"]["stages"]):
+    for position, entry in enumerate(expand(config["recipe"]["stages"])):
         key = f"recipe.stages[{position}]"
-        word, overrides = (entry, {}) if isinstance(entry, str) else _only(entry, key)
+        word, overrides, until = _read(entry, key)
         kind = find(word, key)
         old = schema.of_stage(word, config[word]) if "_target_" in overrides else config[word]
         own = merge(old, overrides, f"{key}.{word}")
         if overrides:
             schema.check_section(word, own, f"{key}.")
-        before = [stage.word for stage in stages]
-        _check_order(kind, before, f"{key}={word}")
-        stage = kind({**config, word: own}, position, "teacher" in before)
-        if stage.uses_teacher and not stage.taught:
-            raise CondenserError(f"{key}={word}: learns from a teacher; put teacher before it")
-        stage.accept(stages[_last_fresh(before) :])
+        where = f"{key}={word}"
+        _check_order(kind, stages, where)
+        chain = stages[_last_fresh(stages) :] if kind.takes_model else []
+        teachers = _teachers(own.get("teachers", "auto"), stages, chain, f"{key}.{word}.teachers")
+        stage = kind({**config, word: own}, position, teachers, chain, until)
+        if stage.uses_teacher and not teachers and own.get("teachers") != "peer":
+            raise CondenserError(f"{where}: learns from a teacher; put teacher before it")
+        stage.accept()
         stages.append(stage)
     return stages
 
 
-def _only(entry: Mapping[str, Any], key: str) -> tuple[str, Mapping[str, Any]]:
-    if len(entry) != 1:
-        raise ConfigError(
-            key, dict(entry), "one stage with its overrides, as in {prune: {rate: 0.5}}"
-        )
-    return next(iter(entry.items()))
+def expand(entries: Iterable[Any]) -> Iterator[Any]:
+    """The entries of a recipe one by one: ``{tune: {}, times: 3}`` is three of it."""
+    for position, entry in enumerate(entries):
+        if not isinstance(entry, Mapping) or "times" not in entry:
+            yield entry
+            continue
+        once = {key: value for key, value in entry.items() if key != "times"}
+        times = entry["times"]
+        if not isinstance(times, int) or isinstance(times, bool) or times < 1:
+            allowed = "a whole number of at least 1"
+            raise ConfigError(f"recipe.stages[{position}].times", times, allowed)
+        yield from [once] * times
 
 
-def _check_order(kind: type[Stage], before: list[str], where: str) -> None:
-    if kind.takes_model and not before:
+def _read(entry: Any, key: str) -> tuple[str, Mapping[str, Any], float | None]:
+    """An entry's stage, its overrides and the accuracy that makes it needless."""
+    if isinstance(entry, str):
+        return entry, {}, None
+    inner = dict(entry)
+    until = inner.pop("until", None)
+    if until is not None and not (isinstance(until, int | float) and 0 < until <= 1):
+        raise ConfigError(f"{key}.until", until, "an accuracy above 0, at most 1")
+    word, overrides = next(iter(inner.items()), ("", None))
+    if len(inner) != 1 or not isinstance(overrides, Mapping):
+        shape = "one stage with its overrides, as in {prune: {rate: 0.5}}"
+        raise ConfigError(key, dict(entry), f"{shape}; times and until may stand beside it")
+    return word, overrides, until
+
+
+def _teachers(asked: Any, before: list[Stage], chain: list[Stage], key: str) -> list[Stage]:
+    """The stages that ``teachers`` means, of those before this one."""
+    if asked == "peer":
+        return []
+    if asked == "auto":
+        return [stage for stage in before if stage.word == "teacher"]
+    if asked == "previous" and before:
+        return before[-1:]
+    if asked == "dense" and chain:
+        return chain[:1]
+    if isinstance(asked, list) and asked:
+        places = range(len(before))
+        if all(place in places for place in asked):
+            return [before[place] for place in asked]
+    allowed = "auto, previous, dense, or positions of stages before this one"
+    raise ConfigError(key, asked, allowed)
+
+
+def _check_order(kind: type[Stage], stages: list[Stage], where: str) -> None:
+    if kind.takes_model and not stages:
         raise CondenserError(f"{where}: needs a model; put teacher, student or distill before it")
-    if kind.wants_teacher and "teacher" not in before:
-        raise CondenserError(f"{where}: needs a teacher; put teacher before it")
-    chain = before[_last_fresh(before) :]
+    chain = [stage.word for stage in stages[_last_fresh(stages) :]]
     if kind.trains and kind.takes_model and "quantize" in chain:
         raise CondenserError(f"{where}: trains a quantised model; put it before quantize")
     if kind.word == "quantize" and "quantize" in chain:
         raise CondenserError(f"{where}: the model is quantised already; quantise it once")
 
 
-def _last_fresh(before: list[str]) -> int:
+def _last_fresh(before: list[Stage]) -> int:
     """Where the model that the next stage would take was first made."""
-    fresh = [i for i, word in enumerate(before) if not find(word, "").takes_model]
+    fresh = [i for i, stage in enumerate(before) if not stage.takes_model]
     return fresh[-1] if fresh else 0
 
 
@@ -108,21 +148,38 @@ def run(
 ) -> Iterator[tuple[Made, dict[str, Any]]]:
     """Make or find each stage's result; yield it with its record's facts."""
     made: list[Made] = []
+    by_stage: dict[int, Made] = {}
     for stage in stages:
+        if stage.until is not None and made and accuracy(made[-1]) >= stage.until:
+            by_stage[stage.position] = made[-1]  # good enough: whoever wants this one has the last
+            continue
         started(stage)
         parent = made[-1] if made and stage.takes_model else None
-        teacher = next((m for m in reversed(made) if m.stage.word == "teacher"), None)
-        if teacher is not None and stage.uses_teacher:
-            gate(teacher)
-        made.append(make(stage, bench, store, parent, teacher))
-        yield made[-1], facts_of(made[-1])
+        teachers = tuple(by_stage[teacher.position] for teacher in stage.teachers)
+        if stage.uses_teacher:
+            for teacher in teachers:
+                gate(teacher)
+        else:
+            teachers = tuple(m for m in made if m.stage.word == "teacher")[-1:]
+        made.append(make(stage, bench, store, parent, teachers))
+        by_stage[stage.position] = made[-1]
+        yield made[-1], facts_of(made[-1], bench)
+
+
+def accuracy(made: Made) -> float:
+    return made.entry.facts["val/accuracy"] or 0.0
 
 
 def make(
-    stage: Stage, bench: Workbench, store: Store, parent: Made | None, teacher: Made | None
+    stage: Stage,
+    bench: Workbench,
+    store: Store,
+    parent: Made | None,
+    teachers: tuple[Made, ...],
+    reference: Made | None = None,
 ) -> Made:
     """The stage's result: from the store if its key is there, else by running it."""
-    used = teacher if stage.uses_teacher else None
+    used = teachers if stage.uses_teacher else ()
     recipe = {
         "version": VERSION,
         "stage": stage.word,
@@ -132,18 +189,33 @@ def make(
     }
     key = key_of(
         {**recipe, "seed": stage.seed, "parent": parent and parent.entry.key}
-        | {"teacher": used and used.entry.key}
+        | {"teacher": together([t.entry.key for t in used])}
     )
-    group = key_of({**recipe, "parent": parent and parent.group, "teacher": used and used.group})
+    taught_by = together([t.group for t in used])
+    seedless = {**recipe, "settings": without_seeds(recipe["settings"])}
+    group = key_of({**seedless, "parent": parent and parent.group, "teacher": taught_by})
 
     def work(place: Place) -> Mapping[str, Any]:
-        source = parent.entry if parent else None
-        outcome = stage.run(bench, source, used.entry if used else None, place)
+        outcome = stage.run(bench, given, place)
         return measured(stage, outcome, bench, place.folder)
 
+    source, other = (made.entry if made else None for made in (parent, reference))
+    given = Given(source, [teacher.entry for teacher in used], other)
     entry, reused = store.get_or_make(stage.word, key, work)
     name = stage.architecture["name"] if stage.architecture else parent.model_name  # type: ignore[union-attr]
-    return Made(stage, entry, group, reused, parent, teacher, name)
+    return Made(stage, entry, group, reused, parent, teachers, name)
+
+
+def without_seeds(settings: Any) -> Any:
+    """The settings but for every ``seed`` in them: what repeats have in common."""
+    if isinstance(settings, Mapping):
+        return {k: without_seeds(value) for k, value in settings.items() if k != "seed"}
+    return settings
+
+
+def together(keys: list[str]) -> str | None:
+    """The teachers' keys as one word."""
+    return "+".join(keys) or None
 
 
 def numerics(bench: Workbench) -> dict[str, Any]:
@@ -160,23 +232,20 @@ def numerics(bench: Workbench) -> dict[str, Any]:
 
 def gate(teacher: Made) -> None:
     """CondenserError for a teacher below ``teacher.min_accuracy`` on validation."""
-    least, got = teacher.stage.settings["min_accuracy"], teacher.entry.facts["val/accuracy"]
-    if got < least:
+    least, got = teacher.stage.config["teacher"]["min_accuracy"], accuracy(teacher)
+    foreign = teacher.entry.facts["val/accuracy"] is None
+    if got < least and not foreign:
         raise CondenserError(
             f"teacher {teacher.model_name} reaches {got:.4f} on validation, less than "
             f"teacher.min_accuracy={least}: train it longer or lower the gate"
         )
 
 
-def facts_of(made: Made) -> dict[str, Any]:
+def facts_of(made: Made, bench: Workbench) -> dict[str, Any]:
     """A stage's part of the record: what was measured, where it stands, what led to it."""
-    from condenser import measure
-
     facts = dict(made.entry.facts)
-    if made.teacher is not None:
-        teacher = load_logits(made.teacher.entry).logits
-        beside = measure.quality(load_logits(made.entry), teacher)
-        facts |= {f"teacher/{k[8:]}": v for k, v in beside.items() if k.startswith("teacher_")}
+    if made.teachers:
+        facts |= beside_teachers(made.entry, [t.entry for t in made.teachers], bench)
     line: Made | None = made
     while line is not None:
         facts = line.stage.described() | facts
@@ -188,7 +257,7 @@ def facts_of(made: Made) -> dict[str, Any]:
         "seed": made.stage.seed,
         "key": made.entry.key,
         "parent": made.parent and made.parent.entry.key,
-        "teacher": made.teacher and made.teacher.entry.key,
+        "teacher": together([t.entry.key for t in made.teachers]),
         "group": made.group,
         "cost/reused": made.reused,
     }

@@ -42,6 +42,12 @@ class Plan(Section):
     schedule: Open
 
 
+class PlanOrNone(Plan):
+    """The same where a model is there already: 0 epochs leave it untrained."""
+
+    epochs: Annotated[int, Field(ge=0)]
+
+
 class Model(Open):
     name: str
 
@@ -53,22 +59,62 @@ class Role(Section):
     optim: Plan
 
 
+class Seen(Section):
+    """teacher.input: the images it was made for; null is as the data are."""
+
+    size: Count | None
+    mean: list[float] | None
+    std: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None
+
+
+class Cache(Section):
+    """teacher.cache: its outputs for the training set, kept."""
+
+    keep: Literal["auto", "none", "memory", "disk"]
+    logits: Literal["float32", "float16"] | Count
+    features: bool
+    folder: str | None
+
+
 class TeacherRole(Role):
     seed: Annotated[int, Field(ge=0)]
     min_accuracy: Annotated[float, Field(ge=0, le=1)]
+    input: Seen
+    cache: Cache
+    load: str | None
+
+
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Vote = Literal["mean", "learned", "random"] | list[Weight]
+Teachers = Literal["auto", "previous", "dense"] | list[Annotated[int, Field(ge=0)]]
 
 
 class Distill(Open):
     temperature: Temperature | None = None
     alpha: Alpha | None = None
+    teachers: Literal["auto", "previous", "peer"] | list[Annotated[int, Field(ge=0)]]
+    vote: Vote
+    model: Model | None
+    inherit: Open | None
     optim: Plan
 
 
-class Prune(Open):
+class Trained(Section):
+    """Where a model that is there trains on."""
+
+    objective: Literal["auto", "distill", "labels"]
+    teachers: Teachers
+    vote: Vote
+    optim: PlanOrNone
+
+
+class Prune(Trained, Open):
     rate: Rate | None = None
     until: Annotated[float, Field(ge=0, lt=1)] | None = None
-    objective: Literal["auto", "distill", "labels"]
-    optim: Plan
+
+
+class Smaller(Trained, Open):
+    """cut, share, merge, factorize: settings of the class that ``_target_`` names."""
 
 
 class Quantize(Open):
@@ -91,7 +137,7 @@ class Data(Open):
 
 
 class Recipe(Section):
-    stages: Annotated[list[str | dict[str, dict[str, Any]]], Field(min_length=1)]
+    stages: Annotated[list[str | dict[str, Any]], Field(min_length=1)]
 
 
 class Trainer(Section):
@@ -119,7 +165,12 @@ class Config(Section):
     teacher: TeacherRole
     student: Role
     distill: Distill
+    tune: Trained
     prune: Prune
+    cut: Smaller
+    share: Smaller
+    merge: Smaller
+    factorize: Smaller
     quantize: Quantize
     export: Export
     recipe: Recipe

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from condenser import records
+from condenser.errors import ConfigError
 from condenser.files import read_json
 
 if TYPE_CHECKING:
@@ -50,10 +52,31 @@ class Place:
     Attributes:
         folder: what is in it when the stage ends becomes the entry.
         checkpoint: a file that outlives a kill, for the next who makes the same entry.
+        shelf: a folder for what other stages can use, too, named by what is in it.
     """
 
     folder: Path
     checkpoint: Path
+    shelf: Path
+
+
+def model_folder(key: str, path: Path) -> Path:
+    """The folder with the model.json that ``path`` means: itself, or of a run its last model.
+
+    Raises:
+        ConfigError: there is none; ``key`` is the setting that named the path.
+    """
+    if (path / "model.json").is_file():
+        return path
+    file = path / records.FILE
+    if not file.is_file():
+        raise ConfigError(key, path, "a folder with a model.json, or the folder of a run")
+    last = records.read([file])[-1]
+    for root in (path.parents[1], path.parent, Path("runs")):
+        folder = root / ".store" / f"{last['stage']}-{last['key']}"
+        if (folder / "model.json").is_file():
+            return folder
+    raise ConfigError(key, path, "a run whose models are still in the store beside it")
 
 
 def key_of(ingredients: Mapping[str, Any]) -> str:
@@ -98,7 +121,7 @@ class Store:
         shutil.rmtree(draft, ignore_errors=True)  # left by a process that was killed
         draft.mkdir()
         try:
-            facts = make(Place(draft, checkpoint))
+            facts = make(Place(draft, checkpoint, self.root))
             (draft / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
             os.replace(draft, folder)
             checkpoint.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ Pairs = tuple[list[str], list[str]]  # the student's layers, and the teacher's t
 
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Hardswish)
 RESIZING = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+TOKEN_STAGES = 4  # of a transformer, whose blocks all work at one resolution
 
 
 class Call(NamedTuple):
@@ -30,13 +31,21 @@ def stages_of(model: nn.Module, image: Tensor) -> list[str]:
     """The last layer at each resolution, from the image's side inwards.
 
     Where the network has children ``layer1``, ``layer2``, … only these count, else its children
-    and theirs. A network without maps larger than 1×1 has its hidden linear layers as stages.
+    and theirs. A network that ends in blocks of tokens (batch, tokens, width), as vision
+    transformers do, has up to four of them as stages, evenly spaced, the last among them. One
+    without maps larger than 1×1 has its hidden linear layers.
 
     Args:
         image: (batch, channels, height, width), of any values.
     """
+    calls = calls_of(model, image)
     # Deeper modules may hold maps in a layout of their own (ConvNeXt's blocks).
-    maps = [c for c in calls_of(model, image) if _is_map(c) and c.name.count(".") < 2]
+    maps = [c for c in calls if _is_map(c) and c.name.count(".") < 2]
+    blocks, steps = _token_blocks(calls), range(1, TOKEN_STAGES + 1)
+    order = {c.name: turn for turn, c in enumerate(calls)}
+    if blocks and order[blocks[-1]] > max((order[c.name] for c in maps), default=-1):
+        spaced = (blocks[max(len(blocks) * step // TOKEN_STAGES, 1) - 1] for step in steps)
+        return list(dict.fromkeys(spaced))
     layers = [c for c in maps if re.fullmatch(r"layer\d+", c.name)]
     # A later layer of the same size takes the place of an earlier one.
     last = {tuple(c.output.shape[2:]): c.name for c in layers or maps}
@@ -129,3 +138,14 @@ def calls_of(model: nn.Module, image: Tensor) -> list[Call]:
 def _is_map(call: Call) -> bool:
     shape = call.output.shape
     return len(shape) == 4 and min(shape[2:]) > 1 and not isinstance(call.module, RESIZING)
+
+
+def _token_blocks(calls: list[Call]) -> list[str]:
+    """The outermost row of modules of one kind that each turn tokens into as many of the width."""
+    rows: dict[tuple[str, type], list[str]] = {}
+    for call in calls:
+        if call.output.dim() == 3 and call.output.shape == call.input.shape:
+            parent = call.name.rpartition(".")[0]
+            rows.setdefault((parent, type(call.module)), []).append(call.name)
+    found = [row for row in rows.values() if len(row) > 1]
+    return min(found, key=lambda row: (row[0].count("."), -len(row)), default=[])

@@ -2,18 +2,36 @@
 
 from condenser.compress.base import Compression, Operation, Probe
 from condenser.compress.criteria import Magnitude
-from condenser.compress.pruning import Sparse, WeightPruning, prunable, sparsity
+from condenser.compress.factorization import Factorization, Factorized
+from condenser.compress.given import Given
+from condenser.compress.merging import Merging
+from condenser.compress.pruning import WeightPruning
 from condenser.compress.quantization import FoldBatchNorm, PostTraining, Quantized
+from condenser.compress.shared import Shared
+from condenser.compress.sharing import KMeansSharing
+from condenser.compress.sparse import Sparse, prunable, sparsity
+from condenser.compress.sparse_training import SparseTraining
+from condenser.compress.structure import CutBlocks, CutChannels, CutHeads
 
 __all__ = [
     "Compression",
+    "CutBlocks",
+    "CutChannels",
+    "CutHeads",
+    "Factorization",
+    "Factorized",
     "FoldBatchNorm",
+    "Given",
+    "KMeansSharing",
     "Magnitude",
+    "Merging",
     "Operation",
     "PostTraining",
     "Probe",
     "Quantized",
+    "Shared",
     "Sparse",
+    "SparseTraining",
     "WeightPruning",
     "prunable",
     "sparsity",

@@ -1,76 +1,22 @@
-"""Weight pruning: single weights become zero and stay zero."""
+"""Weight pruning: weights become zero and stay zero."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatch
 
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import Compression, Operation, Probe, Project, State
+from condenser.compress.base import Compression, Operation, Probe, State
+from condenser.compress.criteria.base import Criterion, Plain
+from condenser.compress.given import BELOW_ONE, Given, agreed_rate
+from condenser.compress.granularity import Granularity, Weight
+from condenser.compress.regrowth import regrown
+from condenser.compress.rewinding import restart
+from condenser.compress.sparse import Masks, Sparse, prunable
 from condenser.errors import ConfigError
-from condenser.functional.pruning import keep_across, pack_bits, unpack_bits
-from condenser.functional.schedules import cubic
-
-Criterion = Callable[[str, nn.Parameter], Tensor]
-Scope = Callable[[dict[str, Tensor], float], dict[str, Tensor]]
-
-
-@dataclass(frozen=True)
-class Sparse(Operation):
-    """The zeros in these layers' weights are structure: they stay zero in later training.
-
-    Stored as a bit a weight and the values of the others, where that is smaller.
-    """
-
-    layers: Sequence[str]
-
-    def encode(self, state: State) -> State:
-        packed = dict(state)
-        for name in (f"{layer}.weight" for layer in self.layers):
-            if f"{name}.mask" in packed:  # by a later pruning of the same layer
-                continue
-            weight = packed[name]
-            bits, values = pack_bits(weight != 0), weight[weight != 0]
-            if bits.nbytes + values.nbytes < weight.nbytes:
-                shape = torch.tensor(weight.shape, dtype=torch.int32)
-                packed |= {name: values, f"{name}.mask": bits, f"{name}.shape": shape}
-        return packed
-
-    def decode(self, state: State) -> State:
-        whole = dict(state)
-        for name in (f"{layer}.weight" for layer in self.layers):
-            if f"{name}.mask" in whole:
-                bits, shape = whole.pop(f"{name}.mask"), whole.pop(f"{name}.shape").tolist()
-                mask = unpack_bits(bits, math.prod(shape)).view(shape)
-                weight = torch.zeros(shape, dtype=whole[name].dtype)
-                whole[name] = weight.masked_scatter_(mask, whole[name])
-        return whole
-
-    def hold(self, model: nn.Module) -> Project:
-        weights = [model.get_parameter(f"{name}.weight") for name in self.layers]
-        masks = [(w != 0).to(w.dtype) for w in weights]
-        return lambda: zero(weights, masks)
-
-
-def zero(weights: Sequence[nn.Parameter], masks: list[Tensor]) -> None:
-    """Zero what the masks drop, in place, wherever the trainer has put the weights since."""
-    if masks[0].device != weights[0].device:
-        masks[:] = [mask.to(weights[0].device) for mask in masks]
-    torch._foreach_mul_([w.data for w in weights], masks)
-
-
-def prunable(model: nn.Module, exclude: Sequence[str] = ()) -> dict[str, nn.Parameter]:
-    """Weights of linear and convolution layers by layer name, but for ``exclude`` (patterns)."""
-    kinds = (nn.Linear, nn.modules.conv._ConvNd)
-    return {
-        name: model.get_parameter(f"{name}.weight")
-        for name, layer in model.named_modules()
-        if isinstance(layer, kinds) and not any(fnmatch(name, pattern) for pattern in exclude)
-    }
+from condenser.functional.pruning import Scope, keep_across
+from condenser.functional.schedules import cosine, cubic
 
 
 class WeightPruning(Compression):
@@ -78,92 +24,163 @@ class WeightPruning(Compression):
 
     The zeros grow from what the model already has to ``rate`` as
     s(p) = s₀ + (rate - s₀)·schedule(p / until), in ``updates`` equal moves, and are held at zero
-    in between. A dropped weight scores lowest from then on, so it does not come back.
+    in between. A dropped weight scores lowest from then on, so that only regrowth brings it back;
+    zeros of earlier stages never come back. Where weights fall in groups, s counts those of whole
+    groups. Layers that the criterion cannot score or the granularity has no groups in are left
+    alone, and the rate does not count them.
 
     Args:
-        rate: fraction of zeros among the prunable weights at the end, in [0, 1).
-        criterion: (layer name, weight) → scores of the weight's shape, high = keep.
-        scope: (scores by layer, rate) → masks: across all layers, or within each.
+        rate: fraction of zeros among the weights at the end, in [0, 1); None where scope
+            (``Given``) or granularity (``NofM``) say it.
+        criterion: scores of weights; a function (layer name, weight) → scores is one too.
+        granularity: which weights fall together.
+        scope: scores by layer, rate → masks: across all layers, within each, at given rates.
         schedule: [0, 1] → [0, 1].
         until: part of training after which the zeros are fixed, in [0, 1); the rest fine-tunes.
         updates: how many times the masks move.
+        rewind: what is left starts again from the first weights of all, before any training, biases
+            and batch norms too: a lottery ticket. For ``until=0`` alone. A round is a stage.
+        regrow: each move, this fraction of a layer's kept weights, falling to 0 as a half cosine at
+            ``until``, makes room for as many dropped ones: the smallest go, those with the largest
+            gradient come, from zero. In [0, 1).
         exclude: patterns of layer names that are left alone.
 
     Raises:
-        ConfigError: rate or until out of range; a rate that would leave a layer empty.
+        ConfigError: rate, until or regrow out of range, or at odds with other settings; in
+            ``prepare``, no layer to prune, a rate that would empty one, data wanted and not there.
+
+    Sources: Zhu, Gupta, "To prune, or not to prune", 2017, https://arxiv.org/abs/1710.01878;
+    Frankle, Carbin, "The Lottery Ticket Hypothesis", 2019, https://arxiv.org/abs/1803.03635; Evci,
+    Gale, Menick, Castro, Elsen, "Rigging the Lottery", 2020, https://arxiv.org/abs/1911.11134
     """
 
     def __init__(
         self,
-        rate: float,
-        criterion: Criterion,
+        rate: float | None,
+        criterion: Criterion | Callable[[str, nn.Parameter], Tensor],
+        granularity: Granularity | None = None,
         scope: Scope = keep_across,
         schedule: Callable[[float], float] = cubic,
         until: float = 0.5,
         updates: int = 20,
+        rewind: bool = False,
+        regrow: float = 0.0,
         exclude: Sequence[str] = (),
     ) -> None:
-        if not 0 <= rate < 1:
-            raise ConfigError("prune.rate", rate, "a number from 0 up to, not including, 1")
-        if not 0 <= until < 1:
-            raise ConfigError("prune.until", until, "a number from 0 up to, not including, 1")
-        self.rate, self.criterion, self.scope, self.schedule = rate, criterion, scope, schedule
+        for key, value in {"rate": rate or 0, "until": until, "regrow": regrow}.items():
+            if not 0 <= value < 1:
+                raise ConfigError(f"prune.{key}", value, BELOW_ONE)
+        self.criterion = criterion if isinstance(criterion, Criterion) else Plain(criterion)
+        self.granularity, self.scope, self.schedule = granularity or Weight(), scope, schedule
         self.until, self.updates, self.exclude = until, max(updates, 1), exclude
-        self.moves = -1
+        self.rewind, self.regrow, self.moves = rewind, regrow, -1
+        self.rate = agreed_rate(rate, self.scope, self.granularity)
+        if rewind and until:
+            raise ConfigError("prune.until", until, "0 where prune.rewind is true")
+        if regrow and (not until or type(self.granularity) is not Weight):
+            raise ConfigError("prune.regrow", regrow, "0 with prune.until=0 or groups of weights")
 
     def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
-        self.weights = prunable(model, self.exclude)
-        if not self.weights:
-            raise ConfigError("prune.exclude", self.exclude, "patterns that leave a layer to prune")
-        self.start = sparsity(self.weights)
-        self.moves = -1
-        evenly = {n: torch.linspace(0, 1, w.numel()).view_as(w) for n, w in self.weights.items()}
-        self._refuse_empty(self.scope(evenly, self.rate))  # what must fail fails before training
-        self.step(0.0)
+        if probe is None and self.criterion.needs_data:
+            allowed = "one that needs no data, as Magnitude does, where there is none"
+            raise ConfigError("prune.criterion", type(self.criterion).__name__, allowed)
+        if probe is None and self.rewind:
+            raise ConfigError("prune.rewind", "true", "false where the first weights are not known")
+        self.weights = self._select(model)
+        self.layers = {name: model.get_submodule(name) for name in self.weights}
+        self.moves, self.alive = -1, [w.detach() != 0 for w in self.weights.values()]
+        self.masks = self._held(self.alive)
+        self.start = self._fallen()
+        self.criterion.prepare(model, self.weights, probe)
+        self._choose(1.0)  # what must fail fails before training
+        self._move(0.0)
+        if self.rewind:
+            assert probe is not None
+            restart(model, probe.origin())
+        if not self.regrow:  # else earlier stages would hold, as theirs, what is zero now
+            self.masks.apply()
 
     def step(self, progress: float) -> None:
-        moves = (
-            self.updates if progress >= self.until else int(progress / self.until * self.updates)
-        )
-        if moves > self.moves:
-            self.moves = moves
-            share = self.schedule(moves / self.updates)
-            self._choose(max(self.start, self.start + (self.rate - self.start) * share))
-        zero(list(self.weights.values()), self.masks)
+        if not self.ready:
+            self.criterion.update()
+            self._move(progress)
+        self.masks.apply()
 
     @property
     def ready(self) -> bool:
         return self.moves >= self.updates
 
     def state(self) -> State:
-        masks = dict(zip(self.weights, self.masks, strict=True))
-        return {**masks, "moves": torch.tensor(self.moves)}
+        masks = zip(self.weights, self.masks.floats, strict=True)
+        scored = {f"criterion/{key}": t for key, t in self.criterion.state().items()}
+        kept = {f"mask/{name}": mask for name, mask in masks}
+        return kept | scored | {"moves": torch.tensor(self.moves)}
 
     def restore(self, state: State) -> None:
         self.moves = int(state["moves"])
-        self.masks = [state[name].to(w.device) for name, w in self.weights.items()]
+        self.masks = self._held([state[f"mask/{name}"] for name in self.weights])
+        prefix = "criterion/"
+        scored = {k.removeprefix(prefix): t for k, t in state.items() if k.startswith(prefix)}
+        self.criterion.restore(scored)
 
     def finish(self) -> list[Operation]:
         return [Sparse(list(self.weights))]
 
-    def _choose(self, rate: float) -> None:
+    def _held(self, masks: Sequence[Tensor]) -> Masks:
+        return Masks(list(self.weights.values()), masks)
+
+    def _select(self, model: nn.Module) -> dict[str, nn.Parameter]:
+        weights = prunable(model, self.exclude)
+        if not weights:
+            raise ConfigError("prune.exclude", self.exclude, "patterns that leave a layer to prune")
+        layers = self.criterion.select(model, self.granularity.select(model, list(weights)))
+        return {name: weights[name] for name in layers}
+
+    def _move(self, progress: float) -> None:
+        """Choose masks anew if it is time."""
+        moves = self.updates
+        if progress < self.until:
+            moves = int(progress / self.until * self.updates)
+        if moves <= self.moves:
+            return
+        masks = self._choose(self.schedule(moves / self.updates))
+        if self.regrow and self.moves >= 0:  # a gradient is there
+            self.masks.apply()
+            share = self.regrow * cosine(moves / self.updates)
+            masks = regrown(list(self.weights.values()), masks, self.alive, share)
+        self.moves = moves
+        self.masks = self._held(masks)
+
+    @torch.no_grad()
+    def _choose(self, share: float) -> list[Tensor]:
+        """Masks at ``share`` of the way to the rate."""
+        kept = dict(zip(self.weights, self.masks.kept(), strict=True))
         scores = {
-            name: self.criterion(name, w).detach().masked_fill(w == 0, -torch.inf)
+            name: self.granularity.groups(self.layers[name], self.criterion(name, w), kept[name])
             for name, w in self.weights.items()
         }
-        masks = self.scope(scores, rate)
-        self._refuse_empty(masks)
-        self.masks = [masks[name].to(w.dtype) for name, w in self.weights.items()]
-
-    def _refuse_empty(self, masks: dict[str, Tensor]) -> None:
-        empty = ", ".join(name for name, mask in masks.items() if not mask.any())
+        shapes = {name: w.shape for name, w in self.weights.items()}
+        chosen = self.scope(scores, self._rate(share), shapes)
+        masks = {name: mask & chosen[name] for name, mask in kept.items()}  # a group's 1 is all
+        empty = [name for name, mask in masks.items() if not mask.any()]
         if empty:
-            allowed = f"a rate that leaves weights in every layer ({empty} would be empty)"
+            emptied = f"{', '.join(empty)} would be empty"
+            allowed = f"a rate that leaves weights in every layer ({emptied})"
             hint = "exclude the layer, or take prune=magnitude_per_layer"
             raise ConfigError("prune.rate", self.rate, allowed, hint)
+        return list(masks.values())
 
+    def _rate(self, share: float) -> float:
+        if isinstance(self.scope, Given):
+            return share
+        return self.start + (self.rate - self.start) * share
 
-def sparsity(weights: dict[str, nn.Parameter]) -> float:
-    """Fraction of exact zeros, read from the weights."""
-    total = sum(w.numel() for w in weights.values())
-    return 1 - sum(int(w.count_nonzero()) for w in weights.values()) / total
+    def _fallen(self) -> float:
+        """The share of weights whose whole group is zero already."""
+        dead = 0
+        for layer, kept in zip(self.layers.values(), self.masks.kept(), strict=True):
+            groups = self.granularity.groups(
+                layer, torch.zeros(kept.shape, device=kept.device), kept
+            )
+            dead += int(groups.isneginf().expand_as(kept).sum())
+        return dead / sum(w.numel() for w in self.weights.values())

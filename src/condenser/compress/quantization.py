@@ -96,7 +96,9 @@ class Quantized(Operation):
         return {**state, **weights}
 
     def _weights(self, state: State) -> list[tuple[str, Tensor]]:
-        return [(name, state[f"{name}.weight"]) for name in self.layers]
+        """Those of the layers that are still there: a later operation may have taken some away."""
+        here = [name for name in self.layers if f"{name}.weight" in state]
+        return [(name, state[f"{name}.weight"]) for name in here]
 
 
 def _scale(state: State, layer: str, weight: Tensor) -> Tensor:

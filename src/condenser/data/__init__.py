@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from condenser.data.attributes import fashion_attributes
 from condenser.data.augment import Augmentation, HorizontalFlip, RandomCrop, Shift
 from condenser.data.batches import Batch, InOrder, Normalise, Shuffled
 from condenser.data.folder import Files, imagefolder
@@ -21,6 +22,7 @@ from condenser.data.sets import (
     mnist,
     synthetic,
 )
+from condenser.data.text import sms_spam
 
 if TYPE_CHECKING:
     from condenser.data.module import DataModule
@@ -42,11 +44,13 @@ __all__ = [
     "cifar10",
     "cifar100",
     "digits",
+    "fashion_attributes",
     "fashion_mnist",
     "from_torchvision",
     "imagefolder",
     "key",
     "mnist",
+    "sms_spam",
     "split_test",
     "synthetic",
     "uniform",

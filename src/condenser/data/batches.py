@@ -19,7 +19,7 @@ class Batch(NamedTuple):
     """What a model is trained and evaluated on."""
 
     image: Tensor  # float32 (B,C,H,W), normalised
-    target: Tensor  # int64 (B,)
+    target: Tensor  # int64 (B,), or float32 (B, labels)
     index: Tensor  # type: ignore[assignment]  # int64 (B,), position in the train, val or test set
 
 
@@ -104,14 +104,17 @@ class Shuffled:
     def at(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from `start_step` on."""
         if start_step >= len(self):
-            return
+            return iter(())
         view = epoch if self.views is None else epoch % self.views
-        order = self.order(epoch)[start_step * self.batch_size :]
-        chunks = order.split(self.batch_size)
-        targets = self.samples.targets[order].split(self.batch_size)
+        return self.shown(self.order(epoch)[start_step * self.batch_size :], view, self.batch_size)
+
+    def shown(self, order: Tensor, view: int, batch_size: int) -> Iterator[Batch]:
+        """A view of the samples at the positions of `order`, in batches."""
+        chunks = order.split(batch_size)
+        targets = self.samples.targets[order].split(batch_size)
         # for the epoch at once: the twenty small operations of the hash cost more than their work
         draws = [
-            uniform(self.seed, order, view, stream, one.draws).split(self.batch_size)
+            uniform(self.seed, order, view, stream, one.draws).split(batch_size)
             for stream, one in enumerate(self.augment)
         ]
         images = self.samples.stream(chunks, self.seed, view)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from condenser.data.remote import folder
 from condenser.data.samples import Arrays, Samples, Splits
 from condenser.data.split import take
 from condenser.errors import ConfigError
+from condenser.tasks import Task
 
 
 class DataModule(pl.LightningDataModule):
@@ -97,11 +97,22 @@ class DataModule(pl.LightningDataModule):
         return self._parts
 
     @property
+    def task(self) -> Task:
+        """What a model's logits mean."""
+        return self.parts.task
+
+    @property
+    def targets(self) -> Tensor:
+        """Of the training samples, by index: int64 (N,), or float32 (N, labels)."""
+        return self.parts.train.targets
+
+    @property
     def classes(self) -> list[str]:
         return self.parts.classes
 
     @property
     def num_classes(self) -> int:
+        """Length of the logits."""
         return len(self.parts.classes)
 
     @property
@@ -127,9 +138,11 @@ class DataModule(pl.LightningDataModule):
         in_memory = isinstance(self.parts.train, Arrays)
         return self.views == 1 or (in_memory and not self.augment)
 
-    def whole_train(self) -> Iterator[Batch]:
-        """Every training image once, as epoch 0 shows it, whatever the rank."""
-        return replace(self.train_dataloader(), rank=0, world_size=1, drop_last=False).at(0)
+    def whole_train(self, view: int = 0, batch_size: int = 256) -> Iterator[Batch]:
+        """Every training image once, from first to last, as a view shows it, whatever the rank."""
+        loader = self.train_dataloader()
+        order = torch.arange(self.train_size, device=loader.samples.targets.device)
+        return loader.shown(order, view, batch_size)
 
     def train_dataloader(self) -> Shuffled:
         trainer = self.trainer
@@ -163,8 +176,13 @@ class DataModule(pl.LightningDataModule):
 
     def calibration(self, n: int) -> Tensor:
         """n training images of all classes, not augmented: float32 (n,C,H,W) on the CPU."""
+        return self.sample(n)[0]
+
+    def sample(self, n: int) -> tuple[Tensor, Tensor]:
+        """The same images, and their targets."""
         self._check_enough(n)
-        return self._read(take(self.parts.train.targets, n, self.split_seed))
+        index = take(self.parts.train.targets, n, self.split_seed)
+        return self._read(index), self.parts.train.targets.cpu()[index]
 
     def to_device(self, device: torch.device | str) -> None:
         """Keep the uint8 images there (sets that are read from files stay where they are)."""

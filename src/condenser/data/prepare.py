@@ -6,16 +6,18 @@ import hashlib
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from condenser.data.pixels import pixel_statistics
 from condenser.data.samples import Arrays, Samples, Splits, split_test
 from condenser.data.split import cut, take
 from condenser.errors import ConfigError
+from condenser.tasks import Binary, Multiclass, Multilabel, Task, task_of
 
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """The samples of a run and what they are normalised by."""
+    """The samples of a run, what is learnt of them and what they are normalised by."""
 
     train: Samples
     val: Samples
@@ -23,6 +25,7 @@ class Parts:
     classes: list[str]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    task: Task
 
     def to(self, device: torch.device) -> Parts:
         return replace(
@@ -30,8 +33,11 @@ class Parts:
         )
 
     def fingerprint(self, settings: str) -> str:
-        """sha256 over every image, target, the cut, the normalisation and `settings`."""
-        digest = hashlib.sha256(repr((self.mean, self.std, len(self.classes), settings)).encode())
+        """sha256 over every image, target, the cut, the normalisation, the task and `settings`."""
+        known: tuple[object, ...] = (self.mean, self.std, len(self.classes), settings)
+        if self.task.word != Multiclass.word:  # which had no word when the first were stored
+            known += (self.task.word,)
+        digest = hashlib.sha256(repr(known).encode())
         for part in (self.train, self.val, self.test):
             part.digest(digest.update)
         return digest.hexdigest()
@@ -48,10 +54,14 @@ def prepare(
     """Cut validation from train, measure mean and std if not given, keep `limit` training samples.
 
     Raises:
-        ConfigError: more samples asked for than there are; mean or std do not fit the channels.
+        ConfigError: more samples asked for than there are; mean or std do not fit the channels;
+            targets do not fit the task.
     """
     if isinstance(loaded, Arrays):
-        loaded = split_test(loaded, [str(label) for label in range(int(loaded.targets.max()) + 1)])
+        loaded = _named(loaded)
+    task = task_of(loaded.task, len(loaded.classes))
+    for part in (loaded.train, loaded.test):
+        _check_targets(task, part.targets)
     kept, held_out = cut(loaded.train.targets, val_fraction, split_seed)
     train = loaded.train.select(kept)
     if mean is None or std is None:
@@ -63,7 +73,26 @@ def prepare(
             allowed = f"1 to {len(kept)} (the training samples) or null"
             raise ConfigError("data.limit", limit, allowed)
         train = train.select(take(train.targets, limit, split_seed))
-    return Parts(train, loaded.train.select(held_out), loaded.test, loaded.classes, mean, std)
+    val = loaded.train.select(held_out)
+    return Parts(train, val, loaded.test, loaded.classes, mean, std, task)
+
+
+def _named(samples: Arrays) -> Splits:
+    """Bare samples with a test part, numbers for names and the task that their targets suggest."""
+    if samples.targets.ndim == 1:
+        count, task = int(samples.targets.max()) + 1, Multiclass.word
+    else:
+        count = samples.targets.shape[1]
+        task = Binary.word if count == 1 else Multilabel.word
+    return split_test(samples, [str(number) for number in range(count)], task=task)
+
+
+def _check_targets(task: Task, targets: Tensor) -> None:
+    if not task.fits(targets):
+        found = f"{task.word} with targets {targets.dtype} {tuple(targets.shape)}"
+        raise ConfigError(
+            "data.source", found, f"{task.target} where there are {task.outputs} names"
+        )
 
 
 def _check_channels(mean: tuple[float, ...], std: tuple[float, ...], channels: int) -> None:

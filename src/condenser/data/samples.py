@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from condenser.data.split import cut
+from condenser.tasks import Multiclass
 
 
 class Samples(Protocol):
     """Labelled images that can be read by position."""
 
     @property
-    def targets(self) -> Tensor: ...  # int64 (N,)
+    def targets(self) -> Tensor: ...  # int64 (N,), or float32 (N, labels) of 0 and 1
 
     @property
     def shape(self) -> tuple[int, int, int]: ...  # (C,H,W) of one image
@@ -39,7 +40,11 @@ class Samples(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Arrays:
-    """A whole set in memory: images uint8 (N,C,H,W), targets int64 (N,)."""
+    """A whole set in memory: images uint8 (N,C,H,W), targets int64 (N,) or float32 (N, labels).
+
+    Raises:
+        ValueError: tensors of other types or shapes, or labels other than 0 and 1.
+    """
 
     images: Tensor
     targets: Tensor
@@ -49,9 +54,14 @@ class Arrays:
             raise ValueError(
                 f"images are {_kind(self.images)}: allowed is torch.uint8 (N, C, H, W)"
             )
-        if self.targets.dtype != torch.int64 or self.targets.shape != self.images.shape[:1]:
-            allowed = f"torch.int64 ({len(self.images)},)"
+        form = (self.targets.dtype, self.targets.ndim)
+        known = form in ((torch.int64, 1), (torch.float32, 2))
+        if not known or len(self.targets) != len(self.images):
+            n = len(self.images)
+            allowed = f"torch.int64 ({n},) or torch.float32 ({n}, labels)"
             raise ValueError(f"targets are {_kind(self.targets)}: allowed is {allowed}")
+        if self.targets.ndim == 2 and bool(((self.targets != 0) & (self.targets != 1)).any()):
+            raise ValueError("targets of labels are other numbers too: allowed is 0 and 1")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -83,16 +93,25 @@ def _kind(tensor: Tensor) -> str:
 
 
 class Splits(NamedTuple):
-    """What a source returns. The validation part is cut from `train` later."""
+    """What a source returns. The validation part is cut from `train` later.
+
+    `classes` names the logits: the classes, the labels, or of a binary task the one that is yes.
+    `task` is one of condenser.tasks by its word.
+    """
 
     train: Samples
     test: Samples
     classes: list[str]
+    task: str = Multiclass.word
 
 
 def split_test(
-    samples: Samples, classes: Sequence[str], fraction: float = 0.2, seed: int = 0
+    samples: Samples,
+    classes: Sequence[str],
+    fraction: float = 0.2,
+    seed: int = 0,
+    task: str = Multiclass.word,
 ) -> Splits:
     """For a set without an official test part: `fraction` of it, stratified and seeded."""
     train, test = cut(samples.targets, fraction, seed)
-    return Splits(samples.select(train), samples.select(test), list(classes))
+    return Splits(samples.select(train), samples.select(test), list(classes), task)

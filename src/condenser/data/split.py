@@ -1,4 +1,4 @@
-"""Cutting a set in parts that hold the classes in proportion."""
+"""Cutting a set in parts that hold the classes, or combinations of labels, in proportion."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def stratified_order(targets: Tensor, seed: int) -> Tensor:
     sorted, ties at random. Prefixes are nested: the first 100 are among the first 1,000.
 
     Args:
-        targets: int64 (N,).
+        targets: int64 (N,); or (N, labels), of which each different row counts as a class.
 
     Returns:
         int64 (N,), a permutation.
     """
-    targets = targets.cpu()
+    targets = strata(targets.cpu())
     shuffled = torch.randperm(len(targets), generator=torch.Generator().manual_seed(key(seed)))
     by_class = shuffled[targets[shuffled].argsort(stable=True)]
     count = targets.bincount()
@@ -29,6 +29,11 @@ def stratified_order(targets: Tensor, seed: int) -> Tensor:
     rank[by_class] = torch.arange(len(targets)) - first[targets[by_class]]
     place = (rank.double() + 0.5) / count[targets]
     return shuffled[place[shuffled].argsort(stable=True)]
+
+
+def strata(targets: Tensor) -> Tensor:
+    """A class for every sample: int64 (N,)."""
+    return targets if targets.ndim == 1 else targets.unique(dim=0, return_inverse=True)[1]
 
 
 def cut(targets: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:

@@ -6,12 +6,14 @@ from condenser.distill.at import AT
 from condenser.distill.base import LogitObjective, Objective, Outputs
 from condenser.distill.cc import CC
 from condenser.distill.crd import CRD
+from condenser.distill.crd_memory import MemoryCRD
 from condenser.distill.ctkd import CTKD
 from condenser.distill.dist import DIST
 from condenser.distill.dkd import DKD
 from condenser.distill.feature import FeatureObjective
 from condenser.distill.fitnet import FitNet
 from condenser.distill.fsp import FSP
+from condenser.distill.ft import FT
 from condenser.distill.hard_teacher import HardTeacher
 from condenser.distill.kd import KD
 from condenser.distill.label_smoothing import LabelSmoothing
@@ -20,6 +22,7 @@ from condenser.distill.logit_mse import LogitMSE
 from condenser.distill.multi_temperature import MultiTemperature
 from condenser.distill.nkd import NKD
 from condenser.distill.nst import NST
+from condenser.distill.ofa import OFA
 from condenser.distill.pkt import PKT
 from condenser.distill.reviewkd import ReviewKD
 from condenser.distill.rkd import RKD
@@ -41,9 +44,11 @@ __all__ = [
     "DIST",
     "DKD",
     "FSP",
+    "FT",
     "KD",
     "NKD",
     "NST",
+    "OFA",
     "PKT",
     "RKD",
     "SP",
@@ -59,6 +64,7 @@ __all__ = [
     "Labels",
     "LogitMSE",
     "LogitObjective",
+    "MemoryCRD",
     "MultiTemperature",
     "Objective",
     "Outputs",

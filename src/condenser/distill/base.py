@@ -13,33 +13,68 @@ from torch import Tensor, nn
 
 from condenser.errors import ConfigError
 from condenser.functional.logit_losses import standardize
-from condenser.functional.losses import hard_loss
+from condenser.tasks import Multiclass, Task
 
 
 class Outputs(NamedTuple):
     """What a model gave for a batch.
 
     Attributes:
-        logits: (batch, classes).
+        logits: (batch, outputs).
         features: of the layers that the objective watches, by name.
         index: (batch,) the samples' positions in the training set.
     """
 
     logits: Tensor
     features: Mapping[str, Tensor] = MappingProxyType({})
-    index: Tensor | None = None
+    index: Tensor | None = None  # type: ignore[assignment]
 
 
 class Objective(nn.Module, ABC):
     """A loss to learn from. Parameters it owns (projectors) are trained beside the student.
 
     Attributes:
+        needs_teacher: it cannot do without what a teacher says.
+        tasks: the words of the tasks it has a meaning for.
+        least_classes: the fewest classes it has a meaning for, where the task is multiclass.
+        instead: what conf/distill has for the data that it refuses.
+        stochastic: ``forward`` draws random numbers.
+        task: what is learnt, once ``prepare`` has said so.
         student_layers, teacher_layers: whose features it wants to see, as ``Capture`` names them.
     """
 
     needs_teacher: ClassVar[bool] = True
+    tasks: ClassVar[tuple[str, ...]] = (Multiclass.word,)
+    least_classes: ClassVar[int] = 2
+    instead: ClassVar[str] = "kd"
+    stochastic: ClassVar[bool] = False
+    task: Task = Multiclass(outputs=0)  # its maths asks for no number of classes
     student_layers: Sequence[str] = ()
     teacher_layers: Sequence[str] = ()
+
+    @property
+    def method(self) -> str:
+        """What conf/distill calls it: the name of its file."""
+        kind = type(self)
+        ours = kind.__module__.startswith("condenser.distill.")
+        return kind.__module__.rpartition(".")[2] if ours else kind.__name__
+
+    def prepare(self, task: Task, targets: Tensor) -> None:
+        """Be told, before all else, what is learnt.
+
+        Args:
+            targets: of the whole training set, (samples,) or (samples, labels).
+
+        Raises:
+            ConfigError: it has no meaning for the task, or for so few classes.
+        """
+        if task.word not in self.tasks:
+            allowed = f"{' or '.join(self.tasks)} data, this is {task.word}"
+            raise ConfigError("distill", self.method, allowed, f"use distill={self.instead}")
+        if task.word == Multiclass.word and task.outputs < self.least_classes:
+            allowed = f"data of {self.least_classes} classes or more, this has {task.outputs}"
+            raise ConfigError("distill", self.method, allowed, f"use distill={self.instead}")
+        self.task = task
 
     def choose(self, student: nn.Module, teacher: nn.Module, image: Tensor) -> None:
         """Settle on layers; ``image`` (batch, channels, height, width) is to try networks on."""
@@ -65,17 +100,18 @@ class Objective(nn.Module, ABC):
 
 
 class LogitObjective(Objective):
-    """L = Σ weight · term: the cross-entropy with the labels, ``hard``, and what ``match`` gives.
+    """L = Σ weight · term: the task's loss on the labels, ``hard``, and what ``match`` gives.
 
     In float32 with autocast off, and without gradients to the teacher, whatever the method.
 
     Args:
         weights: of the terms in the loss, by name; a term without one is only reported.
         standardize: ``match`` sees z-scores of both logits; ``hard`` does not (Sun et al. 2024,
-            https://arxiv.org/abs/2403.01427).
+            https://arxiv.org/abs/2403.01427). Of two classes they are ±0.71 whatever the logits,
+            and of labels each has its own zero, which z-scores lose: both are refused.
 
     Raises:
-        ConfigError: standardize is neither true nor false.
+        ConfigError: standardize is neither true nor false, or true where it has no meaning.
     """
 
     def __init__(self, weights: dict[str, float], standardize: bool = False) -> None:
@@ -84,12 +120,24 @@ class LogitObjective(Objective):
             raise ConfigError("distill.standardize", standardize, "true or false")
         self.weights, self.standardize = weights, standardize
 
+    def prepare(self, task: Task, targets: Tensor) -> None:
+        super().prepare(task, targets)
+        if self.standardize and (task.word != Multiclass.word or task.outputs < 3):
+            allowed = f"false for data that is {task.word} with {task.outputs} outputs"
+            raise ConfigError("distill.standardize", "true", allowed)
+
+    def connect(self, student: Outputs, teacher: Outputs) -> None:
+        if student.logits.shape != teacher.logits.shape:
+            ours, theirs = student.logits.shape[1], teacher.logits.shape[1]
+            allowed = f"a teacher with the student's {ours} outputs, this has {theirs} outputs"
+            raise ConfigError("distill", self.method, allowed, "features cross tasks: distill=at")
+
     def shares(self) -> Mapping[str, float]:
         return self.weights
 
     @abstractmethod
     def match(self, student: Tensor, teacher: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Terms by name, from logits (batch, classes) and class indices (batch,)."""
+        """Terms by name, from logits (batch, outputs) and the task's targets."""
 
     def forward(
         self, student: Outputs, teacher: Outputs | None, target: Tensor
@@ -97,7 +145,7 @@ class LogitObjective(Objective):
         assert teacher is not None
         with torch.autocast(student.logits.device.type, enabled=False):
             own, given = student.logits.float(), teacher.logits.detach().float()
-            terms = {"hard": hard_loss(own, target)}
+            terms = {"hard": self.task.hard_loss(own, target)}
             if self.standardize:
                 own, given = standardize(own), standardize(given)
             terms |= self.match(own, given, target)
@@ -128,10 +176,3 @@ def share(key: str, value: float) -> float:
 
 def number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def need_three_classes(method: str, logits: Tensor) -> None:
-    """Refuse two classes by the method's name: nothing is to be told apart besides the target."""
-    if logits.shape[1] < 3:
-        allowed = f"data of 3 classes or more, this has {logits.shape[1]}"
-        raise ConfigError("distill", method, allowed, "use distill=kd")

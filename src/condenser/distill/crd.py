@@ -18,7 +18,7 @@ class CRD(FeatureObjective):
 
     -log e^(s_i·t_i/τ) / Σ_j e^(s_i·t_j/τ), mean over the batch; s = W_s·x/‖W_s·x‖, t likewise. The
     rivals j are the batch's samples of other classes. The authors draw 16384 of them from a memory
-    of the whole training set and estimate the denominator instead (NCE).
+    of the whole training set and estimate the denominator instead (NCE): ``MemoryCRD``.
 
     Args:
         temperature: τ > 0.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
 from condenser.distill.base import LogitObjective, positive, share, weight
 from condenser.functional.logit_losses import divergence, reverse_gradient
 from condenser.functional.schedules import cosine
+from condenser.tasks import EVERY
 
 
 class CTKD(LogitObjective):
@@ -29,11 +32,15 @@ class CTKD(LogitObjective):
     Raises:
         ConfigError: a setting out of range.
 
+    Of labels the KL is that of Bernoullis, mean over the labels.
+
     The paper's global version; in its instance-wise one a small network gives a θ per sample.
 
     Source: Li, Li, Yang, Zhao, Song, Luo, Li, Yang, "Curriculum Temperature for Knowledge
     Distillation", AAAI 2023, https://arxiv.org/abs/2211.16231
     """
+
+    tasks: ClassVar[tuple[str, ...]] = EVERY
 
     def __init__(
         self,
@@ -61,5 +68,6 @@ class CTKD(LogitObjective):
     def match(self, student: Tensor, teacher: Tensor, target: Tensor) -> dict[str, Tensor]:
         theta = reverse_gradient(self.theta.float(), self.strength)
         tau = self.tau_init + self.tau_range * theta.sigmoid()
-        soft = tau**2 * divergence(student / tau, teacher / tau).mean()
+        own, given = self.task.choices(student), self.task.choices(teacher)
+        soft = tau**2 * divergence(own / tau, given / tau).mean()
         return {"soft": soft, "temperature": tau.detach()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from condenser.distill.base import LogitObjective, positive, weight
@@ -23,7 +25,8 @@ class DIST(LogitObjective):
         standardize: compare z-scores of the logits.
 
     Raises:
-        ConfigError: a setting out of range.
+        ConfigError: a setting out of range, or data of fewer than three classes: the
+            correlation of two numbers is 1 or -1.
 
     T² is from the authors' code, where a student that is constant gets a gradient of 1e8, and here
     none.
@@ -31,6 +34,8 @@ class DIST(LogitObjective):
     Source: Huang, You, Wang, Qian, Xu, "Knowledge Distillation from A Stronger Teacher", NeurIPS
     2022, https://arxiv.org/abs/2205.10536
     """
+
+    least_classes: ClassVar[int] = 3
 
     def __init__(
         self,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 
-from condenser.distill.base import LogitObjective, need_three_classes, positive, share, weight
+from condenser.distill.base import LogitObjective, positive, share, weight
 from condenser.functional.logit_losses import decouple
 from condenser.functional.losses import soft_loss
 
@@ -27,7 +29,8 @@ class DKD(LogitObjective):
         standardize: compare z-scores of the logits.
 
     Raises:
-        ConfigError: a setting out of range, or data of two classes, where NCKD is always 0.
+        ConfigError: a setting out of range, or data of fewer than three classes: of two
+            NCKD is 0.
 
     The authors take the target out by subtracting 1000 from its logit; here it is left out, which
     is the same up to logits of that size.
@@ -35,6 +38,8 @@ class DKD(LogitObjective):
     Source: Zhao, Cui, Song, Qiu, Liang, "Decoupled Knowledge Distillation", CVPR 2022,
     https://arxiv.org/abs/2203.08679
     """
+
+    least_classes: ClassVar[int] = 3
 
     def __init__(
         self,
@@ -59,7 +64,6 @@ class DKD(LogitObjective):
         self.weights = {n: w if n == "hard" else ramp * w for n, w in self.full.items()}
 
     def match(self, student: Tensor, teacher: Tensor, target: Tensor) -> dict[str, Tensor]:
-        need_three_classes("dkd", student)
         own, own_others = decouple(student / self.temperature, target)
         given, given_others = decouple(teacher / self.temperature, target)
         square = self.temperature**2

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from condenser.capture import Pairs, stage_pairs
 from condenser.distill.base import Objective, Outputs
 from condenser.errors import ConfigError
+from condenser.functional.features import tokens_as_map
+from condenser.tasks import EVERY
 
 Layers = str | Sequence[str]
 
@@ -34,6 +36,7 @@ class FeatureObjective(Objective):
 
     pairs: ClassVar[Callable[[nn.Module, nn.Module, Tensor], Pairs]] = stage_pairs
     maps: ClassVar[bool] = False
+    tasks: ClassVar[tuple[str, ...]] = EVERY
 
     def __init__(self, student_layers: Layers = "auto", teacher_layers: Layers = "auto") -> None:
         super().__init__()
@@ -61,10 +64,11 @@ class FeatureObjective(Objective):
         return
 
     def seen(self, student: Outputs, teacher: Outputs) -> tuple[list[Tensor], list[Tensor]]:
-        """The features of both, layer by layer, in float32."""
+        """The features of both, layer by layer, in float32; tokens as maps."""
+        own, given = student.features, teacher.features
         return (
-            [student.features[name].float() for name in self.student_layers],
-            [teacher.features[name].detach().float() for name in self.teacher_layers],
+            [plain("student_layers", name, own[name]) for name in self.student_layers],
+            [plain("teacher_layers", name, given[name].detach()) for name in self.teacher_layers],
         )
 
     def forward(
@@ -87,6 +91,17 @@ class FeatureObjective(Objective):
     def distance(self, student: Tensor, teacher: Tensor) -> Tensor:
         """The loss of one pair."""
         raise NotImplementedError
+
+
+def plain(key: str, name: str, feature: Tensor) -> Tensor:
+    """A layer's feature in float32, and as the map that it is where it is one of tokens."""
+    if feature.dim() == 3:
+        try:
+            feature = tokens_as_map(feature)
+        except ValueError as error:
+            allowed = "a layer that gives vectors, maps, or the tokens of a square image"
+            raise ConfigError(f"distill.{key}", name, allowed, str(error)) from error
+    return feature.float()
 
 
 def named(layers: Layers) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from condenser.distill.base import LogitObjective, share
-from condenser.functional.losses import hard_loss
+from condenser.tasks import EVERY
 
 
 class HardTeacher(LogitObjective):
@@ -18,6 +20,8 @@ class HardTeacher(LogitObjective):
     Raises:
         ConfigError: alpha out of range.
 
+    Of labels the teacher's decision is yes where its probability is above ½.
+
     One head learns both. In the paper a distillation token of the transformer has a head of its own
     for the second term, and the heads are averaged at test time.
 
@@ -25,8 +29,10 @@ class HardTeacher(LogitObjective):
     transformers & distillation through attention", ICML 2021, https://arxiv.org/abs/2012.12877
     """
 
+    tasks: ClassVar[tuple[str, ...]] = EVERY
+
     def __init__(self, alpha: float = 0.5, standardize: bool = False) -> None:
         super().__init__({"hard": share("alpha", alpha), "decision": 1 - alpha}, standardize)
 
     def match(self, student: Tensor, teacher: Tensor, target: Tensor) -> dict[str, Tensor]:
-        return {"decision": hard_loss(student, teacher.argmax(dim=1))}
+        return {"decision": self.task.hard_loss(student, self.task.decide(teacher))}

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from condenser.distill.base import LogitObjective, positive, share
-from condenser.functional.losses import soft_loss
+from condenser.tasks import EVERY
 
 
 class KD(LogitObjective):
     """L = α·CE(student, target) + (1-α)·T²·KL(softmax(teacher/T) ‖ softmax(student/T)).
+
+    Of labels: binary cross-entropy, and KL of the Bernoullis σ(z/T), both mean over the labels.
 
     Args:
         temperature: T > 0; the higher, the more the teacher's small probabilities count.
@@ -23,6 +27,8 @@ class KD(LogitObjective):
     https://arxiv.org/abs/1503.02531
     """
 
+    tasks: ClassVar[tuple[str, ...]] = EVERY
+
     def __init__(
         self, temperature: float = 4.0, alpha: float = 0.1, standardize: bool = False
     ) -> None:
@@ -30,4 +36,4 @@ class KD(LogitObjective):
         self.temperature = positive("temperature", temperature)
 
     def match(self, student: Tensor, teacher: Tensor, target: Tensor) -> dict[str, Tensor]:
-        return {"soft": soft_loss(student, teacher, self.temperature)}
+        return {"soft": self.task.soft_loss(student, teacher, self.temperature)}

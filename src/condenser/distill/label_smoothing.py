@@ -8,11 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from condenser.distill.base import Objective, Outputs, share
-from condenser.functional.losses import hard_loss
+from condenser.tasks import EVERY
 
 
 class LabelSmoothing(Objective):
     """L = (1-ε)·CE(student, target) + ε·CE(student, uniform): labels (1-ε)·onehot + ε/C.
+
+    Of a label C is 2, yes and no: (1-ε)·y + ε/2, and CE the mean over the labels.
 
     A teacher that knows nothing, and so the control of every other teacher. Its minimum is the
     entropy of the smoothed labels, above 0.
@@ -31,6 +33,7 @@ class LabelSmoothing(Objective):
     """
 
     needs_teacher: ClassVar[bool] = False
+    tasks: ClassVar[tuple[str, ...]] = EVERY
 
     def __init__(self, smoothing: float = 0.1) -> None:
         super().__init__()
@@ -39,7 +42,7 @@ class LabelSmoothing(Objective):
     def forward(
         self, student: Outputs, teacher: Outputs | None, target: Tensor
     ) -> dict[str, Tensor]:
-        hard = hard_loss(student.logits, target)
-        uniform = -F.log_softmax(student.logits.float(), dim=1).mean()
+        hard = self.task.hard_loss(student.logits, target)
+        uniform = -F.log_softmax(self.task.choices(student.logits.float()), dim=1).mean()
         loss = (1 - self.smoothing) * hard + self.smoothing * uniform
         return {"loss": loss, "hard": hard, "uniform": uniform}

@@ -7,15 +7,16 @@ from typing import ClassVar
 from torch import Tensor
 
 from condenser.distill.base import Objective, Outputs
-from condenser.functional.losses import hard_loss
+from condenser.tasks import EVERY
 
 
 class Labels(Objective):
-    """L = CE(student, target): what a network learns without a teacher."""
+    """L = CE(student, target), of labels the binary one: what is learnt without a teacher."""
 
     needs_teacher: ClassVar[bool] = False
+    tasks: ClassVar[tuple[str, ...]] = EVERY
 
     def forward(
         self, student: Outputs, teacher: Outputs | None, target: Tensor
     ) -> dict[str, Tensor]:
-        return {"loss": hard_loss(student.logits, target)}
+        return {"loss": self.task.hard_loss(student.logits, target)}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch.nn.functional as F
 from torch import Tensor
 
 from condenser.distill.base import LogitObjective, share
+from condenser.tasks import EVERY
 
 
 class LogitMSE(LogitObjective):
-    """L = α·CE(student, target) + (1-α)·mean (student - teacher)², over batch and classes.
+    """L = α·CE(student, target) + (1-α)·mean (student - teacher)², over batch and outputs.
 
     Args:
         alpha: weight of the hard labels, in [0, 1]; the papers do best without them.
@@ -26,6 +29,8 @@ class LogitMSE(LogitObjective):
     and Mean Squared Error Loss in Knowledge Distillation", IJCAI 2021,
     https://arxiv.org/abs/2105.08919
     """
+
+    tasks: ClassVar[tuple[str, ...]] = EVERY
 
     def __init__(self, alpha: float = 0.0, standardize: bool = False) -> None:
         super().__init__({"hard": share("alpha", alpha), "soft": 1 - alpha}, standardize)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch.nn.functional as F
 from torch import Tensor
 
-from condenser.distill.base import LogitObjective, need_three_classes, positive, weight
+from condenser.distill.base import LogitObjective, positive, weight
 from condenser.functional.logit_losses import decouple
 
 
@@ -22,7 +24,8 @@ class NKD(LogitObjective):
         standardize: compare z-scores of the logits.
 
     Raises:
-        ConfigError: a setting out of range, or data of two classes, where the last term is 0.
+        ConfigError: a setting out of range, or data of fewer than three classes: of two the
+            last term is 0.
 
     Cross-entropies, not divergences: with the teacher's logits the last term is at its minimum, the
     entropy of t̂, and the second falls further as s_y grows.
@@ -31,6 +34,8 @@ class NKD(LogitObjective):
     Distillation: A Unified Approach with Normalized Loss and Customized Soft Labels", ICCV 2023,
     https://arxiv.org/abs/2303.13005
     """
+
+    least_classes: ClassVar[int] = 3
 
     def __init__(
         self,
@@ -48,7 +53,6 @@ class NKD(LogitObjective):
         self.temperature = positive("temperature", temperature)
 
     def match(self, student: Tensor, teacher: Tensor, target: Tensor) -> dict[str, Tensor]:
-        need_three_classes("nkd", student)
         trust = teacher.softmax(dim=1).gather(1, target[:, None])
         log_s = F.log_softmax(student, dim=1).gather(1, target[:, None])
         others = decouple(student, target)[1] / self.temperature

@@ -35,11 +35,21 @@ class Fusion(nn.Module):
         x = self.enter(x)
         if self.gate is not None:
             assert deeper is not None
-            deeper = F.interpolate(deeper, x.shape[2:])
-            a, b = self.gate(torch.cat([x, deeper], dim=1)).sigmoid().split(1, dim=1)
-            x = a * x + b * deeper
-        x = F.interpolate(x, size)
+            a, b = self.gates(self.gate, x, deeper)
+            x = a * x + b * resized(deeper, x.shape[2:])
+        x = resized(x, size)
         return self.leave(x), x
+
+    @staticmethod
+    def gates(gate: nn.Conv2d, x: Tensor, deeper: Tensor) -> tuple[Tensor, ...]:
+        """σ(gate[x, deeper]), without their concatenation and at the deeper map's own size."""
+        own, other = gate.weight.split(x.shape[1], dim=1)
+        asked = F.conv2d(x, own, gate.bias) + resized(F.conv2d(deeper, other), x.shape[2:])
+        return asked.sigmoid().split(1, dim=1)
+
+
+def resized(x: Tensor, size: torch.Size) -> Tensor:
+    return x if x.shape[2:] == size else F.interpolate(x, size)
 
 
 def step(before: int, after: int, size: int) -> nn.Module:

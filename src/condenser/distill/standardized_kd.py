@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from condenser.distill.base import LogitObjective, positive, weight
@@ -29,6 +31,9 @@ class StandardizedKD(LogitObjective):
     Source: Sun, Ren, Li, Wang, Cao, "Logit Standardization in Knowledge Distillation", CVPR 2024,
     https://arxiv.org/abs/2403.01427
     """
+
+    method = "kd_std"
+    least_classes: ClassVar[int] = 3
 
     def __init__(
         self, temperature: float = 2.0, hard_weight: float = 0.1, soft_weight: float = 9.0

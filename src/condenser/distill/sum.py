@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from condenser.distill.base import Objective, Outputs, share, weight
 from condenser.errors import ConfigError, one_of
+from condenser.tasks import EVERY, Task
 
 KEYS = ("weight", "objective", "warmup")
 
@@ -27,6 +28,8 @@ class Sum(Objective):
     Raises:
         ConfigError: no terms, one that is called loss, or one with a bad setting.
     """
+
+    tasks: ClassVar[tuple[str, ...]] = EVERY  # its parts are asked
 
     def __init__(self, terms: Mapping[str, Mapping[str, Any]]) -> None:
         super().__init__()
@@ -46,6 +49,11 @@ class Sum(Objective):
         """Watch what the objectives watch."""
         self.student_layers = list(dict.fromkeys(n for p in self.parts for n in p.student_layers))
         self.teacher_layers = list(dict.fromkeys(n for p in self.parts for n in p.teacher_layers))
+
+    def prepare(self, task: Task, targets: Tensor) -> None:
+        super().prepare(task, targets)
+        for objective in self.parts:
+            objective.prepare(task, targets)
 
     def choose(self, student: nn.Module, teacher: nn.Module, image: Tensor) -> None:
         for objective in self.parts:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from condenser.distill.base import LogitObjective, positive, weight
-from condenser.functional.losses import soft_loss
+from condenser.tasks import EVERY
 
 
 class TTM(LogitObjective):
@@ -13,7 +15,7 @@ class TTM(LogitObjective):
 
     Raising the teacher's probabilities to γ and normalising them is a softmax at T; the student's
     has none, which amounts to KD with a Rényi entropy term. No T²: the gradient does not shrink
-    with T.
+    with T. Of labels p̂ is the Bernoulli σ(teacher/T), and KL the mean over the labels.
 
     Args:
         temperature: T = 1/γ > 0.
@@ -28,6 +30,8 @@ class TTM(LogitObjective):
     Source: Zheng, Yang, "Knowledge Distillation Based on Transformed Teacher Matching", ICLR 2024,
     https://arxiv.org/abs/2402.11148
     """
+
+    tasks: ClassVar[tuple[str, ...]] = EVERY
 
     def __init__(
         self,
@@ -44,4 +48,4 @@ class TTM(LogitObjective):
         self.temperature = positive("temperature", temperature)
 
     def match(self, student: Tensor, teacher: Tensor, target: Tensor) -> dict[str, Tensor]:
-        return {"soft": soft_loss(student, teacher / self.temperature, 1.0)}
+        return {"soft": self.task.soft_loss(student, teacher / self.temperature, 1.0)}

@@ -22,7 +22,7 @@ class VirtualTeacher(Objective):
         correct: the paper's a in [0, 1], 0.9 or more there.
 
     Raises:
-        ConfigError: a setting out of range.
+        ConfigError: a setting out of range, or data that are not classes.
 
     This is the authors' code for CIFAR-100, which their equation 9 is not: the equation divides the
     student's logits by T too, and reads as if log q were softened. The code takes q itself for
@@ -35,6 +35,7 @@ class VirtualTeacher(Objective):
     """
 
     needs_teacher: ClassVar[bool] = False
+    instead: ClassVar[str] = "label_smoothing"
 
     def __init__(
         self, temperature: float = 20.0, alpha: float = 0.9, correct: float = 0.99

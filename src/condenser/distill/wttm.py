@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from condenser.distill.base import LogitObjective, positive, weight
 from condenser.functional.logit_losses import divergence, power_sum
+from condenser.tasks import EVERY
 
 
 class WTTM(LogitObjective):
     """L = w·CE(student, target) + β·mean_i U_i·KL(p̂_i ‖ softmax(student_i)), p̂ ∝ p^γ, γ = 1/T.
 
     p is softmax(teacher). U = Σ_c p_c^γ weighs a sample: for γ < 1 it is 1 where the teacher is
-    certain and C^(1-γ) where it knows nothing. Without U this is TTM.
+    certain and C^(1-γ) where it knows nothing. Without U this is TTM. Of labels each is a choice of
+    its own, with C = 2 and its own U.
 
     Args:
         temperature: T = 1/γ > 0.
@@ -27,6 +31,8 @@ class WTTM(LogitObjective):
     Source: Zheng, Yang, "Knowledge Distillation Based on Transformed Teacher Matching", ICLR 2024,
     https://arxiv.org/abs/2402.11148
     """
+
+    tasks: ClassVar[tuple[str, ...]] = EVERY
 
     def __init__(
         self,
@@ -43,5 +49,6 @@ class WTTM(LogitObjective):
         self.temperature = positive("temperature", temperature)
 
     def match(self, student: Tensor, teacher: Tensor, target: Tensor) -> dict[str, Tensor]:
-        distance = divergence(student, teacher / self.temperature)
-        return {"soft": (power_sum(teacher, 1 / self.temperature) * distance).mean()}
+        own, given = self.task.choices(student), self.task.choices(teacher)
+        distance = divergence(own, given / self.temperature)
+        return {"soft": (power_sum(given, 1 / self.temperature) * distance).mean()}

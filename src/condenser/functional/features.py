@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,6 +18,23 @@ def as_map(feature: Tensor) -> Tensor:
     if feature.dim() not in (2, 4):
         raise ValueError(f"feature of shape {tuple(feature.shape)}: allowed are 2 or 4 dimensions")
     return feature if feature.dim() == 4 else feature[:, :, None, None]
+
+
+def tokens_as_map(tokens: Tensor) -> Tensor:
+    """The patches of a square image as a map (batch, channels, side, side).
+
+    Args:
+        tokens: (batch, side², channels), or (batch, 1 + side², channels), whose first one, the
+            class token, goes.
+
+    Raises:
+        ValueError: any other number of tokens.
+    """
+    side = math.isqrt(tokens.shape[1])
+    extra = tokens.shape[1] - side**2
+    if extra > 1:
+        raise ValueError(f"tokens of shape {tuple(tokens.shape)}: allowed are side² or 1 + side²")
+    return tokens[:, extra:].mT.unflatten(2, (side, side))
 
 
 def same_size(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,7 +67,7 @@ def unit(x: Tensor, dim: int) -> Tensor:
     """
     norm = torch.linalg.vector_norm(x, dim=dim, keepdim=True)
     alive = norm > 1e-12
-    return x / torch.where(alive, norm, 1.0) * alive
+    return x * (alive / torch.where(alive, norm, 1.0))
 
 
 def standardise(x: Tensor, eps: float = 1e-4) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -32,3 +33,27 @@ def soft_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     log_s = F.log_softmax(student.float() / temperature, dim=1)
     log_t = F.log_softmax(teacher.detach().float() / temperature, dim=1)
     return temperature**2 * F.kl_div(log_s, log_t, reduction="batchmean", log_target=True)
+
+
+def binary_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """-[y·log σ(z) + (1-y)·log(1 - σ(z))], mean over batch and labels.
+
+    Args:
+        logits: (batch, labels).
+        target: (batch, labels) from 0 to 1.
+    """
+    return F.binary_cross_entropy_with_logits(logits.float(), target.float())
+
+
+def yes_or_no(logits: Tensor) -> Tensor:
+    """Each label as a choice of two, whose softmax is (σ(z), 1 - σ(z)) at any temperature.
+
+    So that KL and all else that is defined for a softmax is defined for a label.
+
+    Args:
+        logits: (batch, labels).
+
+    Returns:
+        (batch·labels, 2) logits, those of a sample one after the other.
+    """
+    return torch.stack([logits, torch.zeros_like(logits)], dim=-1).flatten(0, 1)

@@ -33,12 +33,20 @@ def selectivity(student: Tensor, teacher: Tensor) -> Tensor:
 
     mean k(s, s) + mean k(t, t) - 2·mean k(s, t) over pairs of channels, mean over the batch.
     """
-    s, t = (unit(feature.flatten(2), dim=2) for feature in (student, teacher))
+    s, t = student.flatten(2), teacher.flatten(2)
+    grams = [a @ b.transpose(1, 2) for a, b in ((s, s), (t, t), (s, t))]
+    # Norms are on the diagonals, and to divide Gram matrices costs less than to divide maps.
+    u, v = (inverse_norms(gram) for gram in grams[:2])
+    scales = [u * u.mT, v * v.mT, u * v.mT]
+    own, given, both = [(g * scale).square().mean() for g, scale in zip(grams, scales, strict=True)]
+    return own + given - 2 * both
 
-    def kernel(a: Tensor, b: Tensor) -> Tensor:
-        return (a @ b.transpose(1, 2)).square().mean()
 
-    return kernel(s, s) + kernel(t, t) - 2 * kernel(s, t)
+def inverse_norms(gram: Tensor) -> Tensor:
+    """1/√G_ii, or 0 where √G_ii is below 1e-12: (batch, channels, 1)."""
+    squares = gram.diagonal(dim1=1, dim2=2)[:, :, None]
+    alive = squares > 1e-24
+    return alive / torch.where(alive, squares, 1.0).sqrt()
 
 
 def flow(first: Tensor, last: Tensor) -> Tensor:
@@ -52,9 +60,8 @@ def boundary(student: Tensor, teacher: Tensor, margin: float) -> Tensor:
 
     On is above 0: both are taken before their activation.
     """
-    on = teacher > 0
-    gap = torch.where(on, F.relu(margin - student), F.relu(student + margin))
-    return gap.square().sum() / len(student)
+    side = torch.where(teacher > 0, 1.0, -1.0)
+    return F.relu(margin - side * student).square().sum() / len(student)
 
 
 def gaussian(mean: Tensor, target: Tensor, variance: Tensor) -> Tensor:
@@ -64,8 +71,14 @@ def gaussian(mean: Tensor, target: Tensor, variance: Tensor) -> Tensor:
         mean, target: (batch, channels, height, width).
         variance: σ², (channels,).
     """
-    variance = variance[:, None, None]
-    return ((target - mean).square() / variance + variance.log()).mean() / 2
+    gaps = (target - mean).square().mean(dim=(0, 2, 3))  # few enough to divide by σ²
+    return (gaps / variance + variance.log()).mean() / 2
+
+
+def factor_gap(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean |f_s/‖f_s‖ - f_t/‖f_t‖| over batch, channels and places; ‖·‖ of a sample's whole map."""
+    own, given = (unit(f.flatten(1), dim=1) for f in same_size(student, teacher))
+    return F.l1_loss(own, given)
 
 
 def pyramid(student: Tensor, teacher: Tensor) -> Tensor:
@@ -73,8 +86,14 @@ def pyramid(student: Tensor, teacher: Tensor) -> Tensor:
 
     Weights 1, ½, ¼, ⅛ over their sum; sizes that are not below the map's own are left out.
     """
-    gap, side = student - teacher, min(student.shape[2:])
-    gaps = [gap] + [pooled(gap, (size, size)) for size in (4, 2, 1) if size < side]
+    gap = finest = student - teacher
+    height, width = gap.shape[2:]
+    gaps = [gap]
+    for size in (4, 2, 1):
+        if size < min(height, width):
+            gaps.append(pooled(finest, (size, size)))
+            if height % size == width % size == 0:  # its cells can be pooled in their turn
+                finest = gaps[-1]
     weights = [2.0**-level for level in range(len(gaps))]
     losses = [w * g.square().mean() for w, g in zip(weights, gaps, strict=True)]
     return torch.stack(losses).sum() / sum(weights)

@@ -69,17 +69,31 @@ def contrast(student: Tensor, teacher: Tensor, target: Tensor, temperature: floa
     """InfoNCE both ways: each student's embedding has to find its teacher's among the batch's.
 
     -mean log(e^(s_i·t_i/τ) / Σ_j e^(s_i·t_j/τ)) and the same with s and t exchanged, summed. j runs
-    over i itself and samples of other classes.
+    over i itself and samples of other classes; where there are labels, of other sets of labels.
 
     Args:
         student, teacher: (batch, dimensions), of length 1.
-        target: (batch,) class indices.
+        target: (batch,) class indices, or (batch, labels).
     """
     own = torch.arange(len(target), device=target.device)
-    rivals = target[:, None] != target
+    rows = target.flatten(1) if target.dim() > 1 else target[:, None]
+    rivals = (rows[:, None] != rows).any(dim=2)
     rivals[own, own] = True
     scores = (student @ teacher.T / temperature).masked_fill(~rivals, -math.inf)
     return F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)
+
+
+def noise_contrast(pair: Tensor, draws: Tensor, weights: Tensor) -> Tensor:
+    """Logistic loss of telling a pair from noise: log(1 + e^-pair) + Σ_k w_k·log(1 + e^draw_k).
+
+    Mean over the batch.
+
+    Args:
+        pair: (batch,) log of the odds that it is one.
+        draws: the same of each draw of noise, (batch, K).
+        weights: w, (batch, K).
+    """
+    return (F.softplus(-pair) + torch.linalg.vecdot(F.softplus(draws), weights)).mean()
 
 
 def log_sum(student: Tensor, teacher: Tensor, exponent: float, eps: float = 1e-5) -> Tensor:

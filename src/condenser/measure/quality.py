@@ -10,17 +10,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from condenser.errors import CondenserError
+from condenser.measure import scores
 from condenser.measure.conditions import device_of, evaluating
+from condenser.tasks import Multiclass, Task
 
 if TYPE_CHECKING:
     from condenser.data import Batch
 
-BINS = 15  # equal-width confidence bins, as in Guo et al. 2017
-TOP5_FROM = 6  # with five classes or fewer everything is in the top five
-
 
 class Predictions(NamedTuple):
-    """logits: (N, C) float32 on the CPU; targets: (N,) int64 on the CPU."""
+    """On the CPU. logits: (N, outputs) float32; targets: (N,) int64 or (N, labels) float32."""
 
     logits: Tensor
     targets: Tensor
@@ -47,62 +46,48 @@ def predict(model: Callable[[Tensor], Any], batches: Iterable[Batch]) -> Predict
     return Predictions(torch.cat(logits), torch.cat(targets))
 
 
-def quality(predictions: Predictions, teacher: Tensor | None = None) -> dict[str, float | None]:
-    """Quality of ``predictions``, and beside a teacher's logits (N, C) of the same images.
+def quality(
+    predictions: Predictions, teacher: Tensor | None = None, task: Task | None = None
+) -> dict[str, float | None]:
+    """Quality of ``predictions``, and beside a teacher's logits of the same images.
 
-    accuracy, top5: fractions; top5 is None with five classes or fewer.
+    ``task`` None: multiclass. Numbers of labels are means over the labels, each of them a choice
+    of yes (probability σ(z) above ½) or no.
+
+    accuracy, top5: fractions; top5 is None with five classes or fewer, and of labels.
     ece: Σ_b n_b/N · |accuracy_b - confidence_b| over 15 equal-width bins of the largest
-    probability. nll: mean of -log p(target), nats.
-    teacher_accuracy; teacher_agreement: fraction of equal argmax;
-    teacher_kl: mean of Σ_c p_teacher · log(p_teacher / p_model), nats, at temperature 1.
+    probability (of a label: of what was decided). nll: mean of -log p(target), nats.
+    Of a binary task also f1 and auroc, the latter None where all targets are equal. Of labels also
+    exact_match: fraction of samples with every label right; f1: mean over the labels; map: mean
+    over the labels that occur of the average precision.
+    teacher_accuracy; teacher_agreement: fraction of equal decisions; teacher_kl: mean of
+    Σ_c p_teacher · log(p_teacher / p_model), nats, at temperature 1. All None for a teacher whose
+    logits have another shape: it does something else.
 
-    Raises: CondenserError when a logit is not finite, ValueError when the shapes differ.
+    Raises: CondenserError when a logit is not finite.
     Source: Guo et al., On Calibration of Modern Neural Networks, 2017, arxiv.org/abs/1706.04599.
     """
     logits, targets = predictions
+    task = task or Multiclass(logits.shape[1])
     _must_be_finite(logits, "the model's")
-    log_p = F.log_softmax(logits.double(), dim=1)
-    result: dict[str, float | None] = {
-        "accuracy": _accuracy(logits, targets),
-        "top5": _accuracy(logits, targets, k=5) if logits.shape[1] >= TOP5_FROM else None,
-        "ece": _calibration_error(log_p.exp(), targets),
-        "nll": F.nll_loss(log_p, targets).item(),
-    }
-    if teacher is not None:
-        result |= _beside(log_p, targets, teacher)
-    return result
+    result = scores.OF[task.word](logits, targets)
+    if teacher is None:
+        return result
+    return result | _beside(logits, targets, teacher.detach().float().cpu(), task)
 
 
-def _beside(log_p: Tensor, targets: Tensor, teacher: Tensor) -> dict[str, float]:
-    teacher = teacher.detach().float().cpu()
-    if teacher.shape != log_p.shape:
-        allowed = tuple(log_p.shape)
-        raise ValueError(f"teacher logits of shape {tuple(teacher.shape)}: allowed is {allowed}")
+def _beside(logits: Tensor, targets: Tensor, teacher: Tensor, task: Task) -> scores.Scores:
+    if teacher.shape != logits.shape:
+        return dict.fromkeys(("teacher_accuracy", "teacher_agreement", "teacher_kl"))
     _must_be_finite(teacher, "the teacher's")
-    log_t = F.log_softmax(teacher.double(), dim=1)
+    log_p, log_t = (F.log_softmax(task.choices(z.double()), dim=1) for z in (logits, teacher))
+    classes = task.word == Multiclass.word
+    accuracy = scores.class_accuracy if classes else scores.label_accuracy
     return {
-        "teacher_accuracy": _accuracy(teacher, targets),
-        "teacher_agreement": _accuracy(log_p, teacher.argmax(dim=1)),
+        "teacher_accuracy": accuracy(teacher, targets),
+        "teacher_agreement": accuracy(logits, task.decide(teacher)),
         "teacher_kl": F.kl_div(log_p, log_t, reduction="batchmean", log_target=True).item(),
     }
-
-
-def _accuracy(scores: Tensor, targets: Tensor, k: int = 1) -> float:
-    from torchmetrics.functional.classification import multiclass_accuracy
-
-    share = multiclass_accuracy(scores, targets, scores.shape[1], average="micro", top_k=k)
-    return round(share.item(), 7)  # torchmetrics counts in float32: 0.9876, not 0.98760002851
-
-
-def _calibration_error(probabilities: Tensor, targets: Tensor) -> float:
-    """Probabilities, because torchmetrics would take logits within [0, 1] for probabilities."""
-    from torchmetrics.functional.classification import multiclass_calibration_error
-
-    # torchmetrics keeps a bin of its own for confidence 1, which saturated logits do reach.
-    below_one = 1 - torch.finfo(torch.float32).eps
-    return multiclass_calibration_error(
-        probabilities.clamp(max=below_one), targets, probabilities.shape[1], n_bins=BINS, norm="l1"
-    ).item()
 
 
 def _must_be_finite(logits: Tensor, whose: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,22 +13,36 @@ from condenser.data import Batch
 from condenser.distill import Objective, Outputs
 from condenser.measure import evaluating
 from condenser.modules.student import Student
+from condenser.modules.taught import Cache, Taught, obtain
 
 
 class Distillation(Student):
     """A student whose objective also sees what a frozen teacher says of the same images.
 
     The teacher is no part of the module's state: it is never trained, saved, averaged or wrapped,
-    always in eval mode and without gradients. Where every epoch shows the same images
-    (``data.fixed``) and only its logits count, they are computed once, before the first step.
+    always in eval mode and without gradients. Where its outputs can be kept, see ``taught.Cache``,
+    they are computed once, before the first step.
+
+    Args:
+        cache: whether and how they are kept.
+        shelf: the folder for those on disk that are to be found by what is in them.
     """
 
-    def __init__(self, *args: Any, teacher: nn.Module, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        teacher: nn.Module,
+        cache: Cache | None = None,
+        shelf: Path | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         frozen = teacher.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         self._frozen = (frozen,)  # in a tuple, so that nn.Module does not adopt it
         self.captures = connect(self.objective, self.model, frozen, self.data.example(2))
-        self.taught: Tensor | None = None
+        self.stochastic |= getattr(teacher, "stochastic", False)
+        self.cache, self.shelf = cache or Cache(), shelf
+        self.taught: Taught | None = None
 
     @property
     def teacher(self) -> nn.Module:
@@ -35,9 +50,10 @@ class Distillation(Student):
 
     def on_train_start(self) -> None:
         super().on_train_start()
-        self.teacher.to(self.device, next(self.model.parameters()).dtype)
-        if self.data.fixed and not self.objective.teacher_layers:
-            self.taught = self.teach()
+        where = self.shelf, self.device
+        given, epochs = self.captures[1], self.plan.epochs
+        self.taught = obtain(self.teacher, given, self.data, self.cache, epochs, *where)
+        self.teacher.to(self.device, self.dtype_of_features)
         for capture in self.captures:
             capture.open()
 
@@ -45,21 +61,16 @@ class Distillation(Student):
         for capture in self.captures:
             capture.close()
 
-    @torch.no_grad()
-    def teach(self) -> Tensor:
-        """The teacher's logits for the whole training set, by sample index."""
-        device = self.device
-        batches = (self.transfer_batch_to_device(b, device, 0) for b in self.data.whole_train())
-        parts = [(batch.index, self.teacher(batch.image)) for batch in batches]
-        index, logits = (torch.cat(side) for side in zip(*parts, strict=True))
-        return torch.empty_like(logits).index_copy_(0, index, logits)
+    @property
+    def dtype_of_features(self) -> torch.dtype:
+        return next(self.model.parameters()).dtype
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
         own, given = self.captures
         student = Outputs(self.model(batch.image), own.take(), batch.index)
         with torch.no_grad():
             if self.taught is not None:
-                teacher = Outputs(self.taught[batch.index], index=batch.index)
+                teacher = self.taught(batch.index, self.current_epoch, self.dtype_of_features)
             else:
                 teacher = Outputs(self.teacher(batch.image), given.take(), batch.index)
         return self.objective(student, teacher, batch.target)

@@ -29,6 +29,7 @@ class Fit:
     epochs: int
     best_epoch: int
     samples_per_second: float
+    facts: Mapping[str, Any]
 
     def costs(self) -> dict[str, float]:
         return {
@@ -131,6 +132,7 @@ def fit(
         epochs=module.plan.epochs,
         best_epoch=module.best.epoch + 1,
         samples_per_second=module.plan.epochs * data.train_size / clock.seconds,
+        facts=module.facts(),
     )
 
 

@@ -11,13 +11,11 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
-from torchmetrics.classification import MulticlassAccuracy
 
 from condenser.compress.base import Compression, Project
 from condenser.data import Batch, DataModule
 from condenser.distill import Labels, Objective, Outputs
 from condenser.errors import CondenserError
-from condenser.functional.losses import hard_loss
 from condenser.functional.schedules import constant
 from condenser.modules.shares import gradient_shares
 
@@ -85,15 +83,25 @@ class Student(pl.LightningModule):
         self.objective = objective or Labels()
         self.compression, self.held = compression, held
         self.best, self.steps, self.total = Best(), 0, 0
-        self.stochastic = any(isinstance(m, STOCHASTIC) for m in model.modules())
+        dropout = any(isinstance(m, STOCHASTIC) for m in model.modules())
+        objectives = [m for m in self.objective.modules() if isinstance(m, Objective)]
+        self.stochastic = dropout or any(one.stochastic for one in objectives)
         self.sums: dict[str, Any] = defaultdict(float)
         self.weighed: dict[str, float] = {}
-        self.val_accuracy = MulticlassAccuracy(data.num_classes, average="micro")
-        self.val_loss = MeanMetric()
+        self.val_accuracy, self.val_loss = MeanMetric(), MeanMetric()
+        self.objective.prepare(data.task, data.targets)
+
+    def trained(self) -> list[nn.Parameter]:
+        """What the optimiser is given, if it asks for gradients."""
+        return [*self.model.parameters(), *self.objective.parameters()]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        parameters = [*self.model.parameters(), *self.objective.parameters()]
-        return self.plan.optimizer([p for p in parameters if p.requires_grad], lr=self.plan.lr)
+        parameters = [p for p in self.trained() if p.requires_grad]
+        return self.plan.optimizer(parameters, lr=self.plan.lr)
+
+    def facts(self) -> dict[str, Any]:
+        """What the module alone knows of a training that has ended, by record key."""
+        return {}
 
     def on_train_start(self) -> None:
         self.total = self.plan.epochs * len(self.data.train_dataloader())
@@ -168,8 +176,9 @@ class Student(pl.LightningModule):
 
     def validation_step(self, batch: Batch, _: int) -> None:
         logits = self.model(batch.image)
-        self.val_accuracy.update(logits, batch.target)
-        self.val_loss.update(hard_loss(logits, batch.target), weight=len(batch.target))
+        task = self.data.task
+        self.val_accuracy.update((task.decide(logits) == batch.target).float())
+        self.val_loss.update(task.hard_loss(logits, batch.target), weight=len(batch.target))
 
     def on_validation_epoch_end(self) -> None:
         accuracy, loss = float(self.val_accuracy.compute()), float(self.val_loss.compute())

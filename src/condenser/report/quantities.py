@@ -11,6 +11,10 @@ NAMES = {
     "teacher/agreement": "agreement with the teacher",
     "test/ece": "expected calibration error",
     "test/nll": "test negative log-likelihood",
+    "test/exact_match": "test samples with every label right",
+    "test/f1": "test F1",
+    "test/auroc": "test area under the ROC curve",
+    "test/map": "test mean average precision",
     "size/file_bytes": "size of the file to ship",
     "size/fp32_bytes": "size of all weights in fp32",
     "size/params": "parameters",
@@ -21,7 +25,7 @@ NAMES = {
     "cost/train_seconds": "training time of the stage",
 }
 COSTS = re.compile(r"^(size|compute|latency|cost)/|bytes$")
-FRACTIONS = re.compile(r"accuracy|agreement|top5")
+FRACTIONS = re.compile(r"accuracy|agreement|top5|/(exact_match|f1|auroc|map)$")
 WORSE_WHEN_HIGH = re.compile(r"/(ece|nll|loss|error)$")
 
 

@@ -6,14 +6,14 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from condenser.errors import ConfigError, nearest, one_of
-from condenser.stages.base import Outcome, Stage, Workbench
+from condenser.stages.base import Given, Outcome, Stage, Workbench
 
-__all__ = ["Outcome", "Stage", "Workbench", "find", "words"]
+__all__ = ["Given", "Outcome", "Stage", "Workbench", "find", "words"]
 
 
 def words() -> list[str]:
     """Every stage there is."""
-    helpers = {"base", "training"}
+    helpers = {"base", "training", "compression"}
     return sorted(m.name for m in iter_modules(__path__) if m.name not in helpers)
 
 

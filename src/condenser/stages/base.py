@@ -38,6 +38,21 @@ class Workbench:
     warn: Callable[[str], None] = print
 
 
+@dataclass(frozen=True)
+class Given:
+    """The models that a stage works with.
+
+    Attributes:
+        source: the model it takes.
+        teachers: those it learns from; none where it does not.
+        reference: of a control, the model that it is compared with.
+    """
+
+    source: Entry | None = None
+    teachers: Sequence[Entry] = ()
+    reference: Entry | None = None
+
+
 @dataclass
 class Outcome:
     """What a stage made.
@@ -62,18 +77,30 @@ class Stage(ABC):
     Class attributes:
         word: what a recipe calls it, and its section of the config.
         takes_model: it works on the model of the stage before it.
-        wants_teacher: it cannot do without a ``teacher`` stage before it.
         trains: it changes weights by gradient steps.
+
+    Attributes:
+        teachers: the stages whose models it may learn from.
+        until: it is left out where the model before it has this accuracy on validation.
+        chain: the stages that made the model it takes, from the one that started it.
+        reference: of a control, the stage that it is compared with.
     """
 
     word: ClassVar[str]
     takes_model: ClassVar[bool] = False
-    wants_teacher: ClassVar[bool] = False
     trains: ClassVar[bool] = False
 
-    def __init__(self, config: Mapping[str, Any], position: int, taught: bool) -> None:
-        """``taught``: a teacher comes before this stage in the recipe."""
-        self.config, self.position, self.taught = config, position, taught
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        position: int,
+        teachers: Sequence[Stage] = (),
+        chain: Sequence[Stage] = (),
+        until: float | None = None,
+        reference: Stage | None = None,
+    ) -> None:
+        self.config, self.position, self.until = config, position, until
+        self.teachers, self.chain, self.reference = tuple(teachers), tuple(chain), reference
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -89,7 +116,7 @@ class Stage(ABC):
 
     @property
     def uses_teacher(self) -> bool:
-        """Whether the result depends on the teacher."""
+        """Whether the result depends on the models of ``teachers``."""
         return False
 
     @property
@@ -97,8 +124,12 @@ class Stage(ABC):
         """The network that the stage starts from scratch, if it does."""
         return None
 
-    def accept(self, chain: Sequence[Stage]) -> None:  # noqa: B027 - most stages take any
-        """ConfigError if it cannot work on the model that the stages of ``chain`` would make."""
+    def example(self, bench: Workbench) -> nn.Module:
+        """A network as its result will be, but for the weights and for what made it smaller."""
+        return self.chain[0].example(bench)
+
+    def accept(self) -> None:  # noqa: B027 - most stages take any
+        """ConfigError if it cannot work on the model that ``chain`` would make."""
 
     @abstractmethod
     def ingredients(self) -> dict[str, Any]:
@@ -109,9 +140,7 @@ class Stage(ABC):
         """Build all that ``run`` will need, so that what cannot work fails before training."""
 
     @abstractmethod
-    def run(
-        self, bench: Workbench, source: Entry | None, teacher: Entry | None, place: Place
-    ) -> Outcome:
+    def run(self, bench: Workbench, given: Given, place: Place) -> Outcome:
         """Do the work."""
 
     def described(self) -> dict[str, Any]:

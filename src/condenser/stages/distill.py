@@ -1,50 +1,117 @@
-"""distill: the small network learns from the teacher."""
+"""distill: the small network learns from a teacher, from several, or together with a peer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from condenser.errors import ConfigError
 from condenser.stages.base import Workbench
-from condenser.stages.training import TrainingStage
+from condenser.stages.training import TrainingStage, objective, own
 
 if TYPE_CHECKING:
     from torch import nn
 
-ROLES = ("student", "teacher")
+    from condenser.modules import Student
+    from condenser.store import Entry
 
 
 class Distill(TrainingStage):
-    """Trains ``student.model``, from the same first weights as the control, on the objective."""
+    """Trains ``distill.model``, or ``student.model``, on the objective.
+
+    Its first weights are the control's, unless ``distill.inherit`` takes them from the teacher.
+    With ``teachers: peer`` the teacher is ``teacher.model``, untrained, and learns at the same time
+    (Zhang, Xiang, Hospedales, Lu, "Deep Mutual Learning", CVPR 2018,
+    https://arxiv.org/abs/1706.00384).
+    """
 
     word: ClassVar[str] = "distill"
-    wants_teacher: ClassVar[bool] = True
 
     @property
     def architecture(self) -> Mapping[str, Any]:
-        return self.config["student"]["model"]
+        return self.settings["model"] or self.config["student"]["model"]
+
+    @property
+    def peer(self) -> Mapping[str, Any] | None:
+        """The network that learns beside it."""
+        return self.config["teacher"]["model"] if self.settings["teachers"] == "peer" else None
 
     @property
     def objective(self) -> Mapping[str, Any]:
-        return objective(self.config)
+        return own(self.settings)
+
+    def ingredients(self) -> dict[str, Any]:
+        more = {"inherit": self.settings["inherit"], "peer": self.peer}
+        return super().ingredients() | {key: value for key, value in more.items() if value}
+
+    def accept(self) -> None:
+        if self.settings["inherit"] and len(self.teachers) != 1:
+            allowed = f"null where there is not one teacher but {len(self.teachers)}"
+            raise ConfigError("distill.inherit", self.settings["inherit"], allowed)
 
     def check(self, bench: Workbench) -> None:
         super().check(bench)
         from condenser.modules import connect
+        from condenser.modules.taught import Cache
 
-        student, teacher = (network(self.config[role]["model"], bench) for role in ROLES)
-        connect(bench.build(self.objective), student, teacher, bench.data.example(2))
-        small, large = (sum(p.numel() for p in net.parameters()) for net in (student, teacher))
-        if small > large:
+        student = self.example(bench)
+        teachers = [stage.example(bench) for stage in self.teachers]
+        if self.peer is not None:
+            teachers = [network(self.peer, bench)]
+        if self.settings["inherit"]:
+            bench.build(self.settings["inherit"])(student, teachers[0], bench.data.example(2))
+        for teacher in teachers:
+            built = objective(self.objective, bench)
+            if not built.needs_teacher:
+                continue
+            connect(built, student, teacher, bench.data.example(2))
+            Cache(**self.cache).check(bench.data, built.teacher_layers, self.vote == "random")
+            if built.teacher_layers and len(teachers) > 1:
+                allowed = "an objective on logits where there are several teachers"
+                raise ConfigError("distill", self.objective["_target_"], allowed)
+        small = parameters(student)
+        large = max(map(parameters, teachers))
+        if small > large and self.peer is None:
             bench.warn(
-                f"student.model={self.architecture['name']} has {small:,} parameters, more than "
-                f"its teacher {self.config['teacher']['model']['name']} with {large:,}"
+                f"student {self.architecture['name']} has {small:,} parameters, more than "
+                f"its teacher with {large:,}"
             )
 
+    def inherit(
+        self, bench: Workbench, model: nn.Module, teachers: Sequence[Entry]
+    ) -> dict[str, Any]:
+        if not self.settings["inherit"]:
+            return {}
+        _, teacher = teachers[0].load(bench.trusted)
+        took = bench.build(self.settings["inherit"])(model, teacher, bench.data.example(2))
+        return {"distill/inherited": took.parameters, "distill/inherited_tensors": took.tensors}
 
-def objective(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The distill section without what belongs to the training around the objective."""
-    return {key: value for key, value in config["distill"].items() if key != "optim"}
+    def module(
+        self,
+        bench: Workbench,
+        model: nn.Module,
+        teachers: Sequence[Entry],
+        shelf: Path,
+        **kwargs: Any,
+    ) -> Student:
+        if self.peer is None:
+            return super().module(bench, model, teachers, shelf, **kwargs)
+        import torch
+
+        from condenser.modules.mutual import Mutual
+
+        torch.manual_seed(self.seed + 1)  # the peer is another network from its first weights on
+        return Mutual(
+            model,
+            self.plan(bench),
+            bench.data,
+            peer=network(self.peer, bench),
+            objective=bench.build(self.objective),
+            peer_objective=bench.build(self.objective),
+            seed=self.seed,
+            **kwargs,
+        )
 
 
 def network(model: Mapping[str, Any], bench: Workbench) -> nn.Module:
@@ -52,3 +119,7 @@ def network(model: Mapping[str, Any], bench: Workbench) -> nn.Module:
     from condenser import models
 
     return models.build(model, bench.data.input_shape, bench.data.num_classes, bench.trusted)
+
+
+def parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())

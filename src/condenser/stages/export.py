@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from condenser.errors import ConfigError
-from condenser.stages.base import Outcome, Stage, Workbench
+from condenser.stages.base import Given, Outcome, Stage, Workbench
 
 if TYPE_CHECKING:
-    from condenser.store import Entry, Place
+    from condenser.store import Place
 
 FLOAT, FILE = "float32.onnx", "model.onnx"
 
@@ -24,9 +23,9 @@ class Export(Stage):
     word: ClassVar[str] = "export"
     takes_model: ClassVar[bool] = True
 
-    def accept(self, chain: Sequence[Stage]) -> None:
+    def accept(self) -> None:
         """Q/DQ graphs hold activations of 8 bits."""
-        for stage in chain:
+        for stage in self.chain:
             bits = stage.settings.get("activation_bits")
             if stage.word == "quantize" and bits not in (None, 8):
                 allowed = "8 or null where the recipe goes on with export"
@@ -38,14 +37,12 @@ class Export(Stage):
     def check(self, bench: Workbench) -> None:
         """Nothing to build; what the model was quantised to shows when it is there."""
 
-    def run(
-        self, bench: Workbench, source: Entry | None, teacher: Entry | None, place: Place
-    ) -> Outcome:
+    def run(self, bench: Workbench, given: Given, place: Place) -> Outcome:
         from condenser import deploy
         from condenser.compress import Quantized
 
-        assert source is not None
-        blueprint, model = source.load(bench.trusted)
+        assert given.source is not None
+        blueprint, model = given.source.load(bench.trusted)
         quantized = [op for op in blueprint.operations if isinstance(op, Quantized)]
         float_file, file = place.folder / FLOAT, place.folder / FILE
         deploy.to_onnx(model, bench.data.example(2), float_file)

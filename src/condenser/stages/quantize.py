@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from condenser.stages.base import Outcome, Stage, Workbench
+from condenser.stages.base import Given, Outcome, Stage, Workbench
 
 if TYPE_CHECKING:
-    from condenser.store import Entry, Place
+    from condenser.store import Place
 
 
 class Quantize(Stage):
@@ -26,11 +26,9 @@ class Quantize(Stage):
     def check(self, bench: Workbench) -> None:
         bench.build(self.settings)
 
-    def run(
-        self, bench: Workbench, source: Entry | None, teacher: Entry | None, place: Place
-    ) -> Outcome:
-        assert source is not None
-        blueprint, model = source.load(bench.trusted)
+    def run(self, bench: Workbench, given: Given, place: Place) -> Outcome:
+        assert given.source is not None
+        blueprint, model = given.source.load(bench.trusted)
         count = min(self.settings["images"], bench.data.train_size)
         images = bench.data.calibration(count)
         operations = bench.build(self.settings)(model, images)

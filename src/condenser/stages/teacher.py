@@ -1,22 +1,30 @@
-"""teacher: the large network, trained on labels."""
+"""teacher: the large network, trained on labels, or taken ready-made."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from condenser.stages.base import Workbench
+from condenser.errors import ConfigError
+from condenser.stages.base import Given, Outcome, Workbench
 from condenser.stages.training import TrainingStage
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from condenser.blueprint import Blueprint
     from condenser.modules import Student
-    from condenser.store import Entry
+    from condenser.store import Entry, Place
 
 
 class Teacher(TrainingStage):
-    """Trains ``teacher.model`` with ``teacher.optim`` under ``teacher.seed``."""
+    """Trains ``teacher.model`` with ``teacher.optim`` under ``teacher.seed``.
+
+    With ``teacher.input`` it sees images of its own size and normalisation. With ``teacher.load``
+    nothing is trained: it is the model in that folder, whatever task it was made for.
+    """
 
     word: ClassVar[str] = "teacher"
 
@@ -28,8 +36,67 @@ class Teacher(TrainingStage):
     def seed(self) -> int:
         return self.settings["seed"]
 
+    @property
+    def folder(self) -> Path | None:
+        """The ready-made model's: one with a model.json, or a run's, whose last model it is."""
+        from condenser.store import model_folder
+
+        asked = self.settings["load"]
+        return None if asked is None else model_folder("teacher.load", Path(asked))
+
+    def ingredients(self) -> dict[str, Any]:
+        if self.folder is not None:
+            from condenser.files import sha256
+
+            return {"load": sha256(self.folder / "model.json")}  # it holds the weights' hash
+        seen = self.settings["input"]
+        return super().ingredients() | ({"input": seen} if any(seen.values()) else {})
+
+    def blueprint(self, bench: Workbench) -> Blueprint:
+        from condenser.lens import lens
+
+        plain, seen = super().blueprint(bench), self.settings["input"]
+        data = (bench.data.mean, bench.data.std)
+        mean, std = seen["mean"] or data[0], seen["std"] or data[1]
+        if len(mean) != len(std):
+            allowed = f"as many numbers as teacher.input.mean={mean}"
+            raise ConfigError("teacher.input.std", std, allowed)
+        size = [seen["size"]] * 2 if seen["size"] else plain.input_shape[1:]
+        shape = (len(mean), *size)
+        own = replace(plain, input_shape=shape, normalisation=(mean, std))
+        return own.then(lens(shape, (mean, std), plain.input_shape, data))
+
+    def example(self, bench: Workbench) -> nn.Module:
+        return super().example(bench) if self.folder is None else self.loaded(bench)[1]
+
+    def run(self, bench: Workbench, given: Given, place: Place) -> Outcome:
+        if self.folder is None:
+            return super().run(bench, given, place)
+        return Outcome(*self.loaded(bench))
+
+    def loaded(self, bench: Workbench) -> tuple[Blueprint, nn.Module]:
+        """The ready-made model, with the lens that these data ask for."""
+        from condenser import blueprint
+        from condenser.lens import Lens, lens
+
+        assert self.folder is not None
+        found, model = blueprint.load(self.folder, bench.trusted)
+        given = (bench.data.mean, bench.data.std)
+        own = found.normalisation or given
+        bare = replace(found, operations=tuple(o for o in found.operations if type(o) is not Lens))
+        fitted = bare.then(lens(found.input_shape, own, bench.data.input_shape, given))
+        weights = model.state_dict()
+        model = fitted.build(bench.trusted)
+        model.load_state_dict(weights)
+        return fitted, model.eval()
+
     def module(
-        self, bench: Workbench, model: nn.Module, teacher: Entry | None, **kwargs: Any
+        self,
+        bench: Workbench,
+        model: nn.Module,
+        teachers: Sequence[Entry],
+        shelf: Path,
+        **kwargs: Any,
     ) -> Student:
         from condenser import modules
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from condenser.stages.base import Outcome, Stage, Workbench
+from condenser.errors import ConfigError
+from condenser.stages.base import Given, Outcome, Stage, Workbench
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from condenser.blueprint import Blueprint
+    from condenser.compress import Compression, Probe
+    from condenser.distill import Objective
     from condenser.modules import Plan, Student
+    from condenser.modules.fit import Fit
     from condenser.store import Entry, Place
 
 LABELS = {"_target_": "condenser.distill.Labels"}
+AROUND = ("optim", "objective", "teachers", "vote", "model", "inherit")  # not the method's own
 
 
 class TrainingStage(Stage):
@@ -36,47 +43,79 @@ class TrainingStage(Stage):
         """What makes the network smaller while it trains, as a config."""
         return None
 
+    @property
+    def vote(self) -> str | list[float]:
+        """How several teachers are one."""
+        return self.settings.get("vote", "mean")
+
+    @property
+    def cache(self) -> Mapping[str, Any]:
+        """How a teacher's outputs are kept."""
+        return self.config["teacher"]["cache"]
+
     def ingredients(self) -> dict[str, Any]:
+        several = {"vote": self.vote} if len(self.teachers) > 1 else {}
+        rounded = {"cache": self.cache["logits"]} if self.cache["logits"] != "float32" else {}
         return {
             "architecture": self.architecture and nameless(self.architecture),
             "optim": self.settings["optim"],
             "objective": dict(self.objective),
             "compression": self.compression,
-        }
+        } | (several | rounded if self.uses_teacher else {})
 
     def check(self, bench: Workbench) -> None:
-        bench.build(self.objective)
+        objective(self.objective, bench)
         self.plan(bench).optimizer([zero()], lr=self.settings["optim"]["lr"])
+        if isinstance(self.vote, list) and len(self.vote) != len(self.teachers):
+            allowed = f"a weight for each of its {len(self.teachers)} teachers"
+            raise ConfigError(f"{self.word}.vote", self.vote, allowed)
         if self.compression is not None:
             bench.build(self.compression)
         if self.architecture is not None:
-            self.blueprint(bench).build(bench.trusted)
+            self.example(bench)
 
-    def run(
-        self, bench: Workbench, source: Entry | None, teacher: Entry | None, place: Place
-    ) -> Outcome:
+    def run(self, bench: Workbench, given: Given, place: Place) -> Outcome:
         import torch
 
+        torch.manual_seed(self.seed)
+        blueprint, model = self.start(bench, given.source)
+        model.requires_grad_(True)
+        facts = self.inherit(bench, model, given.teachers)
+        compression = bench.build(self.compression) if self.compression is not None else None
+        if compression is not None:
+            compression.prepare(model, self.probe(bench, blueprint))
+        if self.settings["optim"]["epochs"]:
+            done = self.train(bench, model, blueprint, compression, given.teachers, place)
+            facts |= {**done.costs(), **done.facts}
+            best, last = done.best, done.last
+        else:
+            best = last = model.state_dict()
+        if compression is not None:
+            blueprint = blueprint.then(compression.finish())
+        return Outcome(
+            blueprint, revive(blueprint, best, bench), facts, revive(blueprint, last, bench)
+        )
+
+    def train(
+        self,
+        bench: Workbench,
+        model: nn.Module,
+        blueprint: Blueprint,
+        compression: Compression | None,
+        teachers: Sequence[Entry],
+        place: Place,
+    ) -> Fit:
+        """Fit ``model``; what earlier stages made of it is held."""
         from condenser.modules.fit import fit
         from condenser.modules.resume import Resume
 
-        torch.manual_seed(self.seed)
-        blueprint, model = self.start(bench, source)
-        model.requires_grad_(True)
-        compression = bench.build(self.compression) if self.compression is not None else None
-        if compression is not None:
-            compression.prepare(model)
-        module = self.module(bench, model, teacher, compression=compression)
+        module = self.module(bench, model, teachers, place.shelf, compression=compression)
         module.held = blueprint.hold(model)
         if bench.compile:
             model.compile()
         bench.data.batch_size, bench.data.seed = module.plan.batch_size, self.seed
         resume = Resume(place.checkpoint, bench.checkpoint_seconds)
-        done = fit(module, bench.trainer, bench.loggers(self.label), bench.progress, resume)
-        if compression is not None:
-            blueprint = blueprint.then(compression.finish())
-        best, last = revive(blueprint, done.best, bench), revive(blueprint, done.last, bench)
-        return Outcome(blueprint, best, done.costs(), last)
+        return fit(module, bench.trainer, bench.loggers(self.label), bench.progress, resume)
 
     def start(self, bench: Workbench, source: Entry | None) -> tuple[Blueprint, nn.Module]:
         """The network before its first step."""
@@ -86,26 +125,68 @@ class TrainingStage(Stage):
         assert source is not None
         return source.load(bench.trusted)
 
+    def example(self, bench: Workbench) -> nn.Module:
+        if self.architecture is None:
+            return super().example(bench)
+        return self.blueprint(bench).build(bench.trusted)
+
+    def inherit(
+        self, bench: Workbench, model: nn.Module, teachers: Sequence[Entry]
+    ) -> dict[str, Any]:
+        """Take parameters over from a teacher, in place; facts about that."""
+        return {}
+
+    def probe(self, bench: Workbench, blueprint: Blueprint) -> Probe:
+        """What a compression may look at besides the model."""
+        import torch
+
+        from condenser.compress import Probe
+
+        def origin() -> dict[str, Tensor]:
+            torch.manual_seed(self.chain[0].seed)
+            return replace(blueprint, operations=()).build(bench.trusted).state_dict()
+
+        def sample(count: int) -> tuple[Tensor, Tensor]:
+            return bench.data.sample(min(count, bench.data.train_size))
+
+        return Probe(sample, bench.data.task.hard_loss, origin)
+
     def blueprint(self, bench: Workbench) -> Blueprint:
         from condenser.blueprint import Blueprint
 
         assert self.architecture is not None
+        data = bench.data
         return Blueprint(
-            nameless(self.architecture), bench.data.input_shape, bench.data.num_classes
+            nameless(self.architecture),
+            data.input_shape,
+            data.num_classes,
+            normalisation=(data.mean, data.std),
         )
 
     def module(
-        self, bench: Workbench, model: nn.Module, teacher: Entry | None, **kwargs: Any
+        self,
+        bench: Workbench,
+        model: nn.Module,
+        teachers: Sequence[Entry],
+        shelf: Path,
+        **kwargs: Any,
     ) -> Student:
         """The Lightning module: a Distillation where there is a teacher to learn from."""
         from condenser.modules import Distillation, Student
+        from condenser.modules.taught import Cache
 
         kwargs |= {"objective": bench.build(self.objective), "seed": self.seed}
         if not kwargs["objective"].needs_teacher:
             return Student(model, self.plan(bench), bench.data, **kwargs)
-        assert teacher is not None
-        _, frozen = teacher.load(bench.trusted)
-        return Distillation(model, self.plan(bench), bench.data, teacher=frozen, **kwargs)
+        kwargs |= {"teacher": self.frozen(bench, teachers), "cache": Cache(**self.cache)}
+        return Distillation(model, self.plan(bench), bench.data, shelf=shelf, **kwargs)
+
+    def frozen(self, bench: Workbench, teachers: Sequence[Entry]) -> nn.Module:
+        """The teacher, or several as one."""
+        from condenser.distill.committee import committee
+
+        models = [entry.load(bench.trusted)[1] for entry in teachers]
+        return models[0] if len(models) == 1 else committee(models, self.vote, bench.data)
 
     def plan(self, bench: Workbench) -> Plan:
         from condenser.modules import Plan
@@ -113,6 +194,18 @@ class TrainingStage(Stage):
         settings = self.settings["optim"]
         built = {key: bench.build(settings[key]) for key in ("optimizer", "schedule")}
         return Plan(**{**settings, **built})
+
+
+def own(section: Mapping[str, Any]) -> dict[str, Any]:
+    """A section's method: what is left without the training around it."""
+    return {key: value for key, value in section.items() if key not in AROUND}
+
+
+def objective(config: Mapping[str, Any], bench: Workbench) -> Objective:
+    """The objective, told what the data ask for; it refuses what has no meaning for it."""
+    built = bench.build(config)
+    built.prepare(bench.data.task, bench.data.targets)
+    return built
 
 
 def nameless(architecture: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,73 @@
+"""The contract of a criterion: how much each weight is worth keeping."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from condenser.compress.base import Probe, State
+from condenser.errors import ConfigError
+
+Weights = Mapping[str, nn.Parameter]
+
+
+class Criterion(ABC):
+    """Scores of weights, asked for as often as the masks move.
+
+    A group's score is the sum over its weights (``granularity``), and scopes compare scores across
+    layers: a criterion's own scores are made so that both mean what its paper means.
+
+    Attributes:
+        needs_data: it cannot do without a probe.
+    """
+
+    needs_data: ClassVar[bool] = False
+
+    def select(self, model: nn.Module, layers: Sequence[str]) -> list[str]:
+        """Those of ``layers`` that it can score; the others are left alone.
+
+        Raises:
+            ConfigError: it can score none of them.
+        """
+        return list(layers)
+
+    def prepare(self, model: nn.Module, weights: Weights, probe: Probe | None) -> None:  # noqa: B027
+        """Look at the network before training; ``weights`` by layer name. Modes stay as they are.
+
+        Raises:
+            ConfigError: a layer of which the probe says nothing.
+        """
+
+    def update(self) -> None:  # noqa: B027
+        """After each optimiser step, as long as masks still move; gradients are there."""
+
+    @abstractmethod
+    def __call__(self, name: str, weight: nn.Parameter) -> Tensor:
+        """Scores of the weight's shape, high = keep. May depend on the weight as it is now."""
+
+    def state(self) -> State:
+        """What ``update`` remembers."""
+        return {}
+
+    def restore(self, state: State) -> None:  # noqa: B027
+        """Go on from ``state``, after ``prepare`` on the same model."""
+
+
+class Plain(Criterion):
+    """A function of a layer's name and its weight."""
+
+    def __init__(self, score: Callable[[str, nn.Parameter], Tensor]) -> None:
+        self.score = score
+
+    def __call__(self, name: str, weight: nn.Parameter) -> Tensor:
+        return self.score(name, weight)
+
+
+def count(key: str, value: int) -> int:
+    """``value`` if it is a whole number of at least 1, else a ConfigError."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigError(f"prune.criterion.{key}", value, "a whole number of at least 1")
+    return value

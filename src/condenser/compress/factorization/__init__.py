@@ -1,0 +1,6 @@
+"""Low rank: layers as products of smaller ones."""
+
+from condenser.compress.factorization.compression import Factorization
+from condenser.compress.factorization.operation import Factorized
+
+__all__ = ["Factorization", "Factorized"]

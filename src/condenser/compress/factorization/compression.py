@@ -1,0 +1,157 @@
+"""Low rank: a layer's weights as a product of smaller ones, without training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from condenser.compress.base import Compression, Operation, Probe, State
+from condenser.compress.factorization.kinds import KINDS, Layer, Sites
+from condenser.compress.factorization.layers import factorable, pointwise, second_moments, sites_of
+from condenser.compress.factorization.operation import Factorized
+from condenser.compress.factorization.ranks import Offer, by_budget, by_energy, by_ratio, the_one
+from condenser.errors import ConfigError, nearest, one_of
+from condenser.measure import compute, size
+
+
+class Factorization(Compression):
+    """Replace layers by products of smaller ones, at once; what training follows fine-tunes.
+
+    Linear layers and 1×1 convolutions become two layers by SVD; other convolutions two or three,
+    as ``convolutions`` says. A layer stays as it is where its factors would cost as much. Zeros and
+    shared values that an earlier stage made are gone from what is replaced.
+    Exactly one of ``energy``, ``rank_ratio``, ``params`` and ``macs`` is given.
+
+    Args:
+        energy: share of its squared singular values that each layer keeps, in (0, 1].
+        rank_ratio: ranks as a share of the highest there can be, in (0, 1].
+        params: share of its parameters that the whole network keeps, in (0, 1): ranks are shared
+            out where they keep most.
+        macs: the same of its multiply-accumulates.
+        convolutions: spatial (k×1, 1×k), tucker (1×1, k×k, 1×1) or svd (k×k, 1×1).
+        images: with svd, ranks and factors are chosen for what comes out of the layer on so many
+            training images rather than for the weights; 0 looks at no data.
+        exclude: patterns of layer names that are left alone.
+
+    Attributes:
+        layers: name → kind and ranks of what was replaced, after ``prepare``.
+        skipped: name → why that layer was left whole.
+        facts: the same for a record, and ``achieved``: what the network costs of what it did.
+
+    Raises:
+        ConfigError: a value out of range, an unknown word, none or several of the four rules.
+    """
+
+    def __init__(
+        self,
+        energy: float | None = None,
+        rank_ratio: float | None = None,
+        params: float | None = None,
+        macs: float | None = None,
+        convolutions: str = "spatial",
+        images: int = 0,
+        exclude: Sequence[str] = (),
+    ) -> None:
+        given = {"energy": energy, "rank_ratio": rank_ratio, "params": params, "macs": macs}
+        self.rule, self.value = the_one(**given)
+        if convolutions not in KINDS:
+            hint = nearest(convolutions, KINDS)
+            raise ConfigError("factorize.convolutions", convolutions, one_of(KINDS), hint)
+        if images < 0:
+            raise ConfigError("factorize.images", images, "0 (none) or more")
+        self.convolutions, self.images, self.exclude = convolutions, images, exclude
+        self.layers: dict[str, dict[str, Any]] = {}
+        self.skipped: dict[str, str] = {}
+        self.facts: dict[str, Any] = {}
+
+    @torch.no_grad()
+    def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
+        layers, self.skipped = factorable(model, self.exclude)
+        if not layers:
+            allowed = "patterns that leave a layer to factorise"
+            raise ConfigError("factorize.exclude", list(self.exclude), allowed, self._reasons())
+        before = self._cost(model, probe)
+        offers = self._offers(model, layers, probe)
+        ranks = self._smaller(offers, self._choose(offers, before))
+        if not ranks:
+            allowed = "a value at which a layer gets smaller"
+            raise ConfigError(f"factorize.{self.rule}", self.value, allowed, self._reasons())
+        kept = [offer for offer in offers if offer.name in ranks]
+        self.layers = {o.name: {"kind": o.kind, "ranks": ranks[o.name]} for o in kept}
+        Factorized(self.layers).apply(model)
+        for offer in kept:
+            offer.fill(model.get_submodule(offer.name), ranks[offer.name])
+        text = {f"factorize/achieved_ranks/{n}": "×".join(map(str, r)) for n, r in ranks.items()}
+        self.facts = {"factorize/achieved": self._cost(model, probe) / before} | text
+
+    def step(self, progress: float) -> None:
+        """Everything is done before training."""
+
+    @property
+    def ready(self) -> bool:
+        return True
+
+    def state(self) -> State:
+        return {}
+
+    def restore(self, state: State) -> None:
+        """``prepare`` has made the same structure again; the weights are the model's."""
+
+    def finish(self) -> list[Operation]:
+        return [Factorized(self.layers)]
+
+    def _offers(
+        self, model: nn.Module, layers: Mapping[str, Layer], probe: Probe | None
+    ) -> list[Offer]:
+        kinds = {n: "svd" if pointwise(layer) else self.convolutions for n, layer in layers.items()}
+        sites: dict[str, Sites] = {}
+        moments: dict[str, Tensor] = {}
+        if self.rule == "macs":
+            sites = sites_of(model, layers, self._images(probe, 1))
+        if self.images:
+            matrices = {name: layer for name, layer in layers.items() if kinds[name] == "svd"}
+            moments = second_moments(model, matrices, self._images(probe, self.images))
+        return [
+            Offer(name, layer, kinds[name], sites.get(name, Sites()), moments.get(name))
+            for name, layer in layers.items()
+        ]
+
+    def _choose(self, offers: list[Offer], before: int) -> dict[str, list[int] | None]:
+        if self.rule == "energy":
+            return {offer.name: by_energy(offer, self.value) for offer in offers}
+        if self.rule == "rank_ratio":
+            return {offer.name: by_ratio(offer, self.value) for offer in offers}
+        return by_budget(offers, before, self.rule, self.value)
+
+    def _smaller(
+        self, offers: list[Offer], chosen: Mapping[str, list[int] | None]
+    ) -> dict[str, list[int]]:
+        """Ranks by layer; a layer that would not get smaller goes to ``skipped``."""
+        found = {}
+        for offer in offers:
+            ranks = chosen[offer.name]
+            if ranks is None:
+                self.skipped[offer.name] = "whole, it keeps more for what it costs"
+            elif (cost := offer.price(ranks)) >= offer.whole:
+                what = f"rank {'×'.join(map(str, ranks))} costs {cost:,}"
+                self.skipped[offer.name] = f"{what}, the layer {offer.whole:,}"
+            else:
+                found[offer.name] = ranks
+        return found
+
+    def _cost(self, model: nn.Module, probe: Probe | None) -> int:
+        if self.rule == "macs":
+            return compute(model, self._images(probe, 1))["macs"]
+        return size(model)["params"]
+
+    def _images(self, probe: Probe | None, count: int) -> Tensor:
+        if probe is None:
+            key, value = ("images", self.images) if self.images else (self.rule, self.value)
+            raise ConfigError(f"factorize.{key}", value, "what needs no image: there is none")
+        return probe.sample(count)[0]
+
+    def _reasons(self) -> str:
+        return "; ".join(f"{name}: {why}" for name, why in self.skipped.items())

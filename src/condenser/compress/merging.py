@@ -1,0 +1,186 @@
+"""Similar neurons and channels become one: a smaller dense network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from condenser.compress.base import Compression, Operation, Probe, State
+from condenser.compress.chain_weights import activations, incoming, outgoing, sides
+from condenser.compress.chains import Chain, chains
+from condenser.compress.structure.groups import Side
+from condenser.compress.structure.operations import KeptChannels
+from condenser.errors import ConfigError, nearest, one_of
+from condenser.functional.merging import (
+    SIMILARITIES,
+    eliminate,
+    join,
+    one_to_many,
+    one_to_one,
+    projected,
+    rectified,
+)
+
+MODES = ("one_to_one", "one_to_many")
+
+
+class Merging(Compression):
+    """Remove neurons (channels) whose work others do, who take over their outgoing weights.
+
+    A removed neuron j leaves a_i += f_ij·a_j to those that stay. Layer by layer from the input,
+    in every layer whose channels pass batch norm, activation and pooling to one other layer.
+    Neurons go in the order of what is missed then, ‖v_j - stand-in‖²·‖a_j‖², and those that have
+    taken over others' weights cost more.
+
+    Args:
+        similarity: what v is, and the Gram matrix of it. ``l2``: the incoming weights and bias,
+            behind a batch norm as that scales them (Srinivas, Babu). ``cosine``: the same, but a
+            neuron may be scaled (Kim et al.), which asks for f(s·x) = s·f(x): ReLU, leaky ReLU,
+            pooling, none. ``activation``: what it gives on training images.
+        mode: ``one_to_one``: f has one entry, at the most similar neuron. ``one_to_many``: all
+            that stay stand in, by least squares; for ``cosine`` of the activations of the layer
+            that are expected for normal inputs (Cho, Saul), so that no data are needed.
+        rate: fraction of neurons to remove in each layer, in [0, 1).
+        threshold: in place of the rate: neurons go while ‖v_j - stand-in‖² ≤ threshold·‖v_j‖².
+        data: fit f to activations on training images, as what is left of the network gives them.
+        images: how many.
+        exclude: patterns of layer names whose neurons stay.
+
+    Attributes:
+        merged: layer → how many of its neurons are gone.
+        skipped: layer → why its neurons cannot be merged.
+
+    Raises:
+        ConfigError: a value out of range; rate and threshold, or neither; in ``prepare``, no layer
+            to merge, a layer that would lose all, images wanted and not there.
+
+    Sources: Srinivas, Babu, "Data-free parameter pruning for deep neural networks", 2015,
+    https://arxiv.org/abs/1507.06149; Kim, Kim, Park, Lee, "Neuron Merging: Compensating for Pruned
+    Neurons", 2020, https://arxiv.org/abs/2010.15097; many for one: Lee, Kim, Choi, "Training-Free
+    Restoration of Pruned Neural Networks", 2025, https://arxiv.org/abs/2502.08474
+    """
+
+    def __init__(
+        self,
+        similarity: str = "cosine",
+        mode: str = "one_to_many",
+        rate: float | None = None,
+        threshold: float | None = None,
+        data: bool = False,
+        images: int = 1024,
+        exclude: Sequence[str] = (),
+    ) -> None:
+        for key, word, known in (("similarity", similarity, SIMILARITIES), ("mode", mode, MODES)):
+            if word not in known:
+                raise ConfigError(f"merge.{key}", word, one_of(known), nearest(str(word), known))
+        if (rate is None) == (threshold is None):
+            allowed = "a number where merge.threshold is null, and null where it is not"
+            raise ConfigError("merge.rate", "null" if rate is None else rate, allowed)
+        if rate is not None and not 0 <= rate < 1:
+            raise ConfigError("merge.rate", rate, "a number from 0 up to, not including, 1")
+        if threshold is not None and not 0 <= threshold < math.inf:
+            raise ConfigError("merge.threshold", threshold, "a number from 0 up")
+        if images < 1:
+            raise ConfigError("merge.images", images, "a whole number from 1 up")
+        self.similarity, self.mode, self.rate, self.threshold = similarity, mode, rate, threshold
+        self.data, self.images, self.exclude = data, images, exclude
+        self.looks = data or similarity == "activation"
+        self.merged: dict[str, int] = {}
+        self.skipped: dict[str, str] = {}
+        self.operations: list[Operation] = []
+
+    @torch.no_grad()
+    def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
+        if self.looks and probe is None:
+            key, value = ("data", True) if self.data else ("similarity", self.similarity)
+            allowed = "false or l2 or cosine where there are no training images"
+            raise ConfigError(f"merge.{key}", value, allowed)
+        found = self.find(model)
+        images = probe.sample(self.images)[0] if probe is not None and self.looks else None
+        gone: dict[Side, Tensor] = {}
+        was, self.merged = model.training, {}
+        model.eval()
+        for chain in found:
+            removed = self.merge(model, chain, images)
+            self.merged[chain.layer] = len(removed)
+            if len(removed):
+                gone |= sides(chain, removed)
+        model.train(was)
+        done = KeptChannels.without(model, gone)
+        done.apply(model)
+        self.operations = [done] if gone else []
+
+    def find(self, model: nn.Module) -> list[Chain]:
+        """The layers to merge, refused where none is left or one would lose all its neurons."""
+        found, self.skipped = chains(model, self.exclude)
+        scaled = not self.looks and (self.similarity, self.mode) != ("l2", "one_to_one")
+        for chain in [chain for chain in found if scaled and chain.slope is None]:
+            self.skipped[chain.layer] = "its activation does not keep a factor, f(s·x) = s·f(x)"
+            found.remove(chain)
+        if not found:
+            why = "; ".join(f"{name}: {reason}" for name, reason in list(self.skipped.items())[:3])
+            raise ConfigError("merge.exclude", self.exclude, "patterns that leave a layer", why)
+        for chain in found:
+            width = len(model.get_parameter(f"{chain.layer}.weight"))
+            if self.rate is not None and round(self.rate * width) >= width:
+                allowed = f"a rate that leaves a neuron in every layer ({chain.layer} has {width})"
+                raise ConfigError("merge.rate", self.rate, allowed)
+        return found
+
+    def merge(self, model: nn.Module, chain: Chain, images: Tensor | None) -> Tensor:
+        """Fold the outgoing weights in place, zero those of the removed, and say which they are."""
+        rows, behind = incoming(model, chain), outgoing(model, chain)
+        blocks = behind.detach().cpu().double().transpose(0, 1).flatten(1)
+        seen = None if images is None else activations(model, chain, images)
+        kept, removed, fold = self.choose(chain, rows @ rows.T, seen, blocks @ blocks.T)
+        given = torch.einsum("rd,kr->kd", blocks[removed], fold).view(len(kept), *behind.shape[::2])
+        behind[:, kept] += given.transpose(0, 1).to(behind)
+        behind[:, removed] = 0
+        return removed
+
+    def choose(
+        self, chain: Chain, weights: Tensor, seen: Tensor | None, outgoing: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Kept, removed, and the (kept, removed) fold, from three Gram matrices."""
+        gram = weights
+        if self.similarity == "activation":
+            assert seen is not None
+            gram = seen
+        count, limit = len(gram) - 1, self.threshold or 0.0
+        if self.rate is not None:
+            count, limit = round(self.rate * len(gram)), math.inf
+        if self.mode == "one_to_many":
+            if self.similarity == "cosine" and chain.slope is not None:
+                gram = rectified(gram, chain.slope)
+            kept, removed = parts(gram, eliminate(gram, outgoing, count, limit))
+            return kept, removed, one_to_many(gram if seen is None else seen, kept, removed)
+        pairs = SIMILARITIES[self.similarity](gram)
+        kept, removed = parts(gram, join(pairs, gram.diagonal(), outgoing, count, limit))
+        fit = pairs.scale if seen is None else projected(seen).scale
+        return kept, removed, one_to_one(pairs, fit, kept, removed)
+
+    def step(self, progress: float) -> None:
+        pass
+
+    @property
+    def ready(self) -> bool:
+        return True
+
+    def state(self) -> State:
+        return {}
+
+    def restore(self, state: State) -> None:
+        pass
+
+    def finish(self) -> list[Operation]:
+        return self.operations
+
+
+def parts(gram: Tensor, removed: list[int]) -> tuple[Tensor, Tensor]:
+    """Kept and removed as ascending indices."""
+    mask = torch.zeros(len(gram), dtype=torch.bool)
+    mask[removed] = True
+    return (~mask).nonzero().flatten(), mask.nonzero().flatten()

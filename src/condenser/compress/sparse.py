@@ -1,0 +1,90 @@
+"""Zeros that stay: the operation that pruning leaves, and how they are held and counted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+
+import torch
+from torch import Tensor, nn
+
+from condenser.compress.base import Operation, Project, State
+from condenser.compress.layout import follow
+from condenser.functional.pruning import pack_bits, unpack_bits
+
+
+@dataclass(frozen=True)
+class Sparse(Operation):
+    """The zeros in these layers' weights are structure: they stay zero in later training.
+
+    Stored as a bit a weight and the values of the others, where that is smaller. Layers that a
+    later operation has taken away are passed over.
+    """
+
+    layers: Sequence[str]
+
+    def encode(self, state: State) -> State:
+        packed = dict(state)
+        for name in (f"{layer}.weight" for layer in self.layers):
+            # Gone, in another operation's code, or packed by a later pruning of the same layer.
+            if name not in packed or f"{name}.mask" in packed:
+                continue
+            weight = packed[name]
+            bits, values = pack_bits(weight != 0), weight[weight != 0]
+            if bits.nbytes + values.nbytes < weight.nbytes:
+                shape = torch.tensor(weight.shape, dtype=torch.int32)
+                packed |= {name: values, f"{name}.mask": bits, f"{name}.shape": shape}
+        return packed
+
+    def decode(self, state: State) -> State:
+        whole = dict(state)
+        for name in (f"{layer}.weight" for layer in self.layers):
+            if f"{name}.mask" in whole:
+                bits, shape = whole.pop(f"{name}.mask"), whole.pop(f"{name}.shape").tolist()
+                mask = unpack_bits(bits, math.prod(shape)).view(shape)
+                weight = torch.zeros(shape, dtype=whole[name].dtype)
+                whole[name] = weight.masked_scatter_(mask, whole[name])
+        return whole
+
+    def hold(self, model: nn.Module) -> Project:
+        parameters = dict(model.named_parameters())
+        names = [f"{layer}.weight" for layer in self.layers]
+        weights = [parameters[name] for name in names if name in parameters]
+        return Masks(weights, [w.detach() != 0 for w in weights]).apply
+
+
+class Masks:
+    """Which weights are kept: as floats, where and as the trainer has put the weights since."""
+
+    def __init__(self, weights: Sequence[nn.Parameter], masks: Sequence[Tensor]) -> None:
+        self.weights = list(weights)
+        self.floats = [mask.to(w.dtype) for mask, w in zip(masks, weights, strict=True)]
+
+    def apply(self) -> None:
+        """Zero what is dropped, in place."""
+        if self.weights:
+            self.floats = follow(self.floats, self.weights)
+            torch._foreach_mul_([w.data for w in self.weights], self.floats)
+
+    def kept(self) -> list[Tensor]:
+        """A bool mask a weight, True where kept."""
+        self.floats = follow(self.floats, self.weights)
+        return [mask != 0 for mask in self.floats]
+
+
+def prunable(model: nn.Module, exclude: Sequence[str] = ()) -> dict[str, nn.Parameter]:
+    """Weights of linear and convolution layers by layer name, but for ``exclude`` (patterns)."""
+    kinds = (nn.Linear, nn.modules.conv._ConvNd)
+    return {
+        name: model.get_parameter(f"{name}.weight")
+        for name, layer in model.named_modules()
+        if isinstance(layer, kinds) and not any(fnmatch(name, pattern) for pattern in exclude)
+    }
+
+
+def sparsity(weights: Mapping[str, nn.Parameter]) -> float:
+    """Fraction of exact zeros, read from the weights."""
+    total = sum(w.numel() for w in weights.values())
+    return 1 - sum(int(w.count_nonzero()) for w in weights.values()) / total

@@ -1,0 +1,73 @@
+"""Training that drives what is not needed to zero."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import isfinite
+
+import torch
+from torch import nn
+
+from condenser.compress.base import Compression, Operation, Probe, State
+from condenser.compress.penalties import Penalty
+from condenser.errors import ConfigError
+from condenser.functional.schedules import cosine
+
+
+class SparseTraining(Compression):
+    """After each optimiser step, the proximal step of a penalty: w ← prox_{τ·penalty}(w),
+    τ = strength·schedule(progress).
+
+    With SGD of rate η that is proximal gradient descent on loss + λ·penalty, strength = η·λ where
+    η follows the schedule too. It is exact where a subgradient of |w| is not: zeros are zeros. With
+    adaptive optimisers it is decoupled from their scaling, as AdamW's decay is.
+
+    It prunes nothing and leaves no operation: zeros that it makes may come back in later training,
+    unless a pruning stage takes them first.
+
+    Args:
+        strength: the most that a step takes off an |w|, ≥ 0.
+        penalty: what is made small.
+        schedule: progress in [0, 1] → factor; as the learning rate's.
+        exclude: patterns of layer names that are left alone.
+
+    Raises:
+        ConfigError: a strength that is negative or infinite; in ``prepare``, nothing to weigh on.
+
+    Source: Parikh, Boyd, "Proximal Algorithms", 2014, https://doi.org/10.1561/2400000003
+    """
+
+    ready = True
+
+    def __init__(
+        self,
+        strength: float,
+        penalty: Penalty,
+        schedule: Callable[[float], float] = cosine,
+        exclude: Sequence[str] = (),
+    ) -> None:
+        if not isfinite(strength) or strength < 0:
+            raise ConfigError("prune.strength", strength, "a finite number of at least 0")
+        self.strength, self.penalty = strength, penalty
+        self.schedule, self.exclude = schedule, exclude
+
+    def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
+        self.parameters = self.penalty.parameters(model, self.exclude)
+        if not self.parameters:
+            kind = type(self.penalty).__name__
+            allowed = f"one with something to weigh on in this {type(model).__name__}"
+            raise ConfigError("prune.penalty", kind, allowed)
+
+    @torch.no_grad()
+    def step(self, progress: float) -> None:
+        amount = self.strength * self.schedule(progress)
+        self.penalty.shrink([p.detach() for p in self.parameters], amount)
+
+    def state(self) -> State:
+        return {}
+
+    def restore(self, state: State) -> None:
+        pass
+
+    def finish(self) -> list[Operation]:
+        return []

@@ -1,0 +1,61 @@
+"""A compression that does its work before the first training step."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from torch import Tensor, nn
+
+from condenser.compress.base import Compression, Operation, Probe, State
+from condenser.errors import ConfigError
+
+
+class Structural(Compression):
+    """Cuts in ``prepare``; what follows is fine-tuning of the smaller network.
+
+    Attributes:
+        skipped: what cannot be cut → why, after ``prepare``.
+    """
+
+    def __init__(self) -> None:
+        self.skipped: dict[str, str] = {}
+        self.operations: list[Operation] = []
+
+    def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
+        """Cut in place.
+
+        Raises:
+            ConfigError: nothing can be cut, or not so much; there is no probe.
+        """
+        if probe is None:
+            allowed = "a stage with training images: one is run to see how the layers connect"
+            raise ConfigError("cut", type(self).__name__, allowed)
+        images, _ = probe.sample(1)
+        self.skipped, self.operations = {}, []
+        self.cut(model, images[:1], probe)
+
+    @abstractmethod
+    def cut(self, model: nn.Module, image: Tensor, probe: Probe) -> None:
+        """Fill ``operations`` and ``skipped``, and apply the operations; image: (1, C, H, W)."""
+
+    def step(self, progress: float) -> None:
+        pass
+
+    @property
+    def ready(self) -> bool:
+        return True
+
+    def state(self) -> State:
+        return {}
+
+    def restore(self, state: State) -> None:
+        pass
+
+    def finish(self) -> list[Operation]:
+        return self.operations
+
+
+def first_reasons(skipped: dict[str, str], count: int = 2) -> str:
+    """A few of the reasons, for an error's hint."""
+    some = list(skipped.items())[:count]
+    return "; ".join(f"{name}: {reason}" for name, reason in some)

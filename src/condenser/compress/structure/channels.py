@@ -1,0 +1,157 @@
+"""Channels, neurons and filters that are really gone: a smaller dense network."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from condenser.compress.base import Probe
+from condenser.compress.structure.base import Structural, first_reasons
+from condenser.compress.structure.graph import channel_groups
+from condenser.compress.structure.groups import Group, removed, zero
+from condenser.compress.structure.importance import Importance
+from condenser.compress.structure.operations import KeptChannels
+from condenser.compress.structure.plan import Chooser, Scope, fewest
+from condenser.compress.structure.predict import Cost
+from condenser.errors import ConfigError
+from condenser.functional.pruning import keep_across
+
+
+class CutChannels(Structural):
+    """Remove the least important channels of every group of coupled layers.
+
+    Outputs and input channels stay. What is asked for is one of ``rate``, ``macs`` and ``params``;
+    for the last two the fewest channels go that suffice. The cut network computes what the network
+    with those channels at zero computes.
+
+    Args:
+        importance: (model, groups, probe) → scores, high = keep.
+        rate: fraction of channels to remove, in [0, 1): of all, or of each group (``scope``).
+        macs: fraction of the MACs that may be left, in (0, 1].
+        params: fraction of the parameters that may be left, in (0, 1].
+        scope: (scores by group, rate) → masks: across all groups, or within each.
+        exclude: patterns of layer names whose outputs stay.
+        round_to: channels left in a cut group are a multiple of this.
+        min_channels: a cut leaves at least so many; null: a rate that empties a layer is refused.
+        steps: cut in so many equal steps, with the importance of what is left in between.
+
+    Attributes:
+        predicted: {macs, params} computed before the cut.
+
+    Raises:
+        ConfigError: a value out of range; not exactly one of rate, macs and params.
+    """
+
+    what = "channels"
+
+    def __init__(
+        self,
+        importance: Importance,
+        rate: float | None = None,
+        macs: float | None = None,
+        params: float | None = None,
+        scope: Scope = keep_across,
+        exclude: Sequence[str] = (),
+        round_to: int = 1,
+        min_channels: int | None = None,
+        steps: int = 1,
+    ) -> None:
+        super().__init__()
+        self.key, self.goal = check_goal(rate=rate, macs=macs, params=params)
+        for name, value in (
+            ("round_to", round_to),
+            ("min_channels", min_channels),
+            ("steps", steps),
+        ):
+            if value is not None and value < 1:
+                raise ConfigError(f"cut.{name}", value, "a whole number from 1 up")
+        floor = min_channels or (0 if self.key == "rate" else 1)
+        self.choose = Chooser(scope, floor, round_to)
+        self.importance, self.exclude, self.steps = importance, exclude, steps
+        self.predicted: dict[str, int] = {}
+
+    def cut(self, model: nn.Module, image: Tensor, probe: Probe) -> None:
+        groups = self.find(model, image)
+        if not groups:
+            self.refuse_all(model)
+        cost = Cost(model, image)
+        masks = self.masks(model, groups, cost, probe)
+        self.predicted = cost(groups, masks)
+        done = KeptChannels.without(model, removed(groups, masks))
+        done.apply(model)
+        self.operations.append(done)
+
+    def find(self, model: nn.Module, image: Tensor) -> list[Group]:
+        """The groups to cut; fills ``skipped``."""
+        groups, self.skipped = channel_groups(model, image, self.exclude)
+        return groups
+
+    def masks(
+        self, model: nn.Module, groups: list[Group], cost: Cost, probe: Probe
+    ) -> dict[str, Tensor]:
+        """What is left of each group. Between steps the importance sees the channels at zero."""
+        masked = copy.deepcopy(model) if self.steps > 1 else model
+        masks = {group.name: torch.ones(group.size, dtype=torch.bool) for group in groups}
+        for step in range(1, self.steps + 1):
+            scores = self.importance(masked, groups, probe)
+            scores = {n: s.masked_fill(~masks[n], -torch.inf) for n, s in scores.items()}
+            masks = self.reach(scores, groups, cost, step / self.steps)
+            if step < self.steps:
+                zero(masked, removed(groups, masks))
+        return masks
+
+    def reach(
+        self, scores: dict[str, Tensor], groups: list[Group], cost: Cost, part: float
+    ) -> dict[str, Tensor]:
+        """Masks that reach ``part`` of what is asked for."""
+        if self.key == "rate":
+            masks = self.choose(scores, self.goal * part)
+            self.refuse_empty(masks)
+            return masks
+        total = sum(group.size for group in groups)
+        most = cost.dense[self.key] * (1 - (1 - self.goal) * part)
+
+        def left(count: int) -> int:
+            return cost(groups, self.choose(scores, count / total))[self.key]
+
+        count = fewest(lambda count: left(count) <= most, total)
+        if count is None:
+            least = left(total) / cost.dense[self.key]
+            allowed = (
+                f"a fraction from {least + 5e-4:.3f} up, the least that is left at the most cut"
+            )
+            raise ConfigError(f"cut.{self.key}", self.goal, allowed)
+        return self.choose(scores, count / total)
+
+    def refuse_empty(self, masks: dict[str, Tensor]) -> None:
+        empty = ", ".join(name for name, mask in masks.items() if not mask.any())
+        if empty:
+            allowed = f"a rate that leaves {self.what} in every layer ({empty} would be empty)"
+            hint = "set cut.min_channels, or exclude the layer"
+            raise ConfigError("cut.rate", self.goal, allowed, hint)
+
+    def refuse_all(self, model: nn.Module) -> None:
+        if any(reason.startswith("exclude") for reason in self.skipped.values()):
+            allowed = f"patterns that leave {self.what} to cut"
+            raise ConfigError("cut.exclude", list(self.exclude), allowed)
+        allowed = f"a network with {self.what} that can be cut"
+        raise ConfigError("cut", type(model).__name__, allowed, first_reasons(self.skipped))
+
+
+def check_goal(**given: Any) -> tuple[str, float]:
+    """The one goal that is set, by name. Raises ConfigError for none, several or out of range."""
+    goals = {name: value for name, value in given.items() if value is not None}
+    if len(goals) != 1:
+        names = ", ".join(f"cut.{name}" for name in given)
+        hint = "set the others to null"
+        raise ConfigError("cut", goals or "null", f"one of {names}", hint)
+    ((name, value),) = goals.items()
+    if name == "rate" and not 0 <= value < 1:
+        raise ConfigError("cut.rate", value, "a number from 0 up to, not including, 1")
+    if name != "rate" and not 0 < value <= 1:
+        raise ConfigError(f"cut.{name}", value, "a number above 0, up to 1: the fraction left")
+    return name, value

@@ -1,0 +1,64 @@
+"""Sets of messages, as counts of words: an image one pixel high, a pixel a word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from condenser.data.remote import folder
+from condenser.data.samples import Arrays, Splits, split_test
+from condenser.errors import ConfigError, DamagedError
+from condenser.tasks import Binary
+
+LABELS = {"ham": 0.0, "spam": 1.0}
+
+
+def sms_spam(root: str | Path, features: int = 1024) -> Splits:
+    """5,574 text messages, of which 747 are spam: is it? A fixed 20 % are the test part.
+
+    Words are hashed to ``features`` counts, uint8 (1, 1, features). Messages that repeat count once
+    (5,171 are left), or the test part would hold some that were trained on.
+    Source: Almeida, Gómez Hidalgo, Yamakami, "Contributions to the Study of SMS Spam Filtering",
+    2011, https://doi.org/10.1145/2034691.2034742; https://archive.ics.uci.edu/dataset/228
+
+    Raises:
+        ConfigError: no file of messages under the root, or no features.
+        DamagedError: a line of it that is not ham or spam, a tab and a message.
+    """
+    if not isinstance(features, int) or features < 1:
+        raise ConfigError("data.source.features", features, "a whole number above 0")
+    pairs = messages(folder(root) / "SMSSpam" / "sms.tsv", root)
+    targets = torch.tensor([[LABELS[label]] for label, _ in pairs])
+    samples = Arrays(counts([text for _, text in pairs], features), targets)
+    return split_test(samples, ["spam"], task=Binary.word)
+
+
+def messages(path: Path, root: str | Path) -> list[tuple[str, str]]:
+    """(ham or spam, text) of each different line."""
+    if not path.is_file():
+        hint = f"it is not there: put UCI's SMSSpamCollection into {path.parent} as {path.name}"
+        raise ConfigError("data.root", root, "a folder that holds SMSSpam", hint)
+    lines = dict.fromkeys(line for line in path.read_text("utf-8").split("\n") if line)
+    pairs = []
+    for line in lines:
+        label, tab, text = line.partition("\t")
+        if label not in LABELS or not tab:
+            raise DamagedError(
+                f"{path}: no line of ham or spam, a tab and a message: {line[:40]!r}"
+            )
+        pairs.append((label, text))
+    return pairs
+
+
+def counts(texts: list[str], features: int) -> torch.Tensor:
+    """How often each of the hashed words stands in each text, up to 255: uint8 (N, 1, 1, features).
+
+    Source: Weinberger et al., "Feature Hashing for Large Scale Multitask Learning", 2009,
+    https://arxiv.org/abs/0902.2206, without its random signs
+    """
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    hashing = HashingVectorizer(n_features=features, alternate_sign=False, norm=None)
+    found = torch.from_numpy(hashing.transform(texts).toarray())
+    return found.clamp(max=255).to(torch.uint8).view(-1, 1, 1, features)

@@ -1,0 +1,78 @@
+"""Several teachers as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from condenser.tasks import Task
+
+if TYPE_CHECKING:
+    from condenser.data import DataModule
+
+
+class Committee(nn.Module):
+    """z = Σ w_k·z_k over the teachers' logits: up to a constant the log of their geometric mean.
+
+    Args:
+        weights: w_k, one a teacher; None: for each batch one teacher speaks, drawn evenly from
+            torch's generator.
+
+    Source: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015, section 2,
+    https://arxiv.org/abs/1503.02531; one at random: Fukuda et al., "Efficient Knowledge
+    Distillation from an Ensemble of Teachers", Interspeech 2017.
+    """
+
+    def __init__(self, teachers: Sequence[nn.Module], weights: Sequence[float] | None) -> None:
+        super().__init__()
+        self.teachers, self.weights = nn.ModuleList(teachers), weights
+        self.stochastic = weights is None  # so that nobody keeps what it said
+
+    def forward(self, image: Tensor) -> Tensor:
+        if self.weights is None:
+            return self.teachers[int(torch.randint(len(self.teachers), ()))](image)
+        logits = [
+            w * teacher(image) for w, teacher in zip(self.weights, self.teachers, strict=True)
+        ]
+        return torch.stack(logits).sum(0)
+
+
+def committee(
+    teachers: Sequence[nn.Module], vote: str | Sequence[float], data: DataModule
+) -> Committee:
+    """The teachers under a ``vote``: mean, random, learned on validation, or given weights."""
+    if vote == "random":
+        return Committee(teachers, None)
+    if vote == "learned":
+        from condenser.measure import predict
+
+        seen = [predict(teacher, data.val_dataloader()) for teacher in teachers]
+        logits, target = torch.stack([s.logits for s in seen]), seen[0].targets
+        return Committee(teachers, learned_weights(logits, target, data.task))
+    weights = [1.0] * len(teachers) if vote == "mean" else [float(w) for w in vote]
+    return Committee(teachers, [w / sum(weights) for w in weights])
+
+
+def learned_weights(logits: Tensor, target: Tensor, task: Task) -> list[float]:
+    """w = softmax(v) with the v that minimises the hard loss of Σ w_k·z_k.
+
+    Args:
+        logits: (teachers, samples, outputs), of samples that no teacher was trained on.
+        target: (samples, …) as the task has them.
+
+    The weights sum to 1, so that the temperature keeps its meaning.
+    """
+    logits, v = logits.double(), torch.zeros(len(logits), dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([v], max_iter=200, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        value = task.hard_loss(torch.einsum("k,k...->...", v.softmax(0), logits), target)
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    return [float(w) for w in v.detach().softmax(0)]

@@ -1,0 +1,97 @@
+"""One for all: distillation between unlike architectures, in the space of logits."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from condenser.capture import stages_of
+from condenser.distill.base import Objective, Outputs, positive
+from condenser.distill.exits import exit_of
+from condenser.distill.feature import Layers, named
+from condenser.errors import ConfigError
+
+
+class OFA(Objective):
+    """L = Σ over exits and the logits of -Σ_c w_c·log softmax(z/T)_c, w = (p_t + y)^ε - y.
+
+    z are the student's logits, and those of a small exit at each of its stages, which is trained
+    beside it and thrown away; p_t = softmax(teacher/T); y one-hot. ε > 1 gives the label more and
+    other classes less the surer the teacher is; ε = 1 is the cross-entropy with p_t. Features meet
+    nowhere, so that student and teacher may be of any two kinds. No T². Weight 1 in the paper.
+
+    Reports ``final``, of the logits, and ``exits``, the sum of the rest, which is 0 for a batch of
+    one.
+
+    Args:
+        epsilon: ε > 0; by pair, 1 to 1.5.
+        temperature: T > 0.
+        student_layers: ``auto``, all stages, or names as ``Capture`` has them.
+
+    Raises:
+        ConfigError: a setting out of range, data that are not classes, a teacher of others, or
+            layers without features to classify.
+
+    Source: Hao, Guo, Han, Tang, Hu, Wang, Xu, "One-for-All: Bridge the Gap Between Heterogeneous
+    Architectures in Knowledge Distillation", NeurIPS 2023, https://arxiv.org/abs/2310.19444; code:
+    https://github.com/Hao840/OFAKD
+    """
+
+    def __init__(
+        self, epsilon: float = 1.0, temperature: float = 1.0, student_layers: Layers = "auto"
+    ) -> None:
+        super().__init__()
+        self.epsilon = positive("epsilon", epsilon)
+        self.temperature = positive("temperature", temperature)
+        self.student_layers = named(student_layers)
+
+    def choose(self, student: nn.Module, teacher: nn.Module, image: Tensor) -> None:
+        self.student_layers = self.student_layers or stages_of(student, image)
+
+    def connect(self, student: Outputs, teacher: Outputs) -> None:
+        classes, theirs = student.logits.shape[1], teacher.logits.shape[1]
+        if classes != theirs:
+            allowed = f"a teacher with the student's {classes} outputs, this has {theirs} outputs"
+            raise ConfigError("distill", self.method, allowed, "features cross tasks: distill=at")
+        features = [student.features[name] for name in self.student_layers]
+        for name, feature in zip(self.student_layers, features, strict=True):
+            if feature.dim() not in (2, 3, 4):
+                allowed = f"vectors, tokens or maps; this gives {tuple(feature.shape)}"
+                raise ConfigError("distill.student_layers", name, allowed)
+        left, last = reversed(range(len(features))), features[-1].shape[1]
+        sides = zip(features, left, strict=True)
+        self.exits = nn.ModuleList(exit_of(f, n, last, classes) for f, n in sides)
+
+    def shares(self) -> dict[str, float]:
+        return {"final": 1.0, "exits": 1.0}
+
+    def forward(
+        self, student: Outputs, teacher: Outputs | None, target: Tensor
+    ) -> dict[str, Tensor]:
+        assert teacher is not None
+        if any(p.dtype != torch.float32 for p in self.parameters()):
+            self.float()  # a trainer in pure bfloat16 casts exits too
+        with torch.autocast(target.device.type, enabled=False):
+            wanted = self.wanted(teacher.logits.detach().float(), target)
+            logits = [student.logits, *self.half_way(student)]
+            final, *exits = (self.gap(z.float(), wanted) for z in logits)
+            left = torch.stack([0 * final, *exits]).sum()
+        return {"loss": final + left, "final": final, "exits": left}
+
+    def wanted(self, teacher: Tensor, target: Tensor) -> Tensor:
+        """w = (p_t + y)^ε - y, (batch, classes)."""
+        own = F.one_hot(target, teacher.shape[1])
+        return ((teacher / self.temperature).softmax(dim=1) + own) ** self.epsilon - own
+
+    def half_way(self, student: Outputs) -> list[Tensor]:
+        """The exits' logits; none for a batch of one, which has no statistics."""
+        if len(student.logits) == 1:
+            return []
+        sides = zip(self.exits, self.student_layers, strict=True)
+        return [leave(student.features[name].float()) for leave, name in sides]
+
+    def gap(self, logits: Tensor, wanted: Tensor) -> Tensor:
+        """-Σ_c w_c·log softmax(z/T)_c, mean over the batch."""
+        said = F.log_softmax(logits / self.temperature, dim=1)
+        return -(wanted * said).sum(dim=1).mean()

@@ -1,0 +1,117 @@
+"""What is kept of a teacher's outputs, and where: the section ``teacher.cache``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from condenser.errors import ConfigError, nearest, one_of
+
+if TYPE_CHECKING:
+    from condenser.data import DataModule
+
+PLACES = ("auto", "none", "memory", "disk")
+FLOATS = ("float32", "float16")
+ROOM = 2**30  # bytes that are held in memory unasked
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Whether, how exactly and where a teacher's outputs for the training set are kept.
+
+    Attributes:
+        keep: ``none``: the teacher is asked in every step. ``memory``: for one training. ``disk``:
+            for all trainings that want the same. ``auto``: on disk, where there is a folder for it,
+            else in memory, if that costs nothing: finitely many views of an image, no more of them
+            than epochs, everything the objective looks at, 1 GiB at most; else none.
+        logits: ``float32``, ``float16``, or the number of largest logits that are kept exactly.
+        features: keep what layers give too, if the objective looks at them; in float32 where the
+            logits are, else in float16.
+        folder: where, instead of a place named by what is in it. It has to fit the run.
+
+    Raises:
+        ConfigError: a value that cannot be used.
+    """
+
+    keep: str = "auto"
+    logits: str | int = "float32"
+    features: bool = False
+    folder: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.keep not in PLACES:
+            hint = nearest(str(self.keep), PLACES)
+            raise ConfigError("teacher.cache.keep", self.keep, one_of(PLACES), hint)
+        count = isinstance(self.logits, int) and not isinstance(self.logits, bool)
+        if self.logits not in FLOATS and not (count and int(self.logits) > 0):
+            allowed = "float32, float16 or the number of logits to keep, 1 or more"
+            raise ConfigError("teacher.cache.logits", self.logits, allowed)
+        if not isinstance(self.features, bool):
+            raise ConfigError("teacher.cache.features", self.features, "true or false")
+        if self.folder is not None and self.keep in ("none", "memory"):
+            raise ConfigError("teacher.cache.folder", self.folder, f"null with keep={self.keep}")
+
+    @property
+    def asked(self) -> bool:
+        """Whether it was asked for, so that not keeping anything would be a surprise."""
+        return self.keep in ("memory", "disk") or self.folder is not None
+
+    def check(self, data: DataModule, layers: Sequence[str] = (), drawn: bool = False) -> None:
+        """Refuse what cannot be kept, before any training.
+
+        Args:
+            layers: those of the teacher that the objective looks at.
+            drawn: the teacher's answers are random.
+
+        Raises:
+            ConfigError: new images in every epoch, random answers, layers without ``features``, or
+                the k largest logits of a task whose probabilities do not add up to one.
+        """
+        if isinstance(self.logits, int) and data.task.word != "multiclass":
+            allowed = f"float32 or float16 where the task is {data.task.word}"
+            raise ConfigError("teacher.cache.logits", self.logits, allowed)
+        if not self.asked:
+            return
+        if views_of(data) is None:
+            allowed = "none, or auto without a folder, where every epoch shows new images"
+            hint = "data.views=8 shows the same eight versions of each image again and again"
+            raise ConfigError("teacher.cache.keep", self.keep, allowed, hint)
+        if drawn:
+            allowed = "none, or auto without a folder, where a teacher is drawn in every step"
+            raise ConfigError("teacher.cache.keep", self.keep, allowed)
+        if layers and not self.features:
+            allowed = f"true where the objective looks at the teacher's {', '.join(layers)}"
+            raise ConfigError("teacher.cache.features", False, allowed, "or keep=auto, folder=null")
+
+    def place(self, views: int, size: int, epochs: int, shelf: bool) -> str:
+        """``none``, ``memory`` or ``disk``; ``size`` in bytes, ``shelf``: there is a folder."""
+        if self.folder is not None:
+            return "disk"
+        if self.keep != "auto":
+            return self.keep
+        if size > ROOM or views > epochs:
+            return "none"
+        return "disk" if shelf else "memory"
+
+    def where(self, shelf: Path | None, key: str) -> Path:
+        """The folder for what has this key."""
+        if self.folder is not None:
+            return Path(self.folder)
+        if shelf is None:
+            raise ConfigError("teacher.cache.folder", None, "a path, where no store is to hold it")
+        return shelf / f"taught-{key}"
+
+
+def views_of(data: DataModule) -> int | None:
+    """How many versions of an image there are in all; None: a new one each epoch."""
+    return 1 if data.fixed else data.views
+
+
+def random_seed(data: DataModule) -> int | None:
+    """The seed that decides how images are augmented, None where nothing is random."""
+    from condenser.data import Arrays
+
+    fixed = isinstance(data.parts.train, Arrays) and not data.augment
+    return None if fixed else data.seed

@@ -1,0 +1,34 @@
+"""What stages that make a network smaller and then train it on have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from condenser.stages.base import flat
+from condenser.stages.training import LABELS, TrainingStage, own
+
+
+class CompressionStage(TrainingStage):
+    """Makes the model of the stage before smaller, and trains it on for ``optim.epochs``, maybe 0.
+
+    ``objective``: distill (the distill section's objective), labels, or auto: distill where there
+    is a teacher.
+    """
+
+    takes_model: ClassVar[bool] = True
+
+    @property
+    def objective(self) -> Mapping[str, Any]:
+        asked = self.settings["objective"]
+        if asked == "labels" or (asked == "auto" and not self.teachers):
+            return LABELS
+        return own(self.config["distill"])
+
+    @property
+    def compression(self) -> Mapping[str, Any] | None:
+        return own(self.settings)
+
+    def described(self) -> dict[str, Any]:
+        learnt = flat("distill", self.objective) if self.uses_teacher else ()
+        return super().described() | dict(learnt)

@@ -1,0 +1,127 @@
+"""What is learnt: which of several classes, yes or no, or several yes or no at once."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from condenser.errors import ConfigError, nearest, one_of
+from condenser.functional.losses import binary_loss, hard_loss, soft_loss, yes_or_no
+
+
+@dataclass(frozen=True)
+class Task(ABC):
+    """What a network's logits mean.
+
+    Attributes:
+        outputs: length of the logits.
+        word: what a data set and a record call it.
+        target: what the targets of a set have to be.
+    """
+
+    outputs: int
+    word: ClassVar[str]
+    target: ClassVar[str]
+
+    @abstractmethod
+    def hard_loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The loss on the labels, mean over all choices."""
+
+    def soft_loss(self, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+        """T² · KL of the teacher's softened choices and the student's, mean over all choices.
+
+        The same mean as in ``hard_loss``, so that α weighs the two alike however many labels there
+        are. Hinton et al. 2015, https://arxiv.org/abs/1503.02531
+        """
+        return soft_loss(self.choices(student), self.choices(teacher), temperature)
+
+    @abstractmethod
+    def choices(self, logits: Tensor) -> Tensor:
+        """(choices, alternatives): of each choice, the logits whose softmax is its probabilities.
+
+        The choices of a batch, one after the other: as many as samples, or samples times labels.
+        """
+
+    @abstractmethod
+    def decide(self, logits: Tensor) -> Tensor:
+        """The likeliest target, in the target's shape and type."""
+
+    @abstractmethod
+    def fits(self, targets: Tensor) -> bool:
+        """Whether these are targets of the task."""
+
+
+@dataclass(frozen=True)
+class Multiclass(Task):
+    """One of the classes. Logits (batch, classes); target int64 (batch,)."""
+
+    word: ClassVar[str] = "multiclass"
+    target: ClassVar[str] = "torch.int64 (samples,), each at least 0 and below the number of names,"
+
+    def hard_loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        return hard_loss(logits, target)
+
+    def choices(self, logits: Tensor) -> Tensor:
+        return logits
+
+    def decide(self, logits: Tensor) -> Tensor:
+        return logits.argmax(dim=1)
+
+    def fits(self, targets: Tensor) -> bool:
+        known = ((targets >= 0) & (targets < self.outputs)).all()
+        return targets.dtype == torch.int64 and targets.ndim == 1 and bool(known)
+
+
+@dataclass(frozen=True)
+class Multilabel(Task):
+    """Yes or no for every label. Logits (batch, labels); target float32 (batch, labels), 0 or 1.
+
+    Each label is a choice of its own, p(yes) = σ(z), and the losses are means over batch and
+    labels: binary cross-entropy, and T² · KL of the Bernoullis σ(z/T).
+    """
+
+    word: ClassVar[str] = "multilabel"
+    target: ClassVar[str] = "torch.float32 (samples, names) of 0 and 1"
+
+    def hard_loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        return binary_loss(logits, target)
+
+    def choices(self, logits: Tensor) -> Tensor:
+        return yes_or_no(logits)
+
+    def decide(self, logits: Tensor) -> Tensor:
+        return (logits > 0).float()
+
+    def fits(self, targets: Tensor) -> bool:
+        return targets.dtype == torch.float32 and targets.shape[1:] == (self.outputs,)
+
+
+@dataclass(frozen=True)
+class Binary(Multilabel):
+    """Yes or no. Logits (batch, 1); target float32 (batch, 1), 0 or 1."""
+
+    word: ClassVar[str] = "binary"
+
+    def __post_init__(self) -> None:
+        if self.outputs != 1:
+            allowed = "one name, of what is to be told from the rest, where the task is binary"
+            raise ConfigError("data.classes", f"{self.outputs} names", allowed)
+
+
+TASKS: dict[str, type[Task]] = {task.word: task for task in (Multiclass, Binary, Multilabel)}
+EVERY = tuple(TASKS)
+
+
+def task_of(word: str, outputs: int) -> Task:
+    """The task that a data set names, for logits of this length.
+
+    Raises:
+        ConfigError: a word for no task, or a binary one of several outputs.
+    """
+    if word not in TASKS:
+        raise ConfigError("data.task", word, one_of(TASKS), nearest(word, TASKS))
+    return TASKS[word](outputs)
