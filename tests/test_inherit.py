@@ -386,6 +386,16 @@ def test_a_student_that_is_wider_in_places_takes_the_others() -> None:
     assert list(told.layers) == ["fc1", "fc3", "fc4"]
 
 
+@pytest.mark.parametrize("criterion", ["l2", "even"])
+def test_maps_of_another_size_leave_the_layer_behind_them_alone(criterion: str) -> None:
+    """25 places a channel there and 4 here: not even one channel of two fits."""
+    teacher = lived_in(LeNet5(SHAPE, 10, (6, 2, 8), padding=4), 1)
+    student = lived_in(LeNet5(SHAPE, 10, (3, 1, 4), padding=2), 2)
+    told = Channels(criterion)(student, teacher, IMAGE)
+    assert "conv2" in told.layers and "fc2" in told.layers
+    assert ("fc1.weight" in told.random) == (criterion == "l2")
+
+
 def test_a_counter_does_not_come_alone() -> None:
     teacher = lived_in(ResNet(SHAPE, 10, 8), 1)
     student: Any = ResNet(SHAPE, 10, 8, (4, 4, 32, 64))

@@ -947,7 +947,20 @@ def test_strength_follows_the_schedule_and_leaves_the_rest_alone() -> None:
             torch.testing.assert_close(now, expected)
         else:
             assert torch.equal(now, was), name
-    assert training.ready and training.finish() == [] and training.state() == {}
+    assert training.finish() == []
+
+
+def test_only_the_end_of_sparse_training_is_as_sparse_as_asked() -> None:
+    model, training = convolutional(), SparseTraining(1e-3, penalty.L1())
+    training.prepare(model)
+    training.step(0.99)
+    assert not training.ready
+    training.step(1.0)
+    assert training.ready
+    other = SparseTraining(1e-3, penalty.L1())
+    other.prepare(model)
+    other.restore(training.state())
+    assert other.ready
 
 
 def test_group_lasso_and_slimming_weigh_on_what_can_be_taken_out() -> None:

@@ -37,8 +37,6 @@ class SparseTraining(Compression):
     Source: Parikh, Boyd, "Proximal Algorithms", 2014, https://doi.org/10.1561/2400000003
     """
 
-    ready = True
-
     def __init__(
         self,
         strength: float,
@@ -50,6 +48,7 @@ class SparseTraining(Compression):
             raise ConfigError("prune.strength", strength, "a finite number of at least 0")
         self.strength, self.penalty = strength, penalty
         self.schedule, self.exclude = schedule, exclude
+        self.progress = 0.0
 
     def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
         self.parameters = self.penalty.parameters(model, self.exclude)
@@ -60,14 +59,20 @@ class SparseTraining(Compression):
 
     @torch.no_grad()
     def step(self, progress: float) -> None:
+        self.progress = progress
         amount = self.strength * self.schedule(progress)
         self.penalty.shrink([p.detach() for p in self.parameters], amount)
 
+    @property
+    def ready(self) -> bool:
+        """After the last step: an earlier epoch is more accurate because it is less sparse."""
+        return self.progress >= 1
+
     def state(self) -> State:
-        return {}
+        return {"progress": torch.tensor(self.progress, dtype=torch.float64)}
 
     def restore(self, state: State) -> None:
-        pass
+        self.progress = float(state["progress"])
 
     def finish(self) -> list[Operation]:
         return []
