@@ -79,7 +79,7 @@ def test_different_overrides_give_different_folders() -> None:
     assert isinstance(whole, DictConfig)
     names = [cli.run_name(overrides, whole) for overrides in DIFFERENT]
     assert len(set(names)) == len(names), sorted(names)
-    assert cli.run_name(["prune.rate=0.5", "seed=1"], whole) == "rate=0.5,seed=1"
+    assert cli.run_name(["prune.rate=0.5", "seed=1"], whole) == "prune.rate=0.5,seed=1"
 
 
 def test_a_name_is_one_folder_of_plain_characters() -> None:
@@ -142,7 +142,7 @@ def typed(
         ("optim.optimizer.momentumm=1", "optim.optimizer.momentumm: no such key", "_target_, "),
         ("prune.rate=1.5", "prune.rate=1.5: allowed is a number below 1", ""),
         ("recipe=[teacher,prun]", "recipe.stages[1]=prun: allowed is one of ", "'prune'?"),
-        ("recipe=[distill]", "recipe.stages[0]=distill: needs a teacher; ", "before it"),
+        ("recipe=[distill]", "recipe.stages[0]=distill: learns from a teacher; ", "before it"),
         ("prune.rate=", "prune.rate=: allowed is a number", ""),
         ("nonsense", "nonsense: allowed is key=value", "within quotes"),
         ("prune.exclude=[a,", "prune.exclude=[a,: allowed is key=value", "within quotes"),

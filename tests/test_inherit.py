@@ -323,6 +323,21 @@ def test_torchvisions_resnet34_gives_resnet18_its_blocks() -> None:
     assert told.parameters == 1
 
 
+def test_a_deeper_student_takes_the_blocks_that_there_are() -> None:
+    teacher, student = lived_in(of_conf("resnet8"), 1), of_conf("resnet20")
+    told = Blocks()(student, teacher, IMAGE)
+    assert told.layers["layer2.0.conv1"] == "layer2.0.conv1"
+    assert torch.equal(student.layer2[0].conv1.weight, teacher.layer2[0].conv1.weight)
+    left = {name.rpartition(".")[0].rpartition(".")[0] for name in told.random}
+    assert left == {f"layer{stage}.{block}" for stage in (1, 2, 3) for block in (1, 2)}
+
+
+def test_layers_of_several_kinds_are_not_blocks() -> None:
+    teacher, student = lived_in(MLP(SHAPE, 10, [6, 6, 6]), 1), lived_in(MLP(SHAPE, 10, [6]), 2)
+    assert Blocks()(student, teacher, IMAGE).random == ("fc2.weight", "fc2.bias")
+    assert torch.equal(student.fc1.weight, teacher.fc1.weight)
+
+
 def test_depth_first_then_width() -> None:
     """Cutting the shallow teacher by hand gives the same, and its groups are what is ranked."""
     teacher = lived_in(of_conf("wrn_40_2"), 1)

@@ -940,6 +940,8 @@ def test_strength_follows_the_schedule_and_leaves_the_rest_alone() -> None:
     training = SparseTraining(1e-3, penalty.L1(), lambda p: 1 - p, exclude=["5"])
     training.prepare(model)
     training.step(0.75)
+    model.load_state_dict(before)
+    training.step(0.8)  # began at 0.75, and with it the learning rate
     for name, now in model.state_dict().items():
         was = before[name]
         if name in ("0.weight", "3.weight", "7.weight"):

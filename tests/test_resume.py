@@ -63,7 +63,7 @@ def distilled() -> Student:
 def pruned() -> Student:
     torch.manual_seed(2)
     model = LeNet5((1, 8, 8), 10, widths=[6, 16, 50])
-    compression = WeightPruning(0.8, Magnitude(), until=0.7, updates=7)
+    compression = WeightPruning(0.7, Magnitude(), until=0.7, updates=7)
     compression.prepare(model)
     return Student(model, plan(), data(), compression=compression)
 

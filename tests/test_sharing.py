@@ -118,6 +118,18 @@ def test_first_centroids() -> None:
     assert sorted(drawn.tolist()) == sorted(values.tolist())  # without replacement
 
 
+def test_a_value_on_a_border_belongs_to_the_lower_centroid() -> None:
+    values, first = torch.tensor([0.0, 1, 2]).double(), torch.tensor([0.0, 2]).double()
+    assert nearest(values, first).tolist() == [0, 0, 1]
+    assert kmeans(values, first).tolist() == [0.5, 2]
+
+
+def test_neighbouring_floats_are_told_apart() -> None:
+    values = torch.tensor([0.1]).view(torch.int32) + torch.arange(50, dtype=torch.int32)
+    close = values.view(torch.float32)
+    assert nearest(close, close).tolist() == list(range(50))
+
+
 def test_values_that_are_few_already_stay_what_they_are() -> None:
     values = torch.tensor([0.1, -0.3, 0.1, 7.0])
     assert torch.equal(codebook(values, 4, linear).float(), torch.tensor([-0.3, 0.1, 7.0]))
@@ -297,6 +309,18 @@ def test_members_become_their_mean_where_an_optimizer_parts_them() -> None:
         assert partition(got) == partition(before[name])
 
 
+def test_the_step_itself_moves_members_alike_and_zeros_not_at_all() -> None:
+    model = small(0.5)
+    sharing = KMeansSharing(2)
+    sharing.prepare(model)
+    before = weights(model)
+    train(model, torch.optim.SGD(model.parameters(), lr=1e-3), batches(1), lambda: None)
+    for name, after in weights(model).items():
+        assert partition(after) == partition(before[name])
+        np.testing.assert_array_equal(after == 0, before[name] == 0)
+        assert (after != before[name]).any()
+
+
 def test_accumulated_gradients_are_summed_once() -> None:
     """Two halves of a batch give the step of the whole."""
 
@@ -420,20 +444,51 @@ def test_later_training_is_that_of_the_stage_itself() -> None:
         np.testing.assert_array_equal(weights(model)[name], want)
 
 
-def test_a_second_sharing_rules_over_what_the_first_one_holds() -> None:
-    """Gradients are summed once, whoever asks for it how often."""
+@pytest.mark.parametrize("held_first", [False, True])
+@pytest.mark.parametrize("across", [False, True])
+def test_a_second_sharing_rules_over_what_the_first_one_holds(
+    held_first: bool, across: bool
+) -> None:
+    """Gradients are summed once, over the clusters of the second, whoever comes first."""
     (model, operation), (alone, _) = shared(4), shared(4)
-    second, other = KMeansSharing(2), KMeansSharing(2)
+    second, other = (KMeansSharing(2, across=across) for _ in range(2))
+    hold = operation.hold(model) if held_first else None
     second.prepare(model)
     other.prepare(alone)
-    held = operation.hold(model)
-    for net, after in ((model, [held, second]), (alone, [other])):
-        calls = [one if callable(one) else one.tied.project for one in after if one is not None]
-        descent = torch.optim.SGD(net.parameters(), lr=1e-3)
-        train(net, descent, batches(4), lambda calls=calls: [call() for call in calls])
+    hold = hold or operation.hold(model) or (lambda: None)
+
+    def both() -> None:
+        hold()
+        second.step(1.0)
+
+    for net, after in ((model, both), (alone, lambda: other.step(1.0))):
+        train(net, torch.optim.SGD(net.parameters(), lr=1e-3), batches(4), after)
     for name, want in weights(alone).items():
         np.testing.assert_array_equal(weights(model)[name], want)
-        assert np.unique(want[want != 0]).size == 4
+    numbers = np.concatenate([w[w != 0] for w in weights(model).values()])
+    assert np.unique(numbers).size == (4 if across else 12)
+
+
+@pytest.mark.parametrize("optimizer", ["turn", "adamw"])
+def test_held_weights_go_on_to_the_same_bits_after_a_kill(optimizer: str) -> None:
+    """A new process holds the weights of the stage before, then loads those of the checkpoint."""
+    make = {**OPTIMIZERS, "turn": lambda p: Turn(p, 1e-2)}[optimizer]
+
+    def start() -> tuple[nn.Module, torch.optim.Optimizer, Any]:
+        model, operation = shared()
+        return model, make(model.parameters()), operation.hold(model)
+
+    model, descent, hold = start()
+    train(model, descent, batches(8), hold)
+    first, descent, hold = start()
+    train(first, descent, batches(8)[:5], hold)
+    saved = copy.deepcopy((first.state_dict(), descent.state_dict()))
+    second, descent, hold = start()
+    second.load_state_dict(saved[0])
+    descent.load_state_dict(saved[1])
+    train(second, descent, batches(8)[5:], hold)
+    for name, want in model.state_dict().items():
+        assert torch.equal(second.state_dict()[name], want), name
 
 
 def test_pruning_after_sharing_takes_members_without_moving_the_others_towards_zero() -> None:
@@ -480,7 +535,7 @@ def test_a_layer_that_is_gone_or_no_longer_shared_is_passed_over() -> None:
 
 @pytest.mark.parametrize("across", [False, True])
 @pytest.mark.parametrize("zeros", [0.0, 0.5])
-@pytest.mark.parametrize("bits", [1, 3, 5])
+@pytest.mark.parametrize("bits", [1, 3, 5, 8])
 def test_what_is_stored_is_read_back_and_small(bits: int, zeros: float, across: bool) -> None:
     model, operation = shared(bits, across, zeros)
     state = model.state_dict()

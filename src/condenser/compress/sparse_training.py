@@ -16,7 +16,8 @@ from condenser.functional.schedules import cosine
 
 class SparseTraining(Compression):
     """After each optimiser step, the proximal step of a penalty: w ← prox_{τ·penalty}(w),
-    τ = strength·schedule(progress).
+    τ = strength·schedule(p), p the part of training that lay behind when the step began, as it is
+    for the learning rate: where both fall to zero, the last zeros stay.
 
     With SGD of rate η that is proximal gradient descent on loss + λ·penalty, strength = η·λ where
     η follows the schedule too. It is exact where a subgradient of |w| is not: zeros are zeros. With
@@ -59,9 +60,9 @@ class SparseTraining(Compression):
 
     @torch.no_grad()
     def step(self, progress: float) -> None:
-        self.progress = progress
-        amount = self.strength * self.schedule(progress)
+        amount = self.strength * self.schedule(self.progress)
         self.penalty.shrink([p.detach() for p in self.parameters], amount)
+        self.progress = progress
 
     @property
     def ready(self) -> bool:

@@ -65,10 +65,7 @@ class Tied:
         moved = {id(p) for group in optimizer.param_groups for p in group["params"]}
         mine = {name: w.grad for name, w in self.weights.items() if id(w) in moved}
         grads = {name: grad for name, grad in mine.items() if grad is not None}
-        if not grads:
-            return
-        if not self.train:
-            torch._foreach_zero_(list(grads.values()))
+        if not grads or not self.train:
             return
         self._move_to(next(iter(grads.values())).device)
         self._drop_zeros()

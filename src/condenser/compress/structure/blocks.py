@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from condenser.compress.base import Probe
 from condenser.compress.structure.base import Structural, first_reasons
+from condenser.compress.structure.goals import check_goal, unreachable
 from condenser.compress.structure.operations import RemovedBlocks
+from condenser.compress.structure.plan import fewest
 from condenser.compress.structure.residual import Remains, removable
 from condenser.errors import ConfigError
-from condenser.measure import evaluating
+from condenser.measure import compute, evaluating, size
 
 IMAGES = 8  # run to see what a block does
 
@@ -90,19 +92,23 @@ class RandomBlock(BlockCriterion):
 class CutBlocks(Structural):
     """Remove the least important residual blocks, or, in a plain network, whole layers.
 
-    A block leaves the identity behind, or its shortcut where the shape changes.
+    A block leaves the identity behind, or its shortcut where the shape changes. What is asked for
+    is one of ``rate``, ``count``, ``macs`` and ``params``; for the last two blocks go, the least
+    important first, until it is reached.
 
     Args:
         criterion: (model, blocks, probe) → scores, high = keep.
         rate: fraction of the removable blocks to remove, in [0, 1).
-        count: how many to remove, instead of ``rate``.
+        count: how many to remove.
+        macs: fraction of the MACs that may be left, in (0, 1].
+        params: fraction of the parameters that may be left, in (0, 1].
         exclude: patterns of names of blocks that stay.
 
     Attributes:
         scores: block → score, after ``prepare``.
 
     Raises:
-        ConfigError: a value out of range; not exactly one of rate and count; too few blocks.
+        ConfigError: a value out of range; not exactly one goal; too few blocks for it.
     """
 
     def __init__(
@@ -110,41 +116,51 @@ class CutBlocks(Structural):
         criterion: BlockCriterion,
         rate: float | None = None,
         count: int | None = None,
+        macs: float | None = None,
+        params: float | None = None,
         exclude: Sequence[str] = (),
     ) -> None:
         super().__init__()
-        if (rate is None) == (count is None):
-            given = {"rate": rate, "count": count}
-            raise ConfigError("cut", given, "one of cut.rate, cut.count", "set the other to null")
-        if rate is not None and not 0 <= rate < 1:
-            raise ConfigError("cut.rate", rate, "a number from 0 up to, not including, 1")
-        if count is not None and count < 1:
-            raise ConfigError("cut.count", count, "a whole number from 1 up")
-        self.criterion, self.rate, self.count, self.exclude = criterion, rate, count, exclude
+        self.key, self.goal = check_goal(rate=rate, count=count, macs=macs, params=params)
+        self.criterion, self.exclude = criterion, exclude
         self.scores: dict[str, float] = {}
 
     def cut(self, model: nn.Module, image: Tensor, probe: Probe) -> None:
         images, _ = probe.sample(IMAGES)
         blocks, self.skipped = removable(model, images, self.exclude)
-        number = self.number(blocks)
+        if not blocks:
+            allowed = "a network with residual blocks, or layers that keep the shape"
+            raise ConfigError("cut", "CutBlocks", allowed, first_reasons(self.skipped))
         self.scores = self.criterion(model, blocks, probe)
-        gone = sorted(blocks, key=lambda name: self.scores[name])[:number]
+        order = sorted(blocks, key=lambda name: self.scores[name])
+        gone = order[: self.number(model, image, {name: blocks[name] for name in order})]
         done = RemovedBlocks({name: left for name, left in blocks.items() if name in gone})
         done.apply(model)
         self.operations.append(done)
 
-    def number(self, blocks: Remains) -> int:
-        """How many blocks go. Raises ConfigError where there are not so many."""
-        if not blocks:
-            allowed = "a network with residual blocks, or layers that keep the shape"
-            raise ConfigError("cut", "CutBlocks", allowed, first_reasons(self.skipped))
-        if self.rate is not None:
-            return round(self.rate * len(blocks))
-        assert self.count is not None
-        if self.count > len(blocks):
-            allowed = f"at most {len(blocks)}, the blocks that can go: {', '.join(blocks)}"
-            raise ConfigError("cut.count", self.count, allowed)
-        return self.count
+    def number(self, model: nn.Module, image: Tensor, blocks: Remains) -> int:
+        """How many of the blocks go, the first first."""
+        if self.key == "rate":
+            return round(self.goal * len(blocks))
+        if self.key == "count":
+            if self.goal > len(blocks):
+                allowed = f"at most {len(blocks)}, the blocks that can go: {', '.join(blocks)}"
+                raise ConfigError("cut.count", self.goal, allowed)
+            return int(self.goal)
+        dense = cost(model, image)[self.key]
+
+        def left(count: int) -> float:
+            return cost(without(model, dict(list(blocks.items())[:count])), image)[self.key] / dense
+
+        count = fewest(lambda count: left(count) <= self.goal, len(blocks))
+        if count is None:
+            raise unreachable(self.key, self.goal, left(len(blocks)))
+        return count
+
+
+def cost(model: nn.Module, image: Tensor) -> dict[str, int]:
+    """{macs, params, …} of one image."""
+    return compute(model, image) | size(model)
 
 
 def without(model: nn.Module, blocks: Remains) -> nn.Module:

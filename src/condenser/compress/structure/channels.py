@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from condenser.compress.base import Probe
 from condenser.compress.structure.base import Structural, first_reasons
+from condenser.compress.structure.goals import check_goal, unreachable
 from condenser.compress.structure.graph import channel_groups
 from condenser.compress.structure.groups import Group, removed, zero
 from condenser.compress.structure.importance import Importance
@@ -98,34 +98,38 @@ class CutChannels(Structural):
         masks = {group.name: torch.ones(group.size, dtype=torch.bool) for group in groups}
         for step in range(1, self.steps + 1):
             scores = self.importance(masked, groups, probe)
-            scores = {n: s.masked_fill(~masks[n], -torch.inf) for n, s in scores.items()}
-            masks = self.reach(scores, groups, cost, step / self.steps)
+            masks = self.reach(scores, masks, groups, cost, step / self.steps)
             if step < self.steps:
                 zero(masked, removed(groups, masks))
         return masks
 
     def reach(
-        self, scores: dict[str, Tensor], groups: list[Group], cost: Cost, part: float
+        self,
+        scores: Mapping[str, Tensor],
+        alive: Mapping[str, Tensor],
+        groups: list[Group],
+        cost: Cost,
+        part: float,
     ) -> dict[str, Tensor]:
-        """Masks that reach ``part`` of what is asked for."""
+        """Masks that reach ``part`` of what is asked for; what is gone stays gone."""
+        ranked = {n: s.masked_fill(~alive[n], -torch.inf) for n, s in scores.items()}
+
+        def masks(rate: float) -> dict[str, Tensor]:
+            return {name: mask & alive[name] for name, mask in self.choose(ranked, rate).items()}
+
         if self.key == "rate":
-            masks = self.choose(scores, self.goal * part)
-            self.refuse_empty(masks)
-            return masks
+            self.refuse_empty(masks(self.goal * part))
+            return masks(self.goal * part)
         total = sum(group.size for group in groups)
         most = cost.dense[self.key] * (1 - (1 - self.goal) * part)
 
         def left(count: int) -> int:
-            return cost(groups, self.choose(scores, count / total))[self.key]
+            return cost(groups, masks(count / total))[self.key]
 
         count = fewest(lambda count: left(count) <= most, total)
         if count is None:
-            least = left(total) / cost.dense[self.key]
-            allowed = (
-                f"a fraction from {least + 5e-4:.3f} up, the least that is left at the most cut"
-            )
-            raise ConfigError(f"cut.{self.key}", self.goal, allowed)
-        return self.choose(scores, count / total)
+            raise unreachable(self.key, self.goal, left(total) / cost.dense[self.key])
+        return masks(count / total)
 
     def refuse_empty(self, masks: dict[str, Tensor]) -> None:
         empty = ", ".join(name for name, mask in masks.items() if not mask.any())
@@ -140,18 +144,3 @@ class CutChannels(Structural):
             raise ConfigError("cut.exclude", list(self.exclude), allowed)
         allowed = f"a network with {self.what} that can be cut"
         raise ConfigError("cut", type(model).__name__, allowed, first_reasons(self.skipped))
-
-
-def check_goal(**given: Any) -> tuple[str, float]:
-    """The one goal that is set, by name. Raises ConfigError for none, several or out of range."""
-    goals = {name: value for name, value in given.items() if value is not None}
-    if len(goals) != 1:
-        names = ", ".join(f"cut.{name}" for name in given)
-        hint = "set the others to null"
-        raise ConfigError("cut", goals or "null", f"one of {names}", hint)
-    ((name, value),) = goals.items()
-    if name == "rate" and not 0 <= value < 1:
-        raise ConfigError("cut.rate", value, "a number from 0 up to, not including, 1")
-    if name != "rate" and not 0 < value <= 1:
-        raise ConfigError(f"cut.{name}", value, "a number above 0, up to 1: the fraction left")
-    return name, value
