@@ -246,7 +246,9 @@ def test_a_teacher_of_something_else_is_left_out() -> None:
 def test_size_of_lenet_300_100() -> None:
     """Han et al.: 266.6 K parameters, 1066 KB."""
     model = nn.Sequential(nn.Linear(784, 300), nn.Linear(300, 100), nn.Linear(100, 10))
-    assert size(model) == {"params": 266610, "nonzero": 266610, "fp32_bytes": 1066440}
+    found = size(model)
+    assert found.pop("distinct") > 200_000  # of random floats some are equal
+    assert found == {"params": 266610, "nonzero": 266610, "fp32_bytes": 1066440}
 
 
 def test_size_counts_running_statistics_in_bytes_only() -> None:
@@ -255,7 +257,19 @@ def test_size_counts_running_statistics_in_bytes_only() -> None:
     model = nn.Sequential(nn.Conv2d(3, 8, 3), norm)
     model.register_buffer("mean", torch.zeros(3), persistent=False)
     params = 3 * 8 * 9 + 8 + 2 * 8
-    assert size(model) == {"params": params, "nonzero": params, "fp32_bytes": 4 * (params + 16)}
+    found = size(model)
+    assert found.pop("distinct") <= 3 * 8 * 9 + 8 + 1 + 1  # the norm's scales and shifts are all 1
+    assert found == {"params": params, "nonzero": params, "fp32_bytes": 4 * (params + 16)}
+
+
+def test_distinct_values_are_counted_tensor_by_tensor_without_zero() -> None:
+    model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1, bias=False))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[1.0, 0, 1], [2, -1, 0]]))
+        model[0].bias.fill_(1)
+        model[1].weight.zero_()
+    assert [row.distinct for row in layers(model)] == [4, 0]
+    assert size(model)["distinct"] == 4
 
 
 def test_a_shared_parameter_counts_once() -> None:
@@ -296,7 +310,8 @@ def test_a_parametrised_weight_counts_as_forward_sees_it() -> None:
     mask = torch.ones(4, 2, 3, 3)
     mask[:2] = 0
     parametrize.register_parametrization(model[0], "weight", Mask(mask))
-    live = {"params": 76, "nonzero": 40, "fp32_bytes": 304}
+    live = {"params": 76, "nonzero": 40, "distinct": size(model)["distinct"], "fp32_bytes": 304}
+    assert live["distinct"] <= 40
     assert size(model) == live
     assert layers(model)[0].type == "Conv2d" and layers(model)[0].sparsity == 0.5
     parametrize.remove_parametrizations(model[0], "weight")
@@ -314,6 +329,7 @@ def lenet5() -> nn.Sequential:
     )  # fmt: skip
 
 
+torch.manual_seed(0)  # a weight drawn is 0 once in millions
 LENET5_MACS = 24**2 * 20 * 25 + 8**2 * 50 * 20 * 25 + 800 * 500 + 500 * 10
 
 

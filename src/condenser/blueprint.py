@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from condenser import models
-from condenser.compress import Operation
+from condenser.compress import Operation, prunable
 from condenser.compress.base import Project
 from condenser.errors import DamagedError
 from condenser.files import damaged, read_json, sha256
@@ -76,6 +76,37 @@ class Blueprint:
             operations=tuple(Operation.from_json(o) for o in data["operations"]),
             normalisation=data.get("normalisation"),
         )
+
+
+def lost(source: Blueprint, start: nn.Module, made: Blueprint, end: nn.Module) -> dict[str, str]:
+    """Weight → the operation of ``source`` whose work on it is undone in ``end``; none, if right.
+
+    ``made`` goes on from ``source``; ``start`` is done anew what came after, in place.
+    """
+    for operation in made.operations[len(source.operations) :]:
+        operation.apply(start)
+    before, after = start.state_dict(), end.state_dict()
+    return {
+        name: type(operation).__name__
+        for operation in source.operations
+        for name in operation.lost(before, after)
+    }
+
+
+def rates(blueprint: Blueprint, model: nn.Module, trusted: Sequence[str] = ()) -> dict[str, float]:
+    """Layer of the architecture → the share of its weights that is gone from ``model``.
+
+    Zeros are gone as much as what was cut; of a layer that was replaced all weights below its name
+    count, and one that was removed is gone whole.
+    """
+    whole = prunable(replace(blueprint, operations=()).build(trusted))
+    left = prunable(model)
+
+    def nonzero(layer: str) -> int:
+        own = (w for name, w in left.items() if name == layer or name.startswith(f"{layer}."))
+        return sum(int(w.count_nonzero()) for w in own)
+
+    return {layer: 1 - nonzero(layer) / weight.numel() for layer, weight in whole.items()}
 
 
 def save(folder: Path, blueprint: Blueprint, model: nn.Module) -> None:

@@ -35,9 +35,10 @@ class Console:
             value = record[key]
             return format(value, form) if isinstance(value, int | float) else "–"
 
+        name = " ".join(str(record[key]) for key in ("stage", "control/kind") if record.get(key))
         took = "stored" if reused else f"{number('cost/train_seconds', '.1f')} s"
         self.rich.print(
-            f"{record['stage']:<9} {record['model']:<14} test {number('test/accuracy', '7.2%')}  "
+            f"{name:<9} {record['model']:<14} test {number('test/accuracy', '7.2%')}  "
             f"val {number('val/accuracy', '7.2%')}  {number('size/nonzero', '>10,')} of "
             f"{number('size/params', '>10,')} weights  "
             f"{number('size/file_bytes', '>10,')} bytes  {took}",

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from condenser.stages import Outcome, Stage, Workbench
+from condenser.errors import CondenserError
+from condenser.stages import Given, Outcome, Stage, Workbench
 from condenser.store import Entry
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from condenser.data import DataModule
     from condenser.measure import Predictions
     from condenser.tasks import Task
 
 LOGITS = "test_logits.safetensors"
+IMAGES = 1000  # that features are compared on
 
 
-def measured(stage: Stage, outcome: Outcome, bench: Workbench, folder: Path) -> dict[str, Any]:
+def measured(
+    stage: Stage, outcome: Outcome, bench: Workbench, folder: Path, given: Given
+) -> dict[str, Any]:
     """Save the outcome and measure all that does not depend on the run around it."""
     import torch
 
@@ -39,7 +46,13 @@ def measured(stage: Stage, outcome: Outcome, bench: Workbench, folder: Path) -> 
     if outcome.file:
         simulated = measure.predict(model, data.test_dataloader())
         facts |= agreement(stage.word, test, simulated, data.task)
+    facts |= by_class(test, data)
+    if stage.uses_teacher:
+        facts |= similarity(stage, model, given.teachers, bench)
     facts |= {f"size/{k}": v for k, v in measure.size(model).items()}
+    if any(not isinstance(op, blueprint.Lens) for op in outcome.blueprint.operations):
+        rates = blueprint.rates(outcome.blueprint, model, bench.trusted)
+        facts |= {f"gone/{layer}": rate for layer, rate in rates.items()}
     facts |= files(outcome, folder)
     with torch.no_grad():
         facts |= {f"compute/{k}": v for k, v in measure.compute(model, data.example()).items()}
@@ -66,8 +79,59 @@ def beside_teachers(entry: Entry, teachers: Sequence[Entry], bench: Workbench) -
     own = load_logits(entry)
     if any(logits.shape != own.logits.shape for logits in given):
         return {}  # teachers of another task
-    beside = measure.quality(own, torch.stack(given).mean(0), bench.data.task)
-    return {f"teacher/{k[8:]}": v for k, v in beside.items() if k.startswith("teacher_")}
+    logits, task = torch.stack(given).mean(0), bench.data.task
+    beside = measure.quality(own, logits, task)
+    damage = measure.damage(own, logits, bench.data.classes, task)
+    found = {k[8:]: v for k, v in beside.items() if k.startswith("teacher_")} | damage
+    return {f"teacher/{key}": value for key, value in found.items()}
+
+
+def keep_promises(stage: Stage, outcome: Outcome, given: Given, bench: Workbench) -> None:
+    """CondenserError where what earlier stages made is not there any more: a fault of ours."""
+    from condenser.blueprint import lost
+
+    if given.source is None or not stage.takes_model:
+        return
+    torn = lost(*given.source.load(bench.trusted), outcome.blueprint, outcome.model)
+    if torn:
+        what = ", ".join(f"{name} ({operation})" for name, operation in torn.items())
+        raise CondenserError(f"{stage.label} undid what stages before it made of {what}")
+
+
+def by_class(test: Predictions, data: DataModule) -> dict[str, float | None]:
+    """Test accuracy of each class; nothing of a network that was made for another task."""
+    from condenser import measure
+
+    if test.logits.shape[1] != data.task.outputs:
+        return {}
+    found = measure.accuracy_by_class(test, data.classes, data.task)
+    return {f"class/{name}": value for name, value in found.items()}
+
+
+def similarity(
+    stage: Stage, model: nn.Module, teachers: Sequence[Entry], bench: Workbench
+) -> dict[str, float]:
+    """Linear CKA with the teacher on training images; nothing where there are several teachers, or
+    where ``teacher.cka`` leaves the layers to be found and a network has none of the kind."""
+    from condenser import measure
+    from condenser.capture import penultimate_pair, stage_pairs
+
+    asked = stage.config["teacher"]["cka"]
+    if asked is None or len(teachers) != 1:
+        return {}
+    _, teacher = teachers[0].load(bench.trusted)
+    images = bench.data.calibration(min(IMAGES, bench.data.train_size))
+    if isinstance(asked, Mapping):
+        pairs = asked["student"], asked["teacher"]
+    else:
+        find = {"penultimate": penultimate_pair, "stages": stage_pairs}[asked]
+        try:
+            pairs = find(model, teacher, images[:2])
+        except CondenserError:
+            return {}
+    found = measure.cka(model, teacher, images, pairs)
+    deepest = {"teacher/cka": list(found.values())[-1]}
+    return deepest | ({f"cka/{k}": v for k, v in found.items()} if len(found) > 1 else {})
 
 
 def agreement(word: str, file: Predictions, simulated: Predictions, task: Task) -> dict[str, float]:

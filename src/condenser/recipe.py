@@ -8,8 +8,9 @@ from typing import Any
 
 from condenser import schema
 from condenser.errors import CondenserError, ConfigError, nearest, one_of
-from condenser.facts import beside_teachers, measured
+from condenser.facts import beside_teachers, keep_promises, measured
 from condenser.stages import Given, Stage, Workbench, find
+from condenser.stages.control import controls
 from condenser.store import Entry, Place, Store, key_of
 
 VERSION = 2  # of what stages compute: raise it when the same settings give another result
@@ -58,7 +59,7 @@ def plan(config: Mapping[str, Any]) -> list[Stage]:
             raise CondenserError(f"{where}: learns from a teacher; put teacher before it")
         stage.accept()
         stages.append(stage)
-    return stages
+    return stages + controls(stages, config["controls"])
 
 
 def expand(entries: Iterable[Any]) -> Iterator[Any]:
@@ -154,14 +155,17 @@ def run(
             by_stage[stage.position] = made[-1]  # good enough: whoever wants this one has the last
             continue
         started(stage)
-        parent = made[-1] if made and stage.takes_model else None
+        reference = by_stage[stage.reference.position] if stage.reference else None
+        if reference is not None and reference.stage is not stage.reference:
+            continue  # there was no need of it
+        line = tuple(dict.fromkeys(by_stage[before.position] for before in stage.chain))
         teachers = tuple(by_stage[teacher.position] for teacher in stage.teachers)
         if stage.uses_teacher:
             for teacher in teachers:
                 gate(teacher)
         else:
             teachers = tuple(m for m in made if m.stage.word == "teacher")[-1:]
-        made.append(make(stage, bench, store, parent, teachers))
+        made.append(make(stage, bench, store, line, teachers, reference))
         by_stage[stage.position] = made[-1]
         yield made[-1], facts_of(made[-1], bench)
 
@@ -174,12 +178,13 @@ def make(
     stage: Stage,
     bench: Workbench,
     store: Store,
-    parent: Made | None,
+    line: tuple[Made, ...],
     teachers: tuple[Made, ...],
     reference: Made | None = None,
 ) -> Made:
     """The stage's result: from the store if its key is there, else by running it."""
     used = teachers if stage.uses_teacher else ()
+    parent = line[-1] if line and stage.takes_model else None
     recipe = {
         "version": VERSION,
         "stage": stage.word,
@@ -190,17 +195,25 @@ def make(
     key = key_of(
         {**recipe, "seed": stage.seed, "parent": parent and parent.entry.key}
         | {"teacher": together([t.entry.key for t in used])}
+        | ({"reference": reference.entry.key} if reference else {})
     )
     taught_by = together([t.group for t in used])
     seedless = {**recipe, "settings": without_seeds(recipe["settings"])}
-    group = key_of({**seedless, "parent": parent and parent.group, "teacher": taught_by})
+    group = key_of(
+        {**seedless, "parent": parent and parent.group, "teacher": taught_by}
+        | ({"reference": reference.group} if reference else {})
+    )
 
     def work(place: Place) -> Mapping[str, Any]:
         outcome = stage.run(bench, given, place)
-        return measured(stage, outcome, bench, place.folder)
+        keep_promises(stage, outcome, given, bench)
+        return measured(stage, outcome, bench, place.folder, given)
 
-    source, other = (made.entry if made else None for made in (parent, reference))
-    given = Given(source, [teacher.entry for teacher in used], other)
+    given = Given(
+        [made.entry for made in line],
+        [teacher.entry for teacher in used],
+        reference.entry if reference else None,
+    )
     entry, reused = store.get_or_make(stage.word, key, work)
     name = stage.architecture["name"] if stage.architecture else parent.model_name  # type: ignore[union-attr]
     return Made(stage, entry, group, reused, parent, teachers, name)
@@ -246,10 +259,9 @@ def facts_of(made: Made, bench: Workbench) -> dict[str, Any]:
     facts = dict(made.entry.facts)
     if made.teachers:
         facts |= beside_teachers(made.entry, [t.entry for t in made.teachers], bench)
-    line: Made | None = made
-    while line is not None:
-        facts = line.stage.described() | facts
-        line = line.parent
+    facts = made.stage.described() | facts
+    for before in reversed(made.stage.chain):
+        facts = before.described() | facts
     return facts | {
         "stage": made.stage.word,
         "position": made.stage.position,

@@ -7,13 +7,15 @@ import math
 import os
 import secrets
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 from condenser.errors import CondenserError, nearest
 
 Value = str | int | float | bool | None
 Record = dict[str, Value]
+R = TypeVar("R", bound=Mapping[str, Any])
 
 FILE = "records.jsonl"
 
@@ -24,7 +26,7 @@ REQUIRED: tuple[str, ...] = (
     *("date", "data", "val/accuracy", "val/accuracy_last", "test/accuracy"),
     *("test/accuracy_last", "test/top5", "test/ece", "test/nll"),
     *("teacher/accuracy", "teacher/agreement", "size/params", "size/nonzero"),
-    *("size/fp32_bytes", "size/file_bytes", "size/file_format"),
+    *("size/distinct", "size/fp32_bytes", "size/file_bytes", "size/file_format"),
     *("compute/macs", "compute/nonzero_macs", "latency/ms_b1", "latency/iqr_b1"),
     *("latency/runtime", "latency/threads", "cost/train_seconds", "cost/epochs"),
     *("cost/best_epoch", "cost/samples_per_second", "cost/reused"),
@@ -84,6 +86,11 @@ def _sync(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def final(records: Sequence[R]) -> R:
+    """The record that a run was for: the last of its recipe, controls aside."""
+    return [record for record in records if record["stage"] != "control"][-1]
 
 
 def read(paths: Iterable[Path | str]) -> list[Record]:

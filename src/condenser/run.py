@@ -96,7 +96,7 @@ def open_tracker(
 
     who = identity(
         experiment=config["name"],
-        recipe="-".join(stage.word for stage in stages),
+        recipe="-".join(stage.word for stage in stages if stage.word != "control"),
         run=config["run"],
         claim=config["claim"],
         data=bench.data.name,

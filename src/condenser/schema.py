@@ -76,12 +76,20 @@ class Cache(Section):
     folder: str | None
 
 
+class Layers(Section):
+    """teacher.cka: layers of both networks, compared pair by pair."""
+
+    student: Annotated[list[str], Field(min_length=1)]
+    teacher: Annotated[list[str], Field(min_length=1)]
+
+
 class TeacherRole(Role):
     seed: Annotated[int, Field(ge=0)]
     min_accuracy: Annotated[float, Field(ge=0, le=1)]
     input: Seen
     cache: Cache
     load: str | None
+    cka: Literal["penultimate", "stages"] | Layers | None
 
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -173,6 +181,7 @@ class Config(Section):
     factorize: Smaller
     quantize: Quantize
     export: Export
+    controls: bool | list[Literal["random", "scratch", "compute", "dense"]]
     recipe: Recipe
     trainer: Trainer
     logger: Open

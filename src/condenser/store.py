@@ -71,7 +71,7 @@ def model_folder(key: str, path: Path) -> Path:
     file = path / records.FILE
     if not file.is_file():
         raise ConfigError(key, path, "a folder with a model.json, or the folder of a run")
-    last = records.read([file])[-1]
+    last = records.final(records.read([file]))
     for root in (path.parents[1], path.parent, Path("runs")):
         folder = root / ".store" / f"{last['stage']}-{last['key']}"
         if (folder / "model.json").is_file():

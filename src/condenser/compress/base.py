@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -41,6 +41,10 @@ class Operation:
     def decode(self, state: State) -> State:
         """The inverse of ``encode``, exactly."""
         return state
+
+    def lost(self, before: State, after: State) -> list[str]:
+        """The weights in ``after`` that no longer have what this operation made of ``before``."""
+        return []
 
     def hold(self, model: nn.Module) -> Project | None:
         """A function to call after every optimiser step that keeps what this operation made."""
@@ -109,3 +113,13 @@ class Compression(ABC):
     @abstractmethod
     def finish(self) -> list[Operation]:
         """What was done, to be replayed."""
+
+    def by_lot(
+        self, made: nn.Module, operations: Sequence[Operation], seed: int
+    ) -> Compression | None:
+        """A control: of every layer goes as much as in ``made``, but what goes is drawn.
+
+        ``made`` and ``operations`` are what this compression left. None where there is no such
+        thing: a codebook drawn by lot is no network.
+        """
+        return None

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from condenser.compress.base import Compression, Operation, Probe, State
 from condenser.compress.chain_weights import activations, incoming, outgoing, sides
 from condenser.compress.chains import Chain, chains
+from condenser.compress.structure.channels import CutChannels
 from condenser.compress.structure.groups import Side
+from condenser.compress.structure.importance import Random
 from condenser.compress.structure.operations import KeptChannels
 from condenser.errors import ConfigError, nearest, one_of
 from condenser.functional.merging import (
@@ -177,6 +179,12 @@ class Merging(Compression):
 
     def finish(self) -> list[Operation]:
         return self.operations
+
+    def by_lot(
+        self, made: nn.Module, operations: Sequence[Operation], seed: int
+    ) -> CutChannels | None:
+        """Cutting as many neurons of each layer, with nobody taking over their work."""
+        return CutChannels(Random(seed), rate=0).by_lot(made, operations, seed)
 
 
 def parts(gram: Tensor, removed: list[int]) -> tuple[Tensor, Tensor]:

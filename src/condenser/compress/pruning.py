@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 
 import torch
@@ -9,11 +10,12 @@ from torch import Tensor, nn
 
 from condenser.compress.base import Compression, Operation, Probe, State
 from condenser.compress.criteria.base import Criterion, Plain
+from condenser.compress.criteria.random import Random
 from condenser.compress.given import BELOW_ONE, Given, agreed_rate
 from condenser.compress.granularity import Granularity, Weight
 from condenser.compress.regrowth import regrown
 from condenser.compress.rewinding import restart
-from condenser.compress.sparse import Masks, Sparse, prunable
+from condenser.compress.sparse import Masks, Sparse, prunable, sparsity
 from condenser.errors import ConfigError
 from condenser.functional.pruning import Scope, keep_across
 from condenser.functional.schedules import cosine, cubic
@@ -125,6 +127,18 @@ class WeightPruning(Compression):
 
     def finish(self) -> list[Operation]:
         return [Sparse(list(self.weights))]
+
+    def by_lot(
+        self, made: nn.Module, operations: Sequence[Operation], seed: int
+    ) -> WeightPruning | None:
+        pruned = [name for op in operations if isinstance(op, Sparse) for name in op.layers]
+        control = copy.copy(self)
+        control.criterion = Random(seed)
+        if self.granularity.rate is None:
+            weights = prunable(made)
+            control.scope = Given({name: sparsity({name: weights[name]}) for name in pruned})
+            control.rate = 1.0
+        return control
 
     def _held(self, masks: Sequence[Tensor]) -> Masks:
         return Masks(list(self.weights.values()), masks)

@@ -56,6 +56,29 @@ class Shared(Operation):
                 whole[f"{name}.weight"] = self._decode(name, whole, book)
         return whole
 
+    def lost(self, before: State, after: State) -> list[str]:
+        """Weights of which two that were one number are two, and neither of them zero.
+
+        Quantising takes the place of sharing: its codes are of a scale for each channel.
+        """
+        whole = {
+            n: f"{n}.weight"
+            for n in self.layers
+            if real(before, n) and real(after, n) and f"{n}.weight_scale" not in after
+        }
+        torn = []
+        for names in groups(list(whole), self.across):
+            was = torch.cat([before[whole[name]].flatten() for name in names])
+            now = torch.cat([after[whole[name]].flatten() for name in names])
+            values, label = was.unique(return_inverse=True)
+            alive = (was != 0) & (now != 0)
+            if self._few(values[values != 0]) is None or not alive.any():
+                continue
+            pairs = torch.stack([label[alive].double(), now[alive].double()]).unique(dim=1)
+            if pairs.shape[1] > len(label[alive].unique()):
+                torn += [whole[name] for name in names]
+        return torn
+
     def hold(self, model: nn.Module) -> Project | None:
         weights = {}
         for name, weight in prunable(model).items():

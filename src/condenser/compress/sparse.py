@@ -48,6 +48,12 @@ class Sparse(Operation):
                 whole[name] = weight.masked_scatter_(mask, whole[name])
         return whole
 
+    def lost(self, before: State, after: State) -> list[str]:
+        """Weights of which a zero is none any more."""
+        names = [f"{layer}.weight" for layer in self.layers]
+        pairs = {n: (before[n], after[n]) for n in names if n in before and n in after}
+        return [n for n, (was, now) in pairs.items() if bool((now[was == 0] != 0).any())]
+
     def hold(self, model: nn.Module) -> Project:
         parameters = dict(model.named_parameters())
         names = [f"{layer}.weight" for layer in self.layers]

@@ -19,7 +19,8 @@ class LayerSize:
 
     shape: of ``weight``, or of the largest parameter where none has that name.
     params, nonzero: entries of all its parameters, bias included; what an earlier layer already
-    holds (a tied weight) is not counted again. sparsity: share of zeros in the tensor of ``shape``.
+    holds (a tied weight) is not counted again. distinct: different values but 0, of each tensor.
+    sparsity: share of zeros in the tensor of ``shape``.
     """
 
     name: str
@@ -27,6 +28,7 @@ class LayerSize:
     shape: tuple[int, ...]
     params: int
     nonzero: int
+    distinct: int
     sparsity: float
 
 
@@ -34,6 +36,8 @@ def size(model: nn.Module) -> dict[str, int]:
     """Parameter entries, those that are not zero, and bytes in single precision.
 
     params: entries of all parameters, each shared one once. nonzero: those that are not 0.
+    distinct: different values among those of each tensor but 0, added up over the tensors: what
+    codebooks would hold.
     fp32_bytes: 4 · (params + entries of the floating-point buffers in the state_dict, such as
     BatchNorm's running mean and variance); integer buffers and file headers are not in it.
     A parametrised tensor (a mask, a weight norm) counts as the forward pass sees it, and what its
@@ -44,6 +48,7 @@ def size(model: nn.Module) -> dict[str, int]:
     return {
         "params": params,
         "nonzero": sum(row.nonzero for row in rows),
+        "distinct": sum(row.distinct for row in rows),
         "fp32_bytes": FP32_BYTES * (params + _buffer_entries(model)),
     }
 
@@ -72,6 +77,7 @@ def _row(name: str, module: nn.Module, own: dict[str, Tensor]) -> LayerSize:
         shape=tuple(own[main].shape),
         params=sum(tensor.numel() for tensor in own.values()),
         nonzero=sum(nonzero.values()),
+        distinct=sum(len(tensor[tensor != 0].unique()) for tensor in own.values()),
         sparsity=1 - nonzero[main] / max(own[main].numel(), 1),
     )
 

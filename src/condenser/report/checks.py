@@ -58,6 +58,7 @@ def _criteria(rows: Sequence[Row]) -> list[str]:
     """A pruning criterion is worth what it gains over random and over magnitude."""
     pruned = [r for r in rows if r["stage"] == "prune"]
     text = " ".join(str(v) for r in pruned for k, v in r.records[0].items() if k[:6] == "prune/")
+    text += " random" * any(r["control/kind"] == "random" for r in rows)
     missing = [word for word in ("random", "magnitude") if pruned and word not in text.lower()]
     claimed = [r for r in pruned if {"prune/achieved", "prune/rate"} <= r.mean.keys()]
     off = sum(abs(r.mean["prune/achieved"] - r.mean["prune/rate"]) > 0.01 for r in claimed)

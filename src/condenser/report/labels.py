@@ -10,18 +10,21 @@ from condenser.records import REQUIRED, Value
 from condenser.report.settings import setting
 from condenser.report.table import Row
 
-STAGES = ("teacher", "student", "distill", "prune", "share", "factorize", "quantize", "export")
+STAGES = (
+    *("teacher", "student", "distill", "tune", "prune", "cut", "merge", "factorize", "share"),
+    *("quantize", "export", "control"),
+)
 
 # Shown with their stage even when nothing varies: without them a row says nothing.
 HEADLINES = (
-    *("prune/rate", "distill/temperature", "distill/alpha"),
-    *("quantize/bits", "share/clusters"),
+    *("prune/rate", "distill/temperature", "distill/alpha", "cut/params", "cut/macs"),
+    *("quantize/bits", "share/bits", "control/kind"),
 )
 
 # Stages also report what came out under their name; that describes a row, it does not define it.
 MEASURED = re.compile(
     r"achieved|accuracy|agreement|difference|top5|ece\b|nll|loss|error|mse|seconds|latency|speedup"
-    r"|bytes|ratio|nonzero|distinct|kl\b"
+    r"|bytes|ratio|nonzero|distinct|kl\b|cka\b|drop|worst_class"
 )
 
 

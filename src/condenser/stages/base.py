@@ -43,14 +43,20 @@ class Given:
     """The models that a stage works with.
 
     Attributes:
-        source: the model it takes.
+        line: the models that led to the one it takes, which is the last; the first was trained
+            from scratch.
         teachers: those it learns from; none where it does not.
         reference: of a control, the model that it is compared with.
     """
 
-    source: Entry | None = None
+    line: Sequence[Entry] = ()
     teachers: Sequence[Entry] = ()
     reference: Entry | None = None
+
+    @property
+    def source(self) -> Entry | None:
+        """The model it takes."""
+        return self.line[-1] if self.line else None
 
 
 @dataclass

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from condenser.errors import ConfigError
-from condenser.stages.base import Workbench
+from condenser.stages.base import Given, Workbench
 from condenser.stages.training import TrainingStage, objective, own
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class Distill(TrainingStage):
 
     def check(self, bench: Workbench) -> None:
         super().check(bench)
+        from condenser.measure import cka
         from condenser.modules import connect
         from condenser.modules.taught import Cache
 
@@ -70,6 +71,9 @@ class Distill(TrainingStage):
             if built.teacher_layers and len(teachers) > 1:
                 allowed = "an objective on logits where there are several teachers"
                 raise ConfigError("distill", self.objective["_target_"], allowed)
+        if isinstance(layers := self.config["teacher"]["cka"], Mapping) and len(teachers) == 1:
+            pairs = layers["student"], layers["teacher"]
+            cka(student, teachers[0], bench.data.example(2), pairs)
         small = parameters(student)
         large = max(map(parameters, teachers))
         if small > large and self.peer is None:
@@ -91,12 +95,12 @@ class Distill(TrainingStage):
         self,
         bench: Workbench,
         model: nn.Module,
-        teachers: Sequence[Entry],
+        given: Given,
         shelf: Path,
         **kwargs: Any,
     ) -> Student:
         if self.peer is None:
-            return super().module(bench, model, teachers, shelf, **kwargs)
+            return super().module(bench, model, given, shelf, **kwargs)
         import torch
 
         from condenser.modules.mutual import Mutual

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from condenser.blueprint import Blueprint
     from condenser.modules import Student
-    from condenser.store import Entry, Place
+    from condenser.store import Place
 
 
 class Teacher(TrainingStage):
@@ -94,7 +94,7 @@ class Teacher(TrainingStage):
         self,
         bench: Workbench,
         model: nn.Module,
-        teachers: Sequence[Entry],
+        given: Given,
         shelf: Path,
         **kwargs: Any,
     ) -> Student:

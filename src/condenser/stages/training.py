@@ -56,6 +56,8 @@ class TrainingStage(Stage):
     def ingredients(self) -> dict[str, Any]:
         several = {"vote": self.vote} if len(self.teachers) > 1 else {}
         rounded = {"cache": self.cache["logits"]} if self.cache["logits"] != "float32" else {}
+        compared = self.config["teacher"]["cka"]
+        rounded |= {"cka": compared} if compared != "penultimate" else {}
         return {
             "architecture": self.architecture and nameless(self.architecture),
             "optim": self.settings["optim"],
@@ -78,23 +80,27 @@ class TrainingStage(Stage):
         import torch
 
         torch.manual_seed(self.seed)
-        blueprint, model = self.start(bench, given.source)
+        blueprint, model = self.start(bench, given)
         model.requires_grad_(True)
         facts = self.inherit(bench, model, given.teachers)
-        compression = bench.build(self.compression) if self.compression is not None else None
+        compression = self.compressor(bench, given)
         if compression is not None:
             compression.prepare(model, self.probe(bench, blueprint))
+        best, last = model.state_dict(), None
         if self.settings["optim"]["epochs"]:
-            done = self.train(bench, model, blueprint, compression, given.teachers, place)
+            done = self.train(bench, model, blueprint, compression, given, place)
             facts |= {**done.costs(), **done.facts}
-            best, last = done.best, done.last
-        else:
-            best = last = model.state_dict()
+            best, last = done.best, done.last if done.best_epoch < done.epochs else None
         if compression is not None:
             blueprint = blueprint.then(compression.finish())
-        return Outcome(
-            blueprint, revive(blueprint, best, bench), facts, revive(blueprint, last, bench)
-        )
+        outcome = Outcome(blueprint, revive(blueprint, best, bench), facts)
+        if last is not None:
+            outcome.last = revive(blueprint, last, bench)
+        return outcome
+
+    def compressor(self, bench: Workbench, given: Given) -> Compression | None:
+        """What makes the network smaller, before it looks at it."""
+        return bench.build(self.compression) if self.compression is not None else None
 
     def train(
         self,
@@ -102,14 +108,14 @@ class TrainingStage(Stage):
         model: nn.Module,
         blueprint: Blueprint,
         compression: Compression | None,
-        teachers: Sequence[Entry],
+        given: Given,
         place: Place,
     ) -> Fit:
         """Fit ``model``; what earlier stages made of it is held."""
         from condenser.modules.fit import fit
         from condenser.modules.resume import Resume
 
-        module = self.module(bench, model, teachers, place.shelf, compression=compression)
+        module = self.module(bench, model, given, place.shelf, compression=compression)
         module.held = blueprint.hold(model)
         if bench.compile:
             model.compile()
@@ -117,13 +123,13 @@ class TrainingStage(Stage):
         resume = Resume(place.checkpoint, bench.checkpoint_seconds)
         return fit(module, bench.trainer, bench.loggers(self.label), bench.progress, resume)
 
-    def start(self, bench: Workbench, source: Entry | None) -> tuple[Blueprint, nn.Module]:
+    def start(self, bench: Workbench, given: Given) -> tuple[Blueprint, nn.Module]:
         """The network before its first step."""
         if self.architecture is not None:
             blueprint = self.blueprint(bench)
             return blueprint, blueprint.build(bench.trusted)
-        assert source is not None
-        return source.load(bench.trusted)
+        assert given.source is not None
+        return given.source.load(bench.trusted)
 
     def example(self, bench: Workbench) -> nn.Module:
         if self.architecture is None:
@@ -167,7 +173,7 @@ class TrainingStage(Stage):
         self,
         bench: Workbench,
         model: nn.Module,
-        teachers: Sequence[Entry],
+        given: Given,
         shelf: Path,
         **kwargs: Any,
     ) -> Student:
@@ -177,9 +183,9 @@ class TrainingStage(Stage):
 
         kwargs |= {"objective": bench.build(self.objective), "seed": self.seed}
         if not kwargs["objective"].needs_teacher:
-            return Student(model, self.plan(bench), bench.data, **kwargs)
-        kwargs |= {"teacher": self.frozen(bench, teachers), "cache": Cache(**self.cache)}
-        return Distillation(model, self.plan(bench), bench.data, shelf=shelf, **kwargs)
+            return Student(model, self.plan(bench, given), bench.data, **kwargs)
+        kwargs |= {"teacher": self.frozen(bench, given.teachers), "cache": Cache(**self.cache)}
+        return Distillation(model, self.plan(bench, given), bench.data, shelf=shelf, **kwargs)
 
     def frozen(self, bench: Workbench, teachers: Sequence[Entry]) -> nn.Module:
         """The teacher, or several as one."""
@@ -188,7 +194,8 @@ class TrainingStage(Stage):
         models = [entry.load(bench.trusted)[1] for entry in teachers]
         return models[0] if len(models) == 1 else committee(models, self.vote, bench.data)
 
-    def plan(self, bench: Workbench) -> Plan:
+    def plan(self, bench: Workbench, given: Given | None = None) -> Plan:
+        """How long and with what it trains; ``given`` once the models are there."""
         from condenser.modules import Plan
 
         settings = self.settings["optim"]

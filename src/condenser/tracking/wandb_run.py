@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from condenser.errors import ConfigError, nearest, one_of
+from condenser.records import final
 from condenser.tracking.base import Identity, Record, is_main_process, unique_tags
 from condenser.tracking.csv_files import CsvTracker
 from condenser.tracking.values import as_cell, numbers_of, plain, union_of_keys
@@ -102,7 +103,7 @@ class WandbTracker(CsvTracker):
         """Writes summary, table and plot and closes the W&B run; harmless when called again."""
         super().finish(records, exit_code)
         if records:
-            last = plain(records[-1])
+            last = plain(final(records))
             self._log("write the summary", lambda run: run.summary.update(last))
             tables = partial(log_tables, records=records)
             self._log("log the tables", lambda run: within(TABLE_SECONDS, partial(tables, run)))

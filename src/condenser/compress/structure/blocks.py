@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import Probe
+from condenser.compress.base import Operation, Probe
 from condenser.compress.structure.base import Structural, first_reasons
 from condenser.compress.structure.goals import check_goal, unreachable
 from condenser.compress.structure.operations import RemovedBlocks
@@ -124,6 +124,13 @@ class CutBlocks(Structural):
         self.key, self.goal = check_goal(rate=rate, count=count, macs=macs, params=params)
         self.criterion, self.exclude = criterion, exclude
         self.scores: dict[str, float] = {}
+
+    def by_lot(self, made: nn.Module, operations: Sequence[Operation], seed: int) -> CutBlocks:
+        control = copy.copy(self)
+        control.operations, control.criterion, control.key = [], RandomBlock(seed), "count"
+        removed = next(op for op in operations if isinstance(op, RemovedBlocks))
+        control.goal = len(removed.remains)
+        return control
 
     def cut(self, model: nn.Module, image: Tensor, probe: Probe) -> None:
         images, _ = probe.sample(IMAGES)

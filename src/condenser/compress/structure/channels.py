@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import Probe
+from condenser.compress.base import Operation, Probe
 from condenser.compress.structure.base import Structural, first_reasons
 from condenser.compress.structure.goals import check_goal, unreachable
 from condenser.compress.structure.graph import channel_groups
 from condenser.compress.structure.groups import Group, removed, zero
-from condenser.compress.structure.importance import Importance
-from condenser.compress.structure.operations import KeptChannels
+from condenser.compress.structure.importance import Importance, Random
+from condenser.compress.structure.operations import KeptChannels, from_ranges
 from condenser.compress.structure.plan import Chooser, Scope, fewest
 from condenser.compress.structure.predict import Cost
 from condenser.errors import ConfigError
@@ -73,6 +73,17 @@ class CutChannels(Structural):
         self.choose = Chooser(scope, floor, round_to)
         self.importance, self.exclude, self.steps = importance, exclude, steps
         self.predicted: dict[str, int] = {}
+        self.like: KeptChannels | None = None  # as many of each group as there; which, by lot
+
+    def by_lot(
+        self, made: nn.Module, operations: Sequence[Operation], seed: int
+    ) -> CutChannels | None:
+        like = next((op for op in operations if isinstance(op, KeptChannels)), None)
+        if like is None:
+            return None
+        control = copy.copy(self)
+        control.importance, control.operations, control.like = Random(seed), [], like
+        return control
 
     def cut(self, model: nn.Module, image: Tensor, probe: Probe) -> None:
         groups = self.find(model, image)
@@ -94,6 +105,9 @@ class CutChannels(Structural):
         self, model: nn.Module, groups: list[Group], cost: Cost, probe: Probe
     ) -> dict[str, Tensor]:
         """What is left of each group. Between steps the importance sees the channels at zero."""
+        if self.like is not None:
+            scores = self.importance(model, groups, probe)
+            return {g.name: largest(scores[g.name], remaining(g, self.like)) for g in groups}
         masked = copy.deepcopy(model) if self.steps > 1 else model
         masks = {group.name: torch.ones(group.size, dtype=torch.bool) for group in groups}
         for step in range(1, self.steps + 1):
@@ -144,3 +158,20 @@ class CutChannels(Structural):
             raise ConfigError("cut.exclude", list(self.exclude), allowed)
         allowed = f"a network with {self.what} that can be cut"
         raise ConfigError("cut", type(model).__name__, allowed, first_reasons(self.skipped))
+
+
+def remaining(group: Group, cut: KeptChannels) -> int:
+    """How many of the group's channels that cut leaves."""
+    part = group.slices[0]
+    sides = cut.layers.get(part.layer, {})
+    if part.side not in sides:
+        return group.size
+    kept = torch.tensor(from_ranges(sides[part.side]))
+    return len(part.channel[torch.isin(part.position, kept)].unique())
+
+
+def largest(scores: Tensor, count: int) -> Tensor:
+    """A mask of the ``count`` largest."""
+    mask = torch.zeros(len(scores), dtype=torch.bool)
+    mask[scores.argsort(descending=True, stable=True)[:count]] = True
+    return mask
