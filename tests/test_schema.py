@@ -207,9 +207,9 @@ def builds(config: dict[str, Any]) -> None:
     data.task, data.targets = Multiclass(10), torch.arange(100) % 10
     data.example = lambda n: torch.zeros(n, *data.input_shape)
     bench: Any = SimpleNamespace(data=data, seed=0, build=build, trusted=(), warn=lambda text: None)
-    # networks of any size cost nothing on meta, where nothing can be taken over from a teacher
-    heirs = any(stage.settings.get("inherit") for stage in stages)
-    with torch.device("cpu" if heirs else "meta"):
+    # networks of any size cost nothing on meta, where nothing can be taken over or cut
+    looks = any(s.settings.get("inherit") or getattr(s, "compression", None) for s in stages)
+    with torch.device("cpu" if looks else "meta"):
         for stage in stages:
             stage.check(bench)
 
@@ -223,6 +223,9 @@ def test_every_shipped_choice_composes_and_builds(words: list[str]) -> None:
     data = build(config["data"], batch_size=config["optim"]["batch_size"], seed=0)
     assert (data.name, data.batch_size) == (config["data"]["name"], config["optim"]["batch_size"])
     build(config["logger"], _partial_=True)
+
+
+LENET = {"_target_": "condenser.models.LeNet5", "name": "lenet5"}
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +248,9 @@ def test_every_shipped_part_composes_and_builds(
         config["teacher"]["model"], config["recipe"]["stages"] = part, ["teacher"]
     else:
         config[group] = {**schema.of_stage(group, config[group]), **part}
+    if group == "prune":  # linear layers and convolutions, with inputs that 4 divides
+        config["student"]["model"] = LENET
+        config["prune"]["exclude"] = ["conv1"]
     builds(config)
 
 

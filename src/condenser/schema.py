@@ -269,7 +269,7 @@ def _read(kind: type[Section], problem: Any, path: tuple[str, ...], prefix: str)
     return f"{key}={shown}", allowed.format(**problem.get("ctx", {}))
 
 
-ARM = re.compile(r"(str|bool)|(dict|literal)\[.*")  # of a union, in pydantic's paths
+ARM = re.compile(r"(str|bool)|(dict|literal|list)\[.*")  # of a union, in pydantic's paths
 
 
 def _path(problem: Any) -> tuple[str, ...]:

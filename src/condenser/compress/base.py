@@ -79,12 +79,28 @@ class Probe:
     origin: Callable[[], State]
 
 
+def listed(reasons: Mapping[str, str]) -> dict[str, str]:
+    """What was left alone and why, as a fact; none where nothing was."""
+    return {"skipped": "; ".join(f"{k}: {why}" for k, why in reasons.items())} if reasons else {}
+
+
 class Compression(ABC):
     """Something that makes a model smaller: prepared once, following training, then finished.
 
     ``ready`` says whether the model is as small as asked: only then may an epoch be chosen as best.
     What it does to the structure it does in ``prepare``, in place, before an optimiser is made.
     """
+
+    def check(self, model: nn.Module, image: Tensor) -> None:  # noqa: B027 - most can always
+        """Before anything is trained: refuse what cannot work with this network's layers.
+
+        Args:
+            model: with random weights, of which nothing is to be concluded; may be changed.
+            image: (1, C, H, W).
+
+        Raises:
+            ConfigError: ``prepare`` would, whatever the weights.
+        """
 
     @abstractmethod
     def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
@@ -113,6 +129,10 @@ class Compression(ABC):
     @abstractmethod
     def finish(self) -> list[Operation]:
         """What was done, to be replayed."""
+
+    def facts(self) -> Mapping[str, str | float]:
+        """What is worth a place in the record, under the stage's word."""
+        return {}
 
     def by_lot(
         self, made: nn.Module, operations: Sequence[Operation], seed: int

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import Compression, Operation, Probe, State
+from condenser.compress.base import Compression, Operation, Probe, State, listed
 from condenser.compress.chain_weights import activations, incoming, outgoing, sides
 from condenser.compress.chains import Chain, chains
 from condenser.compress.structure.channels import CutChannels
@@ -93,6 +93,12 @@ class Merging(Compression):
         self.merged: dict[str, int] = {}
         self.skipped: dict[str, str] = {}
         self.operations: list[Operation] = []
+
+    def facts(self) -> Mapping[str, str | float]:
+        return {f"merged/{k}": v for k, v in self.merged.items()} | listed(self.skipped)
+
+    def check(self, model: nn.Module, image: Tensor) -> None:
+        self.find(model)
 
     @torch.no_grad()
     def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:

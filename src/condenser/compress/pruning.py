@@ -82,6 +82,15 @@ class WeightPruning(Compression):
         if regrow and (not until or type(self.granularity) is not Weight):
             raise ConfigError("prune.regrow", regrow, "0 with prune.until=0 or groups of weights")
 
+    @torch.no_grad()
+    def check(self, model: nn.Module, image: Tensor) -> None:
+        self._select(model)
+        if getattr(self.scope, "func", self.scope) is keep_across:
+            return  # which layers it empties is in the weights
+        tried = copy.copy(self)
+        tried.criterion, tried.rewind = Random(), False
+        tried.prepare(model)
+
     def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
         if probe is None and self.criterion.needs_data:
             allowed = "one that needs no data, as Magnitude does, where there is none"

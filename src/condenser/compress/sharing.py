@@ -55,11 +55,18 @@ class KMeansSharing(Compression):
         self.bits, self.init, self.across = bits, INITS[init], across
         self.train, self.exclude = train, exclude
 
-    @torch.no_grad()
-    def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
+    def check(self, model: nn.Module, image: Tensor) -> None:
+        self._select(model)
+
+    def _select(self, model: nn.Module) -> dict[str, nn.Parameter]:
         weights = prunable(model, self.exclude)
         if not weights:
             raise ConfigError("share.exclude", self.exclude, "patterns that leave a layer to share")
+        return weights
+
+    @torch.no_grad()
+    def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
+        weights = self._select(model)
         labels, book = label(weights, self.across, self._centroids)
         self.layers, self.tied = list(weights), Tied(weights, labels, book, self.train)
         for name, weight in weights.items():

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from math import isfinite
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from condenser.compress.base import Compression, Operation, Probe, State
 from condenser.compress.penalties import Penalty
@@ -50,6 +50,9 @@ class SparseTraining(Compression):
         self.strength, self.penalty = strength, penalty
         self.schedule, self.exclude = schedule, exclude
         self.progress = 0.0
+
+    def check(self, model: nn.Module, image: Tensor) -> None:
+        self.prepare(model)
 
     def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
         self.parameters = self.penalty.parameters(model, self.exclude)

@@ -25,6 +25,7 @@ HEADLINES = (
 MEASURED = re.compile(
     r"achieved|accuracy|agreement|difference|top5|ece\b|nll|loss|error|mse|seconds|latency|speedup"
     r"|bytes|ratio|nonzero|distinct|kl\b|cka\b|drop|worst_class"
+    r"|skipped|merged|predicted"
 )
 
 

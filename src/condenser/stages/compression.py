@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from condenser.stages.base import flat
+from condenser.stages.base import Workbench, flat
 from condenser.stages.training import LABELS, TrainingStage, own
 
 
@@ -28,6 +28,14 @@ class CompressionStage(TrainingStage):
     @property
     def compression(self) -> Mapping[str, Any] | None:
         return own(self.settings)
+
+    def check(self, bench: Workbench) -> None:
+        super().check(bench)
+        if any(stage.word in ("cut", "merge", "factorize") for stage in self.chain):
+            return  # the shapes that this one will meet are not known yet
+        if self.compression is not None:
+            built = bench.build(self.compression)
+            built.check(self.example(bench), bench.data.example(1))
 
     def described(self) -> dict[str, Any]:
         learnt = flat("distill", self.objective) if self.uses_teacher else ()

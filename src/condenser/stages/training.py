@@ -93,6 +93,7 @@ class TrainingStage(Stage):
             best, last = done.best, done.last if done.best_epoch < done.epochs else None
         if compression is not None:
             blueprint = blueprint.then(compression.finish())
+            facts |= {f"{self.word}/{key}": fact for key, fact in compression.facts().items()}
         outcome = Outcome(blueprint, revive(blueprint, best, bench), facts)
         if last is not None:
             outcome.last = revive(blueprint, last, bench)

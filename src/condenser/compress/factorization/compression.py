@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import Compression, Operation, Probe, State
+from condenser.compress.base import Compression, Operation, Probe, State, listed
 from condenser.compress.factorization.kinds import KINDS, Layer, Sites
 from condenser.compress.factorization.layers import factorable, pointwise, second_moments, sites_of
 from condenser.compress.factorization.operation import Factorized
@@ -39,7 +39,7 @@ class Factorization(Compression):
     Attributes:
         layers: name → kind and ranks of what was replaced, after ``prepare``.
         skipped: name → why that layer was left whole.
-        facts: the same for a record, and ``achieved``: what the network costs of what it did.
+        achieved: what the network costs of what it did.
 
     Raises:
         ConfigError: a value out of range, an unknown word, none or several of the four rules.
@@ -65,14 +65,27 @@ class Factorization(Compression):
         self.convolutions, self.images, self.exclude = convolutions, images, exclude
         self.layers: dict[str, dict[str, Any]] = {}
         self.skipped: dict[str, str] = {}
-        self.facts: dict[str, Any] = {}
+        self.achieved = 1.0
 
-    @torch.no_grad()
-    def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
+    def facts(self) -> Mapping[str, str | float]:
+        ranks = {n: "×".join(map(str, layer["ranks"])) for n, layer in self.layers.items()}
+        text = {f"achieved_ranks/{name}": rank for name, rank in ranks.items()}
+        return {"achieved": self.achieved} | text | listed(self.skipped)
+
+    def check(self, model: nn.Module, image: Tensor) -> None:
+        self._layers(model)
+
+    def _layers(self, model: nn.Module) -> dict[str, Layer]:
+        """What can be replaced; fills ``skipped``."""
         layers, self.skipped = factorable(model, self.exclude)
         if not layers:
             allowed = "patterns that leave a layer to factorise"
             raise ConfigError("factorize.exclude", list(self.exclude), allowed, self._reasons())
+        return layers
+
+    @torch.no_grad()
+    def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
+        layers = self._layers(model)
         before = self._cost(model, probe)
         offers = self._offers(model, layers, probe)
         ranks = self._smaller(offers, self._choose(offers, before))
@@ -84,8 +97,7 @@ class Factorization(Compression):
         Factorized(self.layers).apply(model)
         for offer in kept:
             offer.fill(model.get_submodule(offer.name), ranks[offer.name])
-        text = {f"factorize/achieved_ranks/{n}": "×".join(map(str, r)) for n, r in ranks.items()}
-        self.facts = {"factorize/achieved": self._cost(model, probe) / before} | text
+        self.achieved = self._cost(model, probe) / before
 
     def step(self, progress: float) -> None:
         """Everything is done before training."""

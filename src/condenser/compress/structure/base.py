@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from condenser.compress.base import Compression, Operation, Probe, State
+from condenser.compress.base import Compression, Operation, Probe, State, listed
 from condenser.errors import ConfigError
 
 
@@ -50,6 +51,9 @@ class Structural(Compression):
 
     def restore(self, state: State) -> None:
         pass
+
+    def facts(self) -> Mapping[str, str | float]:
+        return {**listed(self.skipped)}
 
     def finish(self) -> list[Operation]:
         return self.operations

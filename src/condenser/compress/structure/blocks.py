@@ -132,18 +132,25 @@ class CutBlocks(Structural):
         control.goal = len(removed.remains)
         return control
 
+    def check(self, model: nn.Module, image: Tensor) -> None:
+        self.number(model, image, self.find(model, image.repeat(IMAGES, 1, 1, 1)))
+
     def cut(self, model: nn.Module, image: Tensor, probe: Probe) -> None:
-        images, _ = probe.sample(IMAGES)
-        blocks, self.skipped = removable(model, images, self.exclude)
-        if not blocks:
-            allowed = "a network with residual blocks, or layers that keep the shape"
-            raise ConfigError("cut", "CutBlocks", allowed, first_reasons(self.skipped))
+        blocks = self.find(model, probe.sample(IMAGES)[0])
         self.scores = self.criterion(model, blocks, probe)
         order = sorted(blocks, key=lambda name: self.scores[name])
         gone = order[: self.number(model, image, {name: blocks[name] for name in order})]
         done = RemovedBlocks({name: left for name, left in blocks.items() if name in gone})
         done.apply(model)
         self.operations.append(done)
+
+    def find(self, model: nn.Module, images: Tensor) -> Remains:
+        """What can go; fills ``skipped``."""
+        blocks, self.skipped = removable(model, images, self.exclude)
+        if not blocks:
+            allowed = "a network with residual blocks, or layers that keep the shape"
+            raise ConfigError("cut", "CutBlocks", allowed, first_reasons(self.skipped))
+        return blocks
 
     def number(self, model: nn.Module, image: Tensor, blocks: Remains) -> int:
         """How many of the blocks go, the first first."""

@@ -15,7 +15,7 @@ from condenser.compress.structure.graph import channel_groups
 from condenser.compress.structure.groups import Group, removed, zero
 from condenser.compress.structure.importance import Importance, Random
 from condenser.compress.structure.operations import KeptChannels, from_ranges
-from condenser.compress.structure.plan import Chooser, Scope, fewest
+from condenser.compress.structure.plan import Chooser, Scope, best, fewest
 from condenser.compress.structure.predict import Cost
 from condenser.errors import ConfigError
 from condenser.functional.pruning import keep_across
@@ -85,6 +85,19 @@ class CutChannels(Structural):
         control.importance, control.operations, control.like = Random(seed), [], like
         return control
 
+    def facts(self) -> Mapping[str, str | float]:
+        return {**super().facts()} | {f"predicted_{k}": v for k, v in self.predicted.items()}
+
+    def check(self, model: nn.Module, image: Tensor) -> None:
+        groups = self.find(model, image)
+        if not groups:
+            self.refuse_all(model)
+        if self.key == "rate" and self.choose.scope is keep_across:
+            return  # which layers it empties is in the weights
+        whole = {group.name: torch.ones(group.size, dtype=torch.bool) for group in groups}
+        scores = Random()(model, groups, None)
+        self.reach(scores, whole, groups, Cost(model, image), 1.0)
+
     def cut(self, model: nn.Module, image: Tensor, probe: Probe) -> None:
         groups = self.find(model, image)
         if not groups:
@@ -107,7 +120,7 @@ class CutChannels(Structural):
         """What is left of each group. Between steps the importance sees the channels at zero."""
         if self.like is not None:
             scores = self.importance(model, groups, probe)
-            return {g.name: largest(scores[g.name], remaining(g, self.like)) for g in groups}
+            return {g.name: best(scores[g.name], remaining(g, self.like)) for g in groups}
         masked = copy.deepcopy(model) if self.steps > 1 else model
         masks = {group.name: torch.ones(group.size, dtype=torch.bool) for group in groups}
         for step in range(1, self.steps + 1):
@@ -168,10 +181,3 @@ def remaining(group: Group, cut: KeptChannels) -> int:
         return group.size
     kept = torch.tensor(from_ranges(sides[part.side]))
     return len(part.channel[torch.isin(part.position, kept)].unique())
-
-
-def largest(scores: Tensor, count: int) -> Tensor:
-    """A mask of the ``count`` largest."""
-    mask = torch.zeros(len(scores), dtype=torch.bool)
-    mask[scores.argsort(descending=True, stable=True)[:count]] = True
-    return mask

@@ -1,0 +1,49 @@
+"""What cannot work is refused before anything is trained, in words about the setting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from running import run_in
+
+from condenser.errors import CondenserError
+
+LENET, RESNET = "model@teacher.model=lenet5", "model@teacher.model=resnet8"
+MISTAKES = [
+    (
+        "prune",
+        ("prune=magnitude_per_layer", "prune.rate=0.999"),
+        r"prune.rate=0.999: .*fc2 would be empty",
+    ),
+    ("prune", (LENET, "prune=nm_2_4"), r"2:4: .* conv1 has 1; .* prune.exclude=\[conv1\]"),
+    ("prune", ("prune=slimming",), "a network with convolutions before its last layer"),
+    ("prune", ("prune.exclude=['*']",), "prune.exclude=.*: allowed is patterns that leave a layer"),
+    ("prune", ("prune.rate=null",), "prune.rate=null: allowed is a number from 0"),
+    ("cut", ("cut=l1_per_layer", "cut.rate=0.999"), r"cut.rate=0.999: .*\(fc1 would be empty\)"),
+    ("cut", ("cut.rate=null", "cut.macs=0.0001"), "cut.macs=0.0001: allowed is a fraction from"),
+    ("cut", ("cut.macs=0.5",), "cut={.*}: allowed is one of cut.rate, cut.macs, cut.params"),
+    ("cut", ("cut=blocks",), "cut=CutBlocks: allowed is a network with residual blocks"),
+    ("cut", (RESNET, "cut=blocks", "cut.rate=null", "cut.count=9"), "cut.count=9: .* at most 3"),
+    ("cut", ("cut=heads",), "cut=MLP: allowed is a network with heads"),
+    ("merge", ("merge.rate=1.0",), "merge.rate=1.0: allowed is a number from 0 up to"),
+    ("merge", ("merge.rate=0.9999",), "merge.rate=0.9999: .* a neuron in every layer"),
+    ("share", ("share.bits=9",), "share.bits=9: allowed is a whole number from 1 to 8"),
+    ("share", ("share.exclude=['*']",), "share.exclude=.*: allowed is patterns"),
+    ("factorize", ("factorize.exclude=['*']",), "factorize.exclude=.*: allowed is patterns"),
+    ("prune", ("controls=[randm]",), r"controls\.0=randm: allowed is 'random'"),
+]
+
+
+@pytest.mark.parametrize(("stage", "overrides", "said"), MISTAKES)
+def test_a_mistake_costs_no_training(
+    stage: str, overrides: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(CondenserError, match=said):
+        run_in(tmp_path, f"recipe=[teacher,{stage}]", *overrides)
+    assert not list(tmp_path.glob(".store/*"))
+
+
+def test_a_rate_across_layers_is_judged_by_the_trained_weights(tmp_path: Path) -> None:
+    """Random weights of unlike layers would be refused; the trained ones are asked."""
+    assert run_in(tmp_path, "recipe=[teacher,prune]", LENET, "prune.rate=0.7")
