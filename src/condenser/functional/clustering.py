@@ -101,7 +101,7 @@ def midpoints(centroids: Tensor) -> Tensor:
 
 def nearest(values: Tensor, centroids: Tensor) -> Tensor:
     """The index of each value's nearest centroid (ascending), int64 of the values' shape."""
-    return torch.searchsorted(midpoints(centroids.double()), values.detach().double())
+    return torch.searchsorted(midpoints(centroids.double()), values.detach().double().contiguous())
 
 
 def bits_for(count: int) -> int:
