@@ -197,6 +197,17 @@ def test_peers_learn_together_and_one_is_kept(tmp_path: Path) -> None:
     assert mutual["size/params"] == alone["size/params"]  # the peer is no part of it
     assert isinstance(mutual["test/accuracy"], float) and mutual["test/accuracy"] > 0.6
     assert mutual["key"] != alone["key"]
+    assert isinstance(mutual["distill/peer_accuracy"], float)
+    assert mutual["distill/peer_accuracy"] > 0.6
+
+
+def test_each_generation_draws_weights_of_its_own() -> None:
+    stages = plan(config_of("recipe=born_again"))
+    assert [stage.generation for stage in stages[1:]] == [1, 2, 3]  # type: ignore[attr-defined]
+    assert len({stage.first for stage in stages}) == 4
+    assert {stage.seed for stage in stages} == {0}
+    _, student, distilled = plan(config_of("recipe=distill"))
+    assert student.first == distilled.first == 0
 
 
 def test_training_stops_when_validation_is_content(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torchmetrics import MeanMetric
 
 from condenser.data import Batch
 from condenser.distill import Objective, Outputs
@@ -24,7 +25,8 @@ class Mutual(Student):
     https://arxiv.org/abs/1706.00384
 
     Args:
-        peer: the other network. ``model`` alone is validated, chosen and kept.
+        peer: the other network. ``model`` alone is chosen and kept; of the peer the validation
+            accuracy is told, at every epoch and as ``distill/peer_accuracy`` after the last.
     """
 
     def __init__(self, *args: Any, peer: nn.Module, peer_objective: Objective, **kwargs: Any):
@@ -36,6 +38,7 @@ class Mutual(Student):
         ours = connect(self.objective, self.model, peer, images)
         theirs = connect(peer_objective, peer, self.model, images)
         self.captures = (*ours, *theirs)
+        self.peer_accuracy, self.told = MeanMetric(), 0.0
 
     def trained(self) -> list[nn.Parameter]:
         return [*super().trained(), *self.peer.parameters(), *self.peer_objective.parameters()]
@@ -48,6 +51,20 @@ class Mutual(Student):
     def on_train_end(self) -> None:
         for capture in self.captures:
             capture.close()
+
+    def validation_step(self, batch: Batch, number: int) -> None:
+        super().validation_step(batch, number)
+        right = self.data.task.decide(self.peer(batch.image)) == batch.target
+        self.peer_accuracy.update(right.float())
+
+    def on_validation_epoch_end(self) -> None:
+        super().on_validation_epoch_end()
+        self.told = float(self.peer_accuracy.compute())
+        self.peer_accuracy.reset()
+        self.log("val/peer_accuracy", self.told)
+
+    def facts(self) -> dict[str, Any]:
+        return super().facts() | {"distill/peer_accuracy": self.told}
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
         logits, other = self.model(batch.image), self.peer(batch.image)

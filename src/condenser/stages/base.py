@@ -121,6 +121,11 @@ class Stage(ABC):
         return self.config["seed"]
 
     @property
+    def first(self) -> int:
+        """The seed of its first weights, where it draws them."""
+        return self.seed
+
+    @property
     def uses_teacher(self) -> bool:
         """Whether the result depends on the models of ``teachers``."""
         return False

@@ -17,10 +17,15 @@ if TYPE_CHECKING:
     from condenser.store import Entry
 
 
+GENERATION = 1_000_003  # seeds of one generation are none of the next one's
+
+
 class Distill(TrainingStage):
     """Trains ``distill.model``, or ``student.model``, on the objective.
 
-    Its first weights are the control's, unless ``distill.inherit`` takes them from the teacher.
+    Its first weights are the control's, unless ``distill.inherit`` takes them from the teacher, or
+    it learns from one of its own architecture: each generation of the born again draws its own
+    (Furlanello, Lipton, Tschannen, Itti, Anandkumar, ICML 2018, https://arxiv.org/abs/1805.04770).
     With ``teachers: peer`` the teacher is ``teacher.model``, untrained, and learns at the same time
     (Zhang, Xiang, Hospedales, Lu, "Deep Mutual Learning", CVPR 2018,
     https://arxiv.org/abs/1706.00384).
@@ -33,6 +38,19 @@ class Distill(TrainingStage):
         return self.settings["model"] or self.config["student"]["model"]
 
     @property
+    def generation(self) -> int:
+        """How many networks of the same architecture learnt one from the other before it."""
+        for teacher in self.teachers:
+            if teacher.word in ("student", "distill") and teacher.architecture == self.architecture:
+                return 1 + getattr(teacher, "generation", 0)
+        return 0
+
+    @property
+    def first(self) -> int:
+        """Each generation starts anew, as the born again do."""
+        return self.seed + GENERATION * self.generation
+
+    @property
     def peer(self) -> Mapping[str, Any] | None:
         """The network that learns beside it."""
         return self.config["teacher"]["model"] if self.settings["teachers"] == "peer" else None
@@ -42,7 +60,8 @@ class Distill(TrainingStage):
         return own(self.settings)
 
     def ingredients(self) -> dict[str, Any]:
-        more = {"inherit": self.settings["inherit"], "peer": self.peer}
+        born = {"generation": self.generation}
+        more = {"inherit": self.settings["inherit"], "peer": self.peer, **born}
         return super().ingredients() | {key: value for key, value in more.items() if value}
 
     def accept(self) -> None:

@@ -79,7 +79,7 @@ class TrainingStage(Stage):
     def run(self, bench: Workbench, given: Given, place: Place) -> Outcome:
         import torch
 
-        torch.manual_seed(self.seed)
+        torch.manual_seed(self.first)
         blueprint, model = self.start(bench, given)
         model.requires_grad_(True)
         facts = self.inherit(bench, model, given.teachers)
@@ -150,7 +150,7 @@ class TrainingStage(Stage):
         from condenser.compress import Probe
 
         def origin() -> dict[str, Tensor]:
-            torch.manual_seed(self.chain[0].seed)
+            torch.manual_seed(self.chain[0].first)
             return replace(blueprint, operations=()).build(bench.trusted).state_dict()
 
         def sample(count: int) -> tuple[Tensor, Tensor]:
