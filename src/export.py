@@ -11,8 +11,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
 
-from condenser import records
-from condenser.errors import CondenserError, ConfigError, one_of
+from condenser.errors import CondenserError, ConfigError
+from condenser.run import saved_config
 
 EXAMPLES = """examples:
   python src/export.py runs/demo/default                      the recipe's last model
@@ -58,10 +58,7 @@ def export(folder: Path, position: int | None) -> tuple[Any, Path]:
     if stages[-1] != "export":
         stages = [*stages, "export"]
     config |= {"recipe": {"stages": stages}, "run": f"{config['run']},export={len(stages) - 2}"}
-    runs = str(folder.resolve().parents[1])  # wherever the caller stands
-    if config["store"] == f"{config['runs']}/.store":
-        config["store"] = f"{runs}/.store"
-    config["runs"] = runs
+    config["controls"] = False
     config["logger"] = {"_target_": "condenser.tracking.CsvTracker"}
     from condenser.recipe import plan
     from condenser.run import run
@@ -69,18 +66,6 @@ def export(folder: Path, position: int | None) -> tuple[Any, Path]:
     plan(config)
     record = run(config, f"python src/export.py {folder}")[-1]
     return record, Path(config["store"]) / f"export-{record['key']}" / "model.onnx"
-
-
-def saved_config(folder: Path) -> dict[str, Any]:
-    """The resolved config that the run wrote beside its records."""
-    records.read([folder])  # says what is wrong with a folder that is no run
-    file = folder / "config.yaml"
-    if not file.is_file():
-        inside = [path.parent.name for path in folder.glob(f"*/{file.name}")]
-        raise ConfigError("run", folder, f"a run's folder, {one_of(inside) or 'with config.yaml'}")
-    from omegaconf import OmegaConf
-
-    return OmegaConf.to_container(OmegaConf.load(file), resolve=True)  # type: ignore[return-value]
 
 
 if __name__ == "__main__":

@@ -211,3 +211,22 @@ def test_a_sweep_is_a_run_each_and_one_teacher(tmp_path: Path) -> None:
     }
     assert len(settings) == 8
     assert len({json.dumps(r["command"]) for r in found}) == 8
+
+
+def test_a_student_is_compared_with_its_teacher(records: list[Record]) -> None:
+    """Agreement, divergence, features, and the class that pays."""
+    student, distilled = records[1:3]
+    for record in (student, distilled):
+        assert 0 < record["teacher/agreement"] <= 1  # type: ignore[operator]
+        assert record["teacher/kl"] >= 0  # type: ignore[operator]
+        assert record["teacher/worst_class"] in set("0123456789")
+        drops = [records[0][f"class/{c}"] - record[f"class/{c}"] for c in range(10)]  # type: ignore[operator]
+        assert record["teacher/worst_drop"] == max(drops)
+    assert 0 < distilled["cka/teacher"] <= 1  # type: ignore[operator]
+    assert "cka/teacher" not in student  # it learnt from labels
+
+
+def test_layers_of_ones_own_choice_are_compared(tmp_path: Path) -> None:
+    chosen = "teacher.cka={student:[fc1,fc2],teacher:[fc1,fc2]}"
+    distilled = run_in(tmp_path, "recipe=[teacher,distill]", chosen)[1]
+    assert distilled["cka/teacher"] == distilled["cka/fc2~fc2"] != distilled["cka/fc1~fc1"]

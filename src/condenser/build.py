@@ -26,7 +26,7 @@ def build(config: Mapping[str, Any], **arguments: Any) -> Any:
 def reason(error: InstantiationException, target: object) -> str:
     """The innermost cause in one line: a class's own refusal as it stands."""
     cause: BaseException = error
-    while cause.__cause__ is not None:
+    while cause.__cause__ is not None and not isinstance(cause, CondenserError):
         cause = cause.__cause__
     text = " ".join(str(cause).split())
     return text if isinstance(cause, CondenserError) else f"{target}: {text}"

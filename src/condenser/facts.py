@@ -130,7 +130,7 @@ def similarity(
         except CondenserError:
             return {}
     found = measure.cka(model, teacher, images, pairs)
-    deepest = {"teacher/cka": list(found.values())[-1]}
+    deepest = {"cka/teacher": list(found.values())[-1]}
     return deepest | ({f"cka/{k}": v for k, v in found.items()} if len(found) > 1 else {})
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from condenser import recipe, records
 from condenser.console import Console
-from condenser.errors import ConfigError
+from condenser.errors import ConfigError, one_of
 from condenser.records import Record
 from condenser.stages import Stage, Workbench
 from condenser.store import Store
@@ -46,6 +46,26 @@ def run(config: Mapping[str, Any], command: str | None = None) -> list[Record]:
         tracker.finish(done, failed)
     say.done()
     return done
+
+
+def saved_config(folder: Path) -> dict[str, Any]:
+    """The resolved config that a run wrote beside its records, its paths as seen from here.
+
+    Raises:
+        CondenserError: no folder of a run.
+    """
+    records.read([folder])  # says what is wrong with a folder that is no run
+    file = folder / "config.yaml"
+    if not file.is_file():
+        inside = [path.parent.name for path in folder.glob(f"*/{file.name}")]
+        raise ConfigError("run", folder, f"a run's folder, {one_of(inside) or 'with config.yaml'}")
+    from omegaconf import OmegaConf
+
+    config: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=True)
+    runs = str(folder.resolve().parents[1])  # wherever the caller stands
+    if config["store"] == f"{config['runs']}/.store":
+        config["store"] = f"{runs}/.store"
+    return config | {"runs": runs}
 
 
 def yaml_of(config: Mapping[str, Any]) -> str:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from condenser.errors import ConfigError
 from condenser.stages.base import Given, Outcome, Workbench
 from condenser.stages.compression import CompressionStage
+from condenser.stages.training import own
 
 if TYPE_CHECKING:
     from condenser.store import Place
@@ -16,6 +21,14 @@ class Prune(CompressionStage):
 
     word: ClassVar[str] = "prune"
 
+    @property
+    def compression(self) -> Mapping[str, Any] | None:
+        method = own(self.settings)
+        scope = method.get("scope")
+        if isinstance(scope, Mapping) and isinstance(scope.get("rates"), str):
+            method["scope"] = {**scope, "rates": analysed(scope["rates"])}
+        return method
+
     def run(self, bench: Workbench, given: Given, place: Place) -> Outcome:
         from condenser.compress import prunable, sparsity
 
@@ -23,3 +36,16 @@ class Prune(CompressionStage):
         weights = prunable(outcome.model, self.settings.get("exclude", ()))
         outcome.facts["prune/achieved"] = sparsity(weights)
         return outcome
+
+
+def analysed(path: str) -> dict[str, float]:
+    """The rates that a sensitivity analysis found, by layer.
+
+    Raises:
+        ConfigError: it is no file that src/sensitivity.py wrote.
+    """
+    try:
+        return dict(json.loads(Path(path).read_text())["rates"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        allowed = "rates by layer, or the sensitivity.json that src/sensitivity.py wrote"
+        raise ConfigError("prune.scope.rates", path, allowed) from error

@@ -1,0 +1,85 @@
+"""How much of each layer can go before accuracy does; ``python src/sensitivity.py --help``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
+
+from condenser import records
+from condenser.errors import CondenserError, ConfigError
+from condenser.run import saved_config
+
+EXAMPLES = """examples:
+  python src/sensitivity.py runs/demo/default                        weights, layer by layer
+  python src/sensitivity.py runs/demo/default --granularity channels
+  python src/sensitivity.py runs/demo/default --position 0 --max-drop 0.02
+
+then prune each layer as far as it alone may go:
+  python src/train.py prune=given prune.scope.rates=runs/demo/default/sensitivity.json
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line. Returns 0, or 1 after one line on stderr that says what to mend."""
+    parser = argparse.ArgumentParser(
+        description="Prune a finished model's layers one at a time, and look what is lost.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", type=Path, help="a run's folder: runs/EXPERIMENT/RUN")
+    parser.add_argument("--position", type=int, help="of the stage, from 0 (default: 0, the dense)")
+    parser.add_argument("--granularity", default="weights", help="weights or channels")
+    parser.add_argument("--rates", type=float, nargs="+", metavar="RATE", help="in (0, 1)")
+    parser.add_argument("--images", type=int, default=2000, help="of validation (%(default)s)")
+    parser.add_argument("--exclude", nargs="+", default=[], metavar="PATTERN", help="of layers")
+    parser.add_argument(
+        "--max-drop", type=float, default=0.01, help="of accuracy, that rates are named for"
+    )
+    parser.add_argument("--out", type=Path, help="a folder (default: the run's)")
+    options = parser.parse_args(arguments)
+    try:
+        made = study(options)
+    except CondenserError as error:
+        print(f"sensitivity: {error}", file=sys.stderr)
+        return 1
+    for path, shows in made.items():
+        print(f"{path}  {shows}")
+    return 0
+
+
+def study(options: argparse.Namespace) -> dict[Path, str]:
+    """Analyse the model of one stage on the data of its run, write the report, print the table."""
+    config = saved_config(options.run)
+    record = stored(options.run, options.position or 0)
+    from condenser.blueprint import load
+    from condenser.build import build
+    from condenser.compress.sensitivity import RATES, analyse
+    from condenser.report import sensitivity
+
+    data = build(config["data"], batch_size=config["optim"]["batch_size"], seed=config["seed"])
+    data.setup()
+    targets = [config[role]["model"]["_target_"] for role in ("teacher", "student")]
+    folder = Path(config["store"]) / f"{record['stage']}-{record['key']}"
+    _, model = load(folder, targets)
+    rates, grain = options.rates or RATES, options.granularity
+    result = analyse(model, data, grain, rates, options.images, options.exclude)
+    title = f"{record['model']} {record['stage']} on {data.name}"
+    print(sensitivity.markdown(result, options.max_drop))
+    return sensitivity.write(result, options.out or options.run, title, options.max_drop)
+
+
+def stored(run: Path, position: int) -> dict[str, Any]:
+    """The record of the stage at that place."""
+    found: dict[Any, dict[str, Any]] = {r["position"]: dict(r) for r in records.read([run])}
+    if position not in found:
+        raise ConfigError("--position", position, f"one of {', '.join(map(str, sorted(found)))}")
+    return found[position]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
