@@ -19,11 +19,10 @@ from torch import Tensor, nn
 from condenser import blueprint, models
 from condenser.blueprint import Blueprint
 from condenser.compress import Probe
-from condenser.compress.chain_weights import activations, incoming
-from condenser.compress.chains import chains
 from condenser.compress.merging import Merging
-from condenser.compress.shared import Shared
-from condenser.compress.sharing import KMeansSharing
+from condenser.compress.merging.chain_weights import activations, incoming
+from condenser.compress.merging.chains import chains
+from condenser.compress.sharing import KMeansSharing, Shared
 from condenser.compress.sparse import Sparse, prunable
 from condenser.errors import ConfigError
 from condenser.functional.merging import (

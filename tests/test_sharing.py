@@ -17,10 +17,9 @@ from torch import Tensor, nn
 from condenser import blueprint, models
 from condenser.blueprint import Blueprint
 from condenser.compress.quantization import PostTraining
-from condenser.compress.shared import Shared
-from condenser.compress.sharing import KMeansSharing
+from condenser.compress.sharing import KMeansSharing, Shared
+from condenser.compress.sharing.tied import TIES
 from condenser.compress.sparse import Sparse, prunable
-from condenser.compress.tied import TIES
 from condenser.errors import ConfigError
 from condenser.functional.clustering import (
     INITS,

@@ -7,8 +7,7 @@ from condenser.compress.given import Given
 from condenser.compress.merging import Merging
 from condenser.compress.pruning import WeightPruning
 from condenser.compress.quantization import FoldBatchNorm, PostTraining, Quantized
-from condenser.compress.shared import Shared
-from condenser.compress.sharing import KMeansSharing
+from condenser.compress.sharing import KMeansSharing, Shared
 from condenser.compress.sparse import Sparse, prunable, sparsity
 from condenser.compress.sparse_training import SparseTraining
 from condenser.compress.structure import CutBlocks, CutChannels, CutHeads

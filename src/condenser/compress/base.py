@@ -143,3 +143,35 @@ class Compression(ABC):
         thing: a codebook drawn by lot is no network.
         """
         return None
+
+
+class AtOnce(Compression):
+    """All is done in ``prepare``; what training follows is fine-tuning of the smaller network.
+
+    Attributes:
+        operations: what was done, after ``prepare``.
+        skipped: what was left alone → why, after ``prepare``.
+    """
+
+    def __init__(self) -> None:
+        self.operations: list[Operation] = []
+        self.skipped: dict[str, str] = {}
+
+    def step(self, progress: float) -> None:
+        """Nothing is left to do."""
+
+    @property
+    def ready(self) -> bool:
+        return True
+
+    def state(self) -> State:
+        return {}
+
+    def restore(self, state: State) -> None:
+        """``prepare`` has made the same structure again; the weights are the model's."""
+
+    def facts(self) -> Mapping[str, str | float]:
+        return {**listed(self.skipped)}
+
+    def finish(self) -> list[Operation]:
+        return self.operations

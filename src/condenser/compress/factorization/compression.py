@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import Compression, Operation, Probe, State, listed
+from condenser.compress.base import AtOnce, Probe
 from condenser.compress.factorization.kinds import KINDS, Layer, Sites
 from condenser.compress.factorization.layers import factorable, pointwise, second_moments, sites_of
 from condenser.compress.factorization.operation import Factorized
@@ -17,7 +17,7 @@ from condenser.errors import ConfigError, nearest, one_of
 from condenser.measure import compute, size
 
 
-class Factorization(Compression):
+class Factorization(AtOnce):
     """Replace layers by products of smaller ones, at once; what training follows fine-tunes.
 
     Linear layers and 1×1 convolutions become two layers by SVD; other convolutions two or three,
@@ -55,6 +55,7 @@ class Factorization(Compression):
         images: int = 0,
         exclude: Sequence[str] = (),
     ) -> None:
+        super().__init__()
         given = {"energy": energy, "rank_ratio": rank_ratio, "params": params, "macs": macs}
         self.rule, self.value = the_one(**given)
         if convolutions not in KINDS:
@@ -64,13 +65,12 @@ class Factorization(Compression):
             raise ConfigError("factorize.images", images, "0 (none) or more")
         self.convolutions, self.images, self.exclude = convolutions, images, exclude
         self.layers: dict[str, dict[str, Any]] = {}
-        self.skipped: dict[str, str] = {}
         self.achieved = 1.0
 
     def facts(self) -> Mapping[str, str | float]:
         ranks = {n: "×".join(map(str, layer["ranks"])) for n, layer in self.layers.items()}
         text = {f"achieved_ranks/{name}": rank for name, rank in ranks.items()}
-        return {"achieved": self.achieved} | text | listed(self.skipped)
+        return {"achieved": self.achieved, **text, **super().facts()}
 
     def check(self, model: nn.Module, image: Tensor) -> None:
         self._layers(model)
@@ -94,26 +94,11 @@ class Factorization(Compression):
             raise ConfigError(f"factorize.{self.rule}", self.value, allowed, self._reasons())
         kept = [offer for offer in offers if offer.name in ranks]
         self.layers = {o.name: {"kind": o.kind, "ranks": ranks[o.name]} for o in kept}
-        Factorized(self.layers).apply(model)
+        self.operations = [Factorized(self.layers)]
+        self.operations[0].apply(model)
         for offer in kept:
             offer.fill(model.get_submodule(offer.name), ranks[offer.name])
         self.achieved = self._cost(model, probe) / before
-
-    def step(self, progress: float) -> None:
-        """Everything is done before training."""
-
-    @property
-    def ready(self) -> bool:
-        return True
-
-    def state(self) -> State:
-        return {}
-
-    def restore(self, state: State) -> None:
-        """``prepare`` has made the same structure again; the weights are the model's."""
-
-    def finish(self) -> list[Operation]:
-        return [Factorized(self.layers)]
 
     def _offers(
         self, model: nn.Module, layers: Mapping[str, Layer], probe: Probe | None

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from condenser.compress.base import Compression, Operation, Probe, State, listed
+from condenser.compress.base import AtOnce, Probe
 from condenser.errors import ConfigError
 
 
-class Structural(Compression):
+class Structural(AtOnce):
     """Cuts in ``prepare``; what follows is fine-tuning of the smaller network.
 
     Attributes:
         skipped: what cannot be cut → why, after ``prepare``.
     """
-
-    def __init__(self) -> None:
-        self.skipped: dict[str, str] = {}
-        self.operations: list[Operation] = []
 
     def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
         """Cut in place.
@@ -38,25 +33,6 @@ class Structural(Compression):
     @abstractmethod
     def cut(self, model: nn.Module, image: Tensor, probe: Probe) -> None:
         """Fill ``operations`` and ``skipped``, and apply the operations; image: (1, C, H, W)."""
-
-    def step(self, progress: float) -> None:
-        pass
-
-    @property
-    def ready(self) -> bool:
-        return True
-
-    def state(self) -> State:
-        return {}
-
-    def restore(self, state: State) -> None:
-        pass
-
-    def facts(self) -> Mapping[str, str | float]:
-        return {**listed(self.skipped)}
-
-    def finish(self) -> list[Operation]:
-        return self.operations
 
 
 def first_reasons(skipped: dict[str, str], count: int = 2) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.chains import Chain
+from condenser.compress.merging.chains import Chain
 from condenser.compress.structure.groups import IN, OUT, Side
 
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import Compression, Operation, Probe, State, listed
-from condenser.compress.chain_weights import activations, incoming, outgoing, sides
-from condenser.compress.chains import Chain, chains
+from condenser.compress.base import AtOnce, Operation, Probe
+from condenser.compress.merging.chain_weights import activations, incoming, outgoing, sides
+from condenser.compress.merging.chains import Chain, chains
 from condenser.compress.structure.channels import CutChannels
 from condenser.compress.structure.groups import Side
 from condenser.compress.structure.importance import Random
@@ -29,7 +29,7 @@ from condenser.functional.merging import (
 MODES = ("one_to_one", "one_to_many")
 
 
-class Merging(Compression):
+class Merging(AtOnce):
     """Remove neurons (channels) whose work others do, who take over their outgoing weights.
 
     A removed neuron j leaves a_i += f_ij·a_j to those that stay. Layer by layer from the input,
@@ -75,6 +75,7 @@ class Merging(Compression):
         images: int = 1024,
         exclude: Sequence[str] = (),
     ) -> None:
+        super().__init__()
         for key, word, known in (("similarity", similarity, SIMILARITIES), ("mode", mode, MODES)):
             if word not in known:
                 raise ConfigError(f"merge.{key}", word, one_of(known), nearest(str(word), known))
@@ -91,11 +92,9 @@ class Merging(Compression):
         self.data, self.images, self.exclude = data, images, exclude
         self.looks = data or similarity == "activation"
         self.merged: dict[str, int] = {}
-        self.skipped: dict[str, str] = {}
-        self.operations: list[Operation] = []
 
     def facts(self) -> Mapping[str, str | float]:
-        return {f"merged/{k}": v for k, v in self.merged.items()} | listed(self.skipped)
+        return {f"merged/{k}": v for k, v in self.merged.items()} | dict(super().facts())
 
     def check(self, model: nn.Module, image: Tensor) -> None:
         self.find(model)
@@ -169,22 +168,6 @@ class Merging(Compression):
         kept, removed = parts(gram, join(pairs, gram.diagonal(), outgoing, count, limit))
         fit = pairs.scale if seen is None else projected(seen).scale
         return kept, removed, one_to_one(pairs, fit, kept, removed)
-
-    def step(self, progress: float) -> None:
-        pass
-
-    @property
-    def ready(self) -> bool:
-        return True
-
-    def state(self) -> State:
-        return {}
-
-    def restore(self, state: State) -> None:
-        pass
-
-    def finish(self) -> list[Operation]:
-        return self.operations
 
     def by_lot(
         self, made: nn.Module, operations: Sequence[Operation], seed: int

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from condenser.compress.base import Compression, Operation, Probe, State
-from condenser.compress.shared import Shared, label
+from condenser.compress.sharing.operation import Shared, label
+from condenser.compress.sharing.tied import Tied
 from condenser.compress.sparse import prunable
-from condenser.compress.tied import Tied
 from condenser.errors import ConfigError, nearest, one_of
 from condenser.functional.clustering import INITS, codebook
 

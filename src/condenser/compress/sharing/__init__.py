@@ -1,0 +1,6 @@
+"""Layers whose weights are few different numbers."""
+
+from condenser.compress.sharing.compression import KMeansSharing
+from condenser.compress.sharing.operation import Shared
+
+__all__ = ["KMeansSharing", "Shared"]
