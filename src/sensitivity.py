@@ -6,13 +6,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
 
-from condenser import records
-from condenser.errors import CondenserError, ConfigError
-from condenser.run import saved_config
+from condenser.errors import CondenserError
+from condenser.run import saved_config, stored
 
 EXAMPLES = """examples:
   python src/sensitivity.py runs/demo/default                        weights, layer by layer
@@ -71,14 +69,6 @@ def study(options: argparse.Namespace) -> dict[Path, str]:
     title = f"{record['model']} {record['stage']} on {data.name}"
     print(sensitivity.markdown(result, options.max_drop))
     return sensitivity.write(result, options.out or options.run, title, options.max_drop)
-
-
-def stored(run: Path, position: int) -> dict[str, Any]:
-    """The record of the stage at that place."""
-    found: dict[Any, dict[str, Any]] = {r["position"]: dict(r) for r in records.read([run])}
-    if position not in found:
-        raise ConfigError("--position", position, f"one of {', '.join(map(str, sorted(found)))}")
-    return found[position]
 
 
 if __name__ == "__main__":

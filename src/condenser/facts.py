@@ -29,6 +29,7 @@ def measured(
     import torch
 
     from condenser import blueprint, deploy, measure
+    from condenser.pack import pack
 
     data, model = bench.data, outcome.model
     blueprint.save(folder, outcome.blueprint, model)
@@ -54,6 +55,7 @@ def measured(
         rates = blueprint.rates(outcome.blueprint, model, bench.trusted)
         facts |= {f"gone/{layer}": rate for layer, rate in rates.items()}
     facts |= files(outcome, folder)
+    facts["size/packed_bytes"] = len(pack(outcome.blueprint, model))
     with torch.no_grad():
         facts |= {f"compute/{k}": v for k, v in measure.compute(model, data.example()).items()}
     facts |= {f"latency/{k}": v for k, v in latency(outcome, bench).items()}

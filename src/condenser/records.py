@@ -27,6 +27,7 @@ REQUIRED: tuple[str, ...] = (
     *("test/accuracy_last", "test/top5", "test/ece", "test/nll"),
     *("teacher/accuracy", "teacher/agreement", "size/params", "size/nonzero"),
     *("size/distinct", "size/fp32_bytes", "size/file_bytes", "size/file_format"),
+    *("size/packed_bytes",),
     *("compute/macs", "compute/nonzero_macs", "latency/ms_b1", "latency/iqr_b1"),
     *("latency/runtime", "latency/threads", "cost/train_seconds", "cost/epochs"),
     *("cost/best_epoch", "cost/samples_per_second", "cost/reused"),

@@ -68,6 +68,18 @@ def saved_config(folder: Path) -> dict[str, Any]:
     return config | {"runs": runs}
 
 
+def stored(folder: Path, position: int | None) -> Record:
+    """The record of a run's stage at that place; None: of its last, controls aside."""
+    found = records.read([folder])
+    if position is None:
+        return records.final(found)
+    places = {record["position"]: record for record in found}
+    if position not in places:
+        allowed = ", ".join(sorted(str(place) for place in places))
+        raise ConfigError("--position", position, f"one of {allowed}")
+    return places[position]
+
+
 def yaml_of(config: Mapping[str, Any]) -> str:
     from omegaconf import OmegaConf
 

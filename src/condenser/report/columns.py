@@ -60,6 +60,7 @@ MEASURES = (
     Measure("params", "size/params", si, 2),
     Measure("nonzero", "size/nonzero", si, 4),
     Measure("file KB", FILE, _kilobytes, 0),
+    Measure("packed KB", "size/packed_bytes", _kilobytes, 4),
     Measure("MACs", "compute/macs", si, 3),
     Measure("nonzero MACs", "compute/nonzero_macs", si, 8),
     Measure("latency ms", "latency/ms_b1", _milliseconds, 2),

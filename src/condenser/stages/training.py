@@ -222,9 +222,9 @@ def nameless(architecture: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def revive(blueprint: Blueprint, state: dict[str, Any], bench: Workbench) -> nn.Module:
-    """A fresh network with these weights, in eval mode."""
+    """A fresh network with these weights, in eval mode; a zero that a mask left negative is one."""
     model = blueprint.build(bench.trusted)
-    model.load_state_dict(state)
+    model.load_state_dict({name: tensor + 0 for name, tensor in state.items()})
     return model.eval()
 
 

@@ -1,0 +1,163 @@
+"""Arrays as bytes: as they are, as labels of few values, or as a mask and what is not zero.
+
+Values are compared by their bits, so that -0.0 is not 0.0 and what comes back is what was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Bits = npt.NDArray[Any]  # unsigned integers, flat
+MOST = 2**12  # different values of which labels are tried: more are no codebook
+
+
+class Coded(NamedTuple):
+    """How an array is stored.
+
+    kind: of ``KINDS``. bound: bytes below which there is no code of these symbols, Σ n·H(p), and
+    the values that a codebook or a mask leaves to be stored as they are. overhead: bytes that say
+    how often each symbol comes.
+    """
+
+    kind: str
+    data: bytes
+    bound: float
+    overhead: int = 0
+
+
+def encode(bits: Bits) -> Coded:
+    """The shortest of the kinds."""
+    plain = Coded("plain", bits.tobytes(), bits.nbytes)
+    if not bits.size:
+        return plain
+    return min((plain, *labels(bits), *sparse(bits)), key=lambda coded: len(coded.data))
+
+
+def decode(kind: str, data: bytes, dtype: np.dtype[Any], count: int) -> Bits:
+    """The inverse of ``encode``. Raises ValueError for bytes that are none of it."""
+    if kind not in READERS:
+        raise ValueError(f"unknown kind {kind!r}")
+    return READERS[kind](data, dtype, count)
+
+
+def labels(bits: Bits) -> list[Coded]:
+    """A codebook, how often each of its values comes, and the labels, range coded."""
+    values, places, counts = np.unique(bits, return_inverse=True, return_counts=True)
+    if len(values) > MOST:
+        return []
+    head = numbers([len(values), *counts.tolist()])
+    data = head + values.tobytes() + symbols(places.reshape(-1), counts)
+    return [Coded("labels", data, entropy(counts) + values.nbytes, len(head))]
+
+
+def read_labels(data: bytes, dtype: np.dtype[Any], count: int) -> Bits:
+    (size,), data = read_numbers(data, 1)
+    counts, data = read_numbers(data, size)
+    width = size * dtype.itemsize
+    values = np.frombuffer(data[:width], dtype)
+    return values[read_symbols(data[width:], np.array(counts), count)]
+
+
+def sparse(bits: Bits) -> list[Coded]:
+    """Where it is not zero, range coded, and what stands there."""
+    alive = bits != 0
+    counts = np.array([int((~alive).sum()), int(alive.sum())])
+    if not counts.all():
+        return []
+    mask = symbols(alive.astype(np.int32), counts)
+    head = numbers([*counts.tolist(), len(mask)])
+    data = head + mask + bits[alive].tobytes()
+    return [Coded("sparse", data, entropy(counts) + bits[alive].nbytes, len(head))]
+
+
+def read_sparse(data: bytes, dtype: np.dtype[Any], count: int) -> Bits:
+    (zeros, alive, width), data = read_numbers(data, 3)
+    mask = read_symbols(data[:width], np.array([zeros, alive]), count).astype(bool)
+    bits = np.zeros(count, dtype)
+    bits[mask] = np.frombuffer(data[width:], dtype)
+    return bits
+
+
+def read_plain(data: bytes, dtype: np.dtype[Any], count: int) -> Bits:
+    return np.frombuffer(data, dtype, count)
+
+
+READERS: dict[str, Callable[[bytes, np.dtype[Any], int], Bits]] = {
+    "plain": read_plain,
+    "labels": read_labels,
+    "sparse": read_sparse,
+}
+KINDS = tuple(READERS)
+
+
+def entropy(counts: npt.NDArray[Any]) -> float:
+    """Bytes: -Σ n_i log₂(n_i / n) / 8."""
+    share = counts / counts.sum()
+    return float(-(counts * np.log2(share)).sum() / 8)
+
+
+def symbols(places: npt.NDArray[Any], counts: npt.NDArray[Any]) -> bytes:
+    """Symbols by how often each comes, as 32-bit words of an rANS coder; one symbol needs none.
+
+    Source: Duda, "Asymmetric numeral systems", 2013, https://arxiv.org/abs/1311.2540
+    """
+    if len(counts) < 2:
+        return b""
+    import constriction
+
+    coder = constriction.stream.stack.AnsCoder()
+    coder.encode_reverse(places.astype(np.int32), distribution(counts))
+    return bytes(coder.get_compressed().astype("<u4").tobytes())
+
+
+def read_symbols(data: bytes, counts: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
+    if int(counts.sum()) != count:
+        raise ValueError(f"{int(counts.sum())} symbols for {count} places")
+    if len(counts) < 2:
+        return np.zeros(count, np.int32)
+    import constriction
+
+    coder = constriction.stream.stack.AnsCoder(np.frombuffer(data, "<u4").astype(np.uint32))
+    found: npt.NDArray[Any] = coder.decode(distribution(counts), count)
+    return found
+
+
+def distribution(counts: npt.NDArray[Any]) -> Any:
+    import constriction
+
+    return constriction.stream.model.Categorical(
+        counts.astype(np.float64) / counts.sum(), perfect=False
+    )
+
+
+def numbers(values: list[int]) -> bytes:
+    """Whole numbers from 0 up, seven bits a byte, the low ones first (LEB128)."""
+    found = bytearray()
+    for value in values:
+        while value >= 0x80:
+            found.append(value & 0x7F | 0x80)
+            value >>= 7
+        found.append(value)
+    return bytes(found)
+
+
+def read_numbers(data: bytes, count: int) -> tuple[list[int], bytes]:
+    """So many numbers, and what comes after them. Raises ValueError where the bytes end before."""
+    found, place = [], 0
+    for _ in range(count):
+        value = shift = 0
+        while True:
+            if place >= len(data):
+                raise ValueError("it ends within a number")
+            byte = data[place]
+            place += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+        found.append(value)
+    return found, data[place:]

@@ -1,0 +1,155 @@
+"""The packed file: everything that rebuilds a network, and nothing else.
+
+    CNDP, version (1 byte), bytes of the head (4, little-endian), head, tensors, checksum (8)
+
+The head is JSON under zlib: the blueprint, and for each tensor [name, dtype, shape, kind, bytes].
+The checksum is BLAKE2b over all before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from condenser.blueprint import Blueprint
+from condenser.compress import Quantized
+from condenser.errors import DamagedError
+from condenser.pack import codes
+
+MAGIC, VERSION = b"CNDP", 1
+START = struct.Struct("<4sBI")
+CHECK = 8
+NAMES = {
+    torch.float32: "f4",
+    torch.float64: "f8",
+    torch.float16: "f2",
+    torch.bfloat16: "b2",
+    torch.int64: "i8",
+    torch.int32: "i4",
+    torch.int16: "i2",
+    torch.int8: "i1",
+    torch.uint8: "u1",
+    torch.bool: "t1",
+}
+TYPES = {name: dtype for dtype, name in NAMES.items()}
+
+
+class Row(NamedTuple):
+    """One tensor of a packed file, or what is around them.
+
+    kind: how it is coded (plain, labels, sparse); bound: bytes below which no such code can be;
+    overhead: bytes that say how often each symbol comes.
+    """
+
+    name: str
+    kind: str
+    entries: int
+    bytes: int
+    bound: float
+    overhead: int
+
+
+def pack(blueprint: Blueprint, model: nn.Module) -> bytes:
+    """The network as one file: weights at their entropy, zeros and codebooks as what they are.
+
+    Weights that were quantised are stored as their codes. ``unpack`` gives the same bits back.
+    """
+    coded = {name: (t, codes.encode(bits_of(t))) for name, t in state_of(blueprint, model).items()}
+    tensors = [
+        [name, NAMES[t.dtype], list(t.shape), code.kind, len(code.data)]
+        for name, (t, code) in coded.items()
+    ]
+    text = json.dumps([blueprint.to_json(), tensors], separators=(",", ":"))
+    head = zlib.compress(text.encode(), 9)
+    body = START.pack(MAGIC, VERSION, len(head)) + head
+    body += b"".join(code.data for _, code in coded.values())
+    return body + checksum(body)
+
+
+def unpack(data: bytes, trusted: Sequence[str] = ()) -> tuple[Blueprint, nn.Module]:
+    """What ``pack`` was given, bit for bit, in eval mode.
+
+    Raises:
+        DamagedError: the bytes are cut, altered, of another file or of a later version.
+    """
+    head, tensors = opened(data)
+    try:
+        blueprint = Blueprint.from_json(head[0])
+        state = {}
+        for (name, kind, shape, how, _), part in zip(head[1], tensors, strict=True):
+            dtype = TYPES[kind]
+            flat = codes.decode(how, part, width_of(dtype), int(np.prod(shape, dtype=np.int64)))
+            state[name] = tensor_of(flat, dtype, shape)
+        for operation in blueprint.operations:
+            if isinstance(operation, Quantized):
+                state = operation.decode(state)
+        model = blueprint.build(trusted)
+        model.load_state_dict(state)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise DamagedError(f"the packed model cannot be rebuilt: {reason}") from error
+    return blueprint, model.eval()
+
+
+def table(blueprint: Blueprint, model: nn.Module) -> list[Row]:
+    """Where the bytes of ``pack`` go: a row a tensor, then head and checksum; they add up."""
+    rows = []
+    for name, tensor in state_of(blueprint, model).items():
+        kind, data, bound, overhead = codes.encode(bits_of(tensor))
+        rows.append(Row(name, kind, tensor.numel(), len(data), bound, overhead))
+    around = len(pack(blueprint, model)) - sum(row.bytes for row in rows)
+    return [*rows, Row("head and checksum", "json", 0, around, 0.0, around)]
+
+
+def state_of(blueprint: Blueprint, model: nn.Module) -> Mapping[str, Tensor]:
+    """What is stored of the network: its state, quantised weights as codes."""
+    state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    for operation in reversed(blueprint.operations):
+        if isinstance(operation, Quantized):
+            state = operation.encode(state)
+    return state
+
+
+def opened(data: bytes) -> tuple[list[Any], list[bytes]]:
+    """Head and tensors' bytes, checked."""
+    if len(data) < START.size + CHECK or data[: len(MAGIC)] != MAGIC:
+        raise DamagedError("these bytes are no packed model")
+    body, check = data[:-CHECK], data[-CHECK:]
+    _, version, length = START.unpack_from(body)
+    if version > VERSION:
+        raise DamagedError(f"a packed model of version {version}; this reads up to {VERSION}")
+    if checksum(body) != check:
+        raise DamagedError("the packed model is damaged: its checksum is another")
+    head = json.loads(zlib.decompress(body[START.size : START.size + length]))
+    place, parts = START.size + length, []
+    for *_, size in head[1]:
+        parts.append(body[place : place + size])
+        place += size
+    return head, parts
+
+
+def checksum(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=CHECK).digest()
+
+
+def width_of(dtype: torch.dtype) -> np.dtype[Any]:
+    """Unsigned integers as wide as the type's values."""
+    return np.dtype(f"<u{dtype.itemsize}")
+
+
+def bits_of(tensor: Tensor) -> codes.Bits:
+    raw = tensor.reshape(-1).view(torch.uint8).numpy() if tensor.numel() else np.empty(0, np.uint8)
+    return raw.view(width_of(tensor.dtype))
+
+
+def tensor_of(bits: codes.Bits, dtype: torch.dtype, shape: list[int]) -> Tensor:
+    raw = torch.from_numpy(np.ascontiguousarray(bits).view(np.uint8).copy())
+    return raw.view(dtype).reshape(shape)

@@ -1,0 +1,76 @@
+"""A finished model as one file of as few bytes as there are; ``python src/pack.py --help``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
+
+from condenser.errors import CondenserError, ConfigError
+from condenser.run import saved_config, stored
+
+EXAMPLES = """examples:
+  python src/pack.py runs/demo/default                    writes runs/demo/default/model.cndp
+  python src/pack.py runs/demo/default --position 3       the model of the fourth stage
+  python src/pack.py model.cndp --out FOLDER              back: model.json and weights.safetensors
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line. Returns 0, or 1 after one line on stderr that says what to mend."""
+    parser = argparse.ArgumentParser(
+        description="Pack a finished run's model, or unpack a packed one.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("source", type=Path, help="a run's folder, or a packed file")
+    parser.add_argument("--position", type=int, help="of the stage, from 0 (default: the last)")
+    parser.add_argument("--out", type=Path, help="default: model.cndp in the run's folder")
+    parser.add_argument("--trust", nargs="+", default=[], metavar="TARGET", help="of your networks")
+    options = parser.parse_args(arguments)
+    try:
+        if options.source.is_file():
+            unpacked(options.source, options.out, options.trust)
+        else:
+            packed(options.source, options.position, options.out)
+    except CondenserError as error:
+        print(f"pack: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def packed(run: Path, position: int | None, out: Path | None) -> None:
+    """Write the file, and print where its bytes go."""
+    config, record = saved_config(run), stored(run, position)
+    from condenser.blueprint import load
+    from condenser.pack import pack, table
+
+    targets = [config[role]["model"]["_target_"] for role in ("teacher", "student")]
+    blueprint, model = load(Path(config["store"]) / f"{record['stage']}-{record['key']}", targets)
+    file = out or run / "model.cndp"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(pack(blueprint, model))
+    for row in table(blueprint, model):
+        bits = f"{8 * row.bytes / row.entries:6.2f} bits each" if row.entries else ""
+        print(f"{row.name:<40} {row.kind:<7}{row.entries:>11,}{row.bytes:>12,} bytes {bits}")
+    print(f"{file}: {file.stat().st_size:,} bytes, {record['model']} after {record['stage']}")
+
+
+def unpacked(file: Path, out: Path | None, trusted: Sequence[str]) -> None:
+    """Write what blueprint.load reads."""
+    from condenser.blueprint import save
+    from condenser.pack import unpack
+
+    if out is None:
+        raise ConfigError("--out", "none", "a folder to unpack into")
+    blueprint, model = unpack(file.read_bytes(), trusted)
+    out.mkdir(parents=True, exist_ok=True)
+    save(out, blueprint, model)
+    print(f"{out}: model.json, weights.safetensors")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

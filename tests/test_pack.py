@@ -1,0 +1,171 @@
+"""The packed file: every bit comes back, no byte is forgotten, damage is noticed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from running import run_in
+from torch import Tensor, nn
+
+from condenser.blueprint import Blueprint, load
+from condenser.compress import KMeansSharing, PostTraining, WeightPruning
+from condenser.compress.criteria import Magnitude
+from condenser.errors import DamagedError
+from condenser.functional.pruning import keep_within
+from condenser.pack import codes, pack, table, unpack
+
+RNG = np.random.default_rng(0)
+STEPS = {
+    "prune": lambda model: done(WeightPruning(0.8, Magnitude(), scope=keep_within, until=0), model),
+    "share": lambda model: done(KMeansSharing(4), model),
+    "quantize": lambda model: PostTraining(4, None)(model, torch.zeros(2, *SHAPE)),
+}
+SHAPE = (1, 8, 8)
+WORDS = 8  # in which the coder's state ends
+
+
+def done(compression: Any, model: nn.Module) -> Any:
+    compression.prepare(model)
+    compression.step(1.0)
+    model.load_state_dict({name: t + 0 for name, t in model.state_dict().items()})  # as stages do
+    return compression.finish()
+
+
+def same_bits(one: nn.Module, other: nn.Module) -> None:
+    mine, theirs = one.state_dict(), other.state_dict()
+    assert mine.keys() == theirs.keys()
+    for name, tensor in mine.items():
+        assert tensor.dtype == theirs[name].dtype and tensor.shape == theirs[name].shape
+        assert raw(tensor) == raw(theirs[name]), name
+
+
+def raw(tensor: Tensor) -> bytes:
+    return bytes(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+
+
+ARRAYS: dict[str, Callable[[], np.ndarray[Any, Any]]] = {
+    "nothing": lambda: np.empty(0, np.uint32),
+    "one": lambda: np.array([7], np.uint32),
+    "all alike": lambda: np.full(1000, 5, np.uint16),
+    "noise": lambda: RNG.integers(0, 2**32, 5000, dtype=np.uint32),
+    "few values": lambda: RNG.choice(np.array([0, 3, 2**40], np.uint64), 9999, p=[0.9, 0.09, 0.01]),
+    "sparse noise": lambda: (
+        RNG.integers(0, 2**32, 9000, dtype=np.uint32) * (RNG.random(9000) > 0.9)
+    ),
+    "every byte": lambda: np.arange(256, dtype=np.uint8),
+    "one of a million": lambda: (np.arange(10**6) == 123456).astype(np.uint8),
+}
+
+
+@pytest.mark.parametrize("make", ARRAYS.values(), ids=ARRAYS)
+def test_arrays_come_back_at_their_entropy(make: Callable[[], np.ndarray[Any, Any]]) -> None:
+    bits = make()
+    kind, data, bound, overhead = codes.encode(bits)
+    back = codes.decode(kind, data, bits.dtype, bits.size)
+    np.testing.assert_array_equal(back, bits)
+    assert back.dtype == bits.dtype
+    assert len(data) <= bits.nbytes
+    assert bound - 1 <= len(data) <= 1.03 * bound + overhead + WORDS
+    assert overhead <= 5 * 260
+
+
+@pytest.mark.parametrize("kind", codes.KINDS[1:])
+def test_each_kind_reads_what_it_wrote(kind: str) -> None:
+    bits = RNG.choice(np.array([0, 1, 9], np.uint32), 4000, p=[0.7, 0.2, 0.1])
+    (coded,) = {"labels": codes.labels, "sparse": codes.sparse}[kind](bits)
+    np.testing.assert_array_equal(codes.decode(kind, coded.data, bits.dtype, 4000), bits)
+    p = np.array([0.7, 0.2, 0.1]) if kind == "labels" else np.array([0.7, 0.3])
+    values = 12 if kind == "labels" else 4 * np.count_nonzero(bits)
+    by_hand = -4000 * (p * np.log2(p)).sum() / 8 + values
+    assert coded.bound == pytest.approx(by_hand, rel=0.03)
+
+
+def test_numbers_of_any_size() -> None:
+    values = [0, 1, 127, 128, 16383, 16384, 2**40]
+    data = codes.numbers(values)
+    assert len(data) == 1 + 1 + 1 + 2 + 2 + 3 + 6
+    assert codes.read_numbers(data + b"rest", len(values)) == (values, b"rest")
+    with pytest.raises(ValueError, match="ends within a number"):
+        codes.read_numbers(b"\x80", 1)
+
+
+@pytest.mark.parametrize("name", ["lenet5", "resnet8", "mobilenet_v2", "mlp_32"])
+@pytest.mark.parametrize(
+    "steps", [(), ("prune",), ("share",), ("quantize",), ("prune", "share", "quantize")]
+)
+def test_networks_come_back_bit_for_bit(
+    network: Callable[..., Any], name: str, steps: tuple[str, ...]
+) -> None:
+    blueprint, model = network(name)
+    for step in steps:
+        blueprint = blueprint.then(STEPS[step](model))
+    data = pack(blueprint, model)
+    again, back = unpack(data)
+    same_bits(model, back)
+    assert json.dumps(again.to_json()) == json.dumps(blueprint.to_json())
+    assert pack(again, back) == data
+    rows = table(blueprint, model)
+    assert sum(row.bytes for row in rows) == len(data)
+    assert all(row.bytes <= 1.03 * row.bound + row.overhead + WORDS for row in rows)
+
+
+def test_special_numbers_keep_their_bits() -> None:
+    blueprint = Blueprint({"_target_": "condenser.models.MLP", "widths": [4]}, SHAPE, 3)
+    model = blueprint.build()
+    with torch.no_grad():
+        odd = torch.tensor([0.0, -0.0, float("inf"), float("nan"), 1e-42])
+        model.get_parameter("fc1.weight").view(-1)[:5] = odd
+    _, back = unpack(pack(blueprint, model))
+    same_bits(model, back)
+
+
+def test_zeros_and_codebooks_make_it_small(network: Callable[..., Any]) -> None:
+    blueprint, model = network("lenet5")
+    dense = len(pack(blueprint, model))
+    weights = sum(p.numel() for p in model.parameters())
+    assert dense <= 4 * weights + 2000
+    sparse = blueprint.then(STEPS["prune"](model))
+    assert len(pack(sparse, model)) < 0.35 * dense  # a fifth of the values, and where they are
+    shared = sparse.then(STEPS["share"](model))
+    assert len(pack(shared, model)) < 0.08 * dense  # 0.72 bits for where, 0.2 · 4 for which
+
+
+def test_damage_is_noticed(network: Callable[..., Any]) -> None:
+    blueprint, model = network("mlp_32")
+    data = pack(blueprint, model)
+    for place in range(0, len(data), 97):
+        broken = bytearray(data)
+        broken[place] ^= 0x10
+        with pytest.raises(DamagedError):
+            unpack(bytes(broken))
+    for length in (0, 3, 20, len(data) // 2, len(data) - 1):
+        with pytest.raises(DamagedError):
+            unpack(data[:length])
+    later = data[:4] + b"\x02" + data[5:]
+    with pytest.raises(DamagedError, match="of version 2; this reads up to 1"):
+        unpack(later)
+
+
+def test_the_command_packs_a_run_and_unpacks_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import pack as command
+
+    teacher, pruned = run_in(tmp_path, "recipe=[teacher,prune]")
+    run, file = tmp_path / "default/test", tmp_path / "default/test/model.cndp"
+    assert command.main([str(run)]) == 0
+    assert file.stat().st_size == pruned["size/packed_bytes"]
+    assert "fc1.weight" in capsys.readouterr().out
+    assert command.main([str(file), "--out", str(tmp_path / "back")]) == 0
+    same_bits(load(tmp_path / "back")[1], load(tmp_path / ".store" / f"prune-{pruned['key']}")[1])
+    assert command.main([str(run), "--position", "0", "--out", str(file)]) == 0
+    assert file.stat().st_size == teacher["size/packed_bytes"]
+    capsys.readouterr()
+    assert command.main([str(run), "--position", "5"]) == 1
+    assert capsys.readouterr().err == "pack: --position=5: allowed is one of 0, 1\n"
