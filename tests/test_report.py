@@ -21,7 +21,7 @@ import pytest
 from condenser import records, report
 from condenser.errors import CondenserError
 from condenser.records import Record
-from condenser.report import checks, curve, labels, quantities, text
+from condenser.report import checks, columns, curve, labels, quantities, series, text
 from condenser.report.pareto import front
 from condenser.report.places import Box, place, shared
 
@@ -447,3 +447,62 @@ def test_help_and_mistakes_wait_for_no_heavy_import() -> None:
     code = f"import sys; sys.path.insert(0, {str(SCRIPT.parent)!r}); import report; print({heavy})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "set()", done.stderr
+
+
+# methods over sizes -----------------------------------------------------------------------------
+
+
+def tried(criterion: str, rate: float, accuracy: float, seed: int = 0, **facts: Any) -> Record:
+    own = {"prune/criterion": criterion, "prune/rate": rate, "size/nonzero": 1000 * (1 - rate)}
+    stage = "control" if "control/kind" in facts else "prune"
+    group = f"{stage} {criterion} {rate} {sorted(facts.items())}"
+    whole = {"position": 1, "model": "net", "group": group, "test/accuracy": accuracy}
+    return made(stage, seed, **(whole | own | facts))
+
+
+def swept() -> list[Record]:
+    dense = made("teacher", position=0, model="net", group="dense", **{"test/accuracy": 0.9})
+    of = {"control/kind": "random", "control/of": "prune"}
+    return [
+        dense,
+        *(tried("LAMP", r, 0.9 - r / 9, s) for r in (0.5, 0.75, 0.9) for s in (0, 1)),
+        *(tried("Magnitude", r, 0.8 - r / 9) for r in (0.5, 0.75, 0.9)),
+        *(tried("Magnitude", r, 0.5, **of) for r in (0.5, 0.75, 0.9)),
+        *(tried("Once", r, 0.5) for r in (0.5, 0.75)),
+    ]
+
+
+def test_methods_are_lines_over_sizes() -> None:
+    found = series.lines(report.rows(swept()), "size/nonzero", "test/accuracy")
+    assert list(found) == ["net"]
+    of_method = found["net"]
+    assert set(of_method) == {"prune LAMP", "prune Magnitude", "prune Magnitude random (control)"}
+    assert [row.mean["prune/rate"] for row in of_method["prune LAMP"]] == [0.9, 0.75, 0.5]
+    assert {row.n for row in of_method["prune LAMP"]} == {2}
+
+
+def test_a_figure_of_methods_is_written_where_there_are_some(tmp_path: Path) -> None:
+    made_files = report.write(swept(), tmp_path, x="size/nonzero").files
+    assert {"methods.png", "methods.svg"} <= {path.name for path in made_files}
+    first = (tmp_path / "methods.svg").read_bytes()
+    report.write(swept(), tmp_path, x="size/nonzero")
+    assert (tmp_path / "methods.svg").read_bytes() == first
+    text_of = first.decode()
+    assert text_of.count("<svg") == 1 and len(first) > 5000
+
+
+def test_no_figure_of_methods_without_a_sweep(tmp_path: Path, chain: list[Record]) -> None:
+    assert not any("methods" in path.name for path in report.write(chain, tmp_path).files)
+
+
+def test_a_ratio_is_to_the_networks_own_start() -> None:
+    sizes = {"small": 100.0, "large": 1000.0}
+    found = [
+        made(stage, position=place, model=model, experiment="e", group=f"{stage} {model}")
+        | {"size/file_bytes": size / (1 + place), "test/accuracy": 0.9}
+        for model, size in sizes.items()
+        for place, stage in enumerate(("teacher", "prune"))
+    ]
+    rows = report.rows(found)
+    bases = columns.originals(rows)
+    assert [str(base and base["model"]) for base in bases] == ["small", "small", "large", "large"]

@@ -28,12 +28,13 @@ class Report:
 def write(
     records: Sequence[Record], out: Path, x: str = "size/file_bytes", y: str = "test/accuracy"
 ) -> Report:
-    """Write curve.png, curve.svg, table.csv, table.md and records.csv into the folder out.
+    """Write curve.png, curve.svg, table.csv, table.md and records.csv into the folder out, and
+    methods.png and methods.svg where methods were tried at several sizes.
 
     x and y are record keys of numbers, the curve's axes. Raises CondenserError if no record has
     both, or if the folder cannot be written.
     """
-    from condenser.report import checks, curve, text
+    from condenser.report import checks, curve, series, text
 
     table = ordered(rows(records))
     drawn = curve.drawable(table, x, y)
@@ -47,6 +48,9 @@ def write(
         "table.md": (text.markdown(table, checks.notes(table)), "the table with its notes"),
         "records.csv": (text.records_csv(records), f"all {len(records)} records"),
     }
+    if (lines := series.draw(table, x, y)) is not None:
+        files["methods.png"] = (curve.image(lines, "png"), "the same, a line a method")
+        files["methods.svg"] = (curve.image(lines, "svg"), "the same, for papers")
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, (content, _) in files.items():

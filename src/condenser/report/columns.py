@@ -120,13 +120,16 @@ def _smaller(rows: Sequence[Row]) -> list[Column]:
 
 
 def originals(rows: Sequence[Row]) -> list[Row | None]:
-    """What each row's ratio is to: the largest model that its experiment starts from."""
-    first: dict[str, Row] = {}
-    for row in rows:
-        if row["position"] == 0 and FILE in row.mean:
-            for experiment in row.experiments:
-                first[experiment] = max(first.get(experiment, row), row, key=lambda r: r.mean[FILE])
-    return [next((first[e] for e in row.experiments if e in first), None) for row in rows]
+    """What each row's ratio is to: its own network at the recipe's start, or else the largest
+    model that its experiment starts from."""
+    starts = [row for row in rows if row["position"] == 0 and FILE in row.mean]
+
+    def start(row: Row) -> Row | None:
+        known = [s for s in starts if set(s.experiments) & set(row.experiments)]
+        own = [s for s in known if s["model"] == row["model"]]
+        return max(own or known, key=lambda s: s.mean[FILE], default=None)
+
+    return [start(row) for row in rows]
 
 
 def pareto(rows: Sequence[Row], x: str, y: str) -> list[int]:

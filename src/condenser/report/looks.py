@@ -13,12 +13,15 @@ LOOKS = {
     "student": ("#999999", "o"),
     "distill": ("#0072b2", "D"),
     "prune": ("#d55e00", "v"),
+    "cut": ("#7a5195", "h"),
+    "merge": ("#8c564b", "<"),
     "share": ("#cc79a7", "^"),
     "factorize": ("#b8a500", "P"),
     "quantize": ("#009e73", "X"),
     "export": ("#56b4e9", "*"),
 }
-OTHER = (("#7a5195", "h"), ("#8c564b", "<"), ("#444444", ">"))
+OTHER = (("#444444", ">"), ("#1b6e5a", "p"), ("#b03060", "d"))
+COLORS = tuple(color for color, _ in (*LOOKS.values(), *OTHER))
 FRONT: dict[str, Any] = {"color": "#555555", "linewidth": 1.2}
 SUBTITLE: dict[str, Any] = {"color": "#555555", "fontsize": 9.5}
 STYLE = {
