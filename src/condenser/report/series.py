@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SWEPT = ("rate", "params", "macs", "bits", "count", "energy", "rank_ratio", "threshold")
 MARKERS = "ovDs^PX*h<>"
 POINTS = 3  # that make a line
+LONGEST = 56  # letters of a name
 Lines = dict[str, list[Row]]
 
 
@@ -68,7 +69,7 @@ def draw(rows: Sequence[Row], x: str, y: str) -> Figure | None:
 
     with matplotlib.rc_context(STYLE):
         layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)
-        width = 4.6 * len(panels) + 3.4
+        width = 4.6 * len(panels) + 4.4
         figure = Figure(figsize=(width, 4.6), dpi=160, layout=layout)
         FigureCanvasAgg(figure)
         places = figure.subplots(1, len(panels), squeeze=False)[0]
@@ -84,7 +85,10 @@ def draw(rows: Sequence[Row], x: str, y: str) -> Figure | None:
             handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
         order = [name for name in names if name in handles]
         figure.legend(
-            [handles[name] for name in order], order, loc="outside right upper", frameon=False
+            [handles[name] for name in order],
+            [shortened(name) for name in order],
+            loc="outside right upper",
+            frameon=False,
         )
     return figure
 
@@ -107,6 +111,11 @@ def panel(axes: Axes, of_method: Lines, names: Sequence[str], x: str, y: str) ->
     every = [row for rows in of_method.values() for row in rows]
     set_axis(axes, "x", x, [row.mean[x] for row in every])
     set_axis(axes, "y", y, [row.mean[y] for row in every])
+
+
+def shortened(name: str) -> str:
+    """A legend leaves room for what it explains."""
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def scale(key: str) -> float:
