@@ -46,6 +46,8 @@ def decode(kind: str, data: bytes, dtype: np.dtype[Any], count: int) -> Bits:
 
 def labels(bits: Bits) -> list[Coded]:
     """A codebook, how often each of its values comes, and the labels, range coded."""
+    if len(np.unique(bits[: 4 * MOST])) > MOST:  # no need to sort them all
+        return []
     values, places, counts = np.unique(bits, return_inverse=True, return_counts=True)
     if len(values) > MOST:
         return []

@@ -39,6 +39,7 @@ NAMES = {
     torch.uint8: "u1",
     torch.bool: "t1",
 }
+Parts = Mapping[str, tuple[Tensor, codes.Coded]]
 TYPES = {name: dtype for dtype, name in NAMES.items()}
 
 
@@ -62,7 +63,17 @@ def pack(blueprint: Blueprint, model: nn.Module) -> bytes:
 
     Weights that were quantised are stored as their codes. ``unpack`` gives the same bits back.
     """
-    coded = {name: (t, codes.encode(bits_of(t))) for name, t in state_of(blueprint, model).items()}
+    return assembled(blueprint, encoded(blueprint, model))
+
+
+def encoded(blueprint: Blueprint, model: nn.Module) -> Parts:
+    """Every tensor with its shortest code."""
+    state = state_of(blueprint, model)
+    return {name: (tensor, codes.encode(bits_of(tensor))) for name, tensor in state.items()}
+
+
+def assembled(blueprint: Blueprint, coded: Parts) -> bytes:
+    """The file of these parts."""
     tensors = [
         [name, NAMES[t.dtype], list(t.shape), code.kind, len(code.data)]
         for name, (t, code) in coded.items()
@@ -101,11 +112,12 @@ def unpack(data: bytes, trusted: Sequence[str] = ()) -> tuple[Blueprint, nn.Modu
 
 def table(blueprint: Blueprint, model: nn.Module) -> list[Row]:
     """Where the bytes of ``pack`` go: a row a tensor, then head and checksum; they add up."""
-    rows = []
-    for name, tensor in state_of(blueprint, model).items():
-        kind, data, bound, overhead = codes.encode(bits_of(tensor))
-        rows.append(Row(name, kind, tensor.numel(), len(data), bound, overhead))
-    around = len(pack(blueprint, model)) - sum(row.bytes for row in rows)
+    coded = encoded(blueprint, model)
+    rows = [
+        Row(name, code.kind, tensor.numel(), len(code.data), code.bound, code.overhead)
+        for name, (tensor, code) in coded.items()
+    ]
+    around = len(assembled(blueprint, coded)) - sum(row.bytes for row in rows)
     return [*rows, Row("head and checksum", "json", 0, around, 0.0, around)]
 
 

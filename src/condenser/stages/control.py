@@ -2,7 +2,7 @@
 
 random: the same amount of every layer goes, drawn by lot.
 scratch: the same small network, from fresh weights, for as many epochs as its line took.
-compute: the same, for the multiply-accumulates that its line took, if that is more epochs.
+compute: the same, for as many multiply-accumulates as its line took.
 dense: the network that was compressed, trained on for as many epochs, whole.
 
 The small network from scratch for equal epochs or equal compute: Liu, Sun, Zhou, Huang, Darrell,
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
     from condenser.store import Entry
 
 MASKED, REBUILT, CODED = ("prune",), ("cut", "merge", "factorize"), ("share",)
-KINDS = {
-    "random": (*MASKED, "cut", "merge"),
-    "scratch": (*MASKED, *REBUILT),
-    "compute": REBUILT,  # masks and codebooks save no multiply-accumulates
-    "dense": (*MASKED, *REBUILT, *CODED),
-}
 
 
 class Control(TrainingStage):
-    """Trains beside ``of`` by the same plan and objective, but for what it is the control of."""
+    """Trains beside ``of`` by the same plan and objective, but for what it is the control of.
+
+    Class attributes:
+        kind: what ``controls`` calls it.
+        fits: the stages that it is a control of.
+    """
 
     word: ClassVar[str] = "control"
     kind: ClassVar[str]
+    fits: ClassVar[tuple[str, ...]]
 
     def __init__(self, of: CompressionStage, position: int) -> None:
         super().__init__(of.config, position, of.teachers, of.chain, reference=of)
@@ -68,6 +68,7 @@ class Control(TrainingStage):
 
 class Random(Control):
     kind: ClassVar[str] = "random"
+    fits: ClassVar[tuple[str, ...]] = (*MASKED, "cut", "merge")
     takes_model: ClassVar[bool] = True
 
     def check(self, bench: Workbench) -> None:
@@ -93,6 +94,7 @@ class Random(Control):
 
 class Dense(Control):
     kind: ClassVar[str] = "dense"
+    fits: ClassVar[tuple[str, ...]] = (*MASKED, *REBUILT, *CODED)
     takes_model: ClassVar[bool] = True
 
     def __init__(self, of: CompressionStage, position: int) -> None:
@@ -105,6 +107,7 @@ class Dense(Control):
 
 class Scratch(Control):
     kind: ClassVar[str] = "scratch"
+    fits: ClassVar[tuple[str, ...]] = (*MASKED, *REBUILT)
 
     @property
     def architecture(self) -> Mapping[str, Any] | None:
@@ -127,6 +130,7 @@ class Scratch(Control):
 
 class Compute(Scratch):
     kind: ClassVar[str] = "compute"
+    fits: ClassVar[tuple[str, ...]] = REBUILT  # masks and codebooks save no multiply-accumulates
 
     def epochs(self, given: Given) -> int:
         assert given.reference is not None
@@ -167,21 +171,12 @@ def afresh(blueprint: Blueprint, made: nn.Module, bench: Workbench) -> nn.Module
 
 def controls(stages: Sequence[Any], asked: bool | Sequence[str]) -> list[Control]:
     """The controls of every compression among ``stages``, in its order, numbered on from them."""
-    kinds = list(KINDS) if asked is True else list(asked or ())
     wanted = [
-        (stage, CLASSES[kind])
+        (stage, kind)
         for stage in stages
         if isinstance(stage, CompressionStage)
-        for kind in KINDS
-        if kind in kinds and stage.word in KINDS[kind]
-        if kind != "dense" or stage.settings["optim"]["epochs"]
+        for kind in (Random, Scratch, Compute, Dense)
+        if stage.word in kind.fits and asked and (asked is True or kind.kind in asked)
+        if kind is not Dense or stage.settings["optim"]["epochs"]
     ]
     return [kind(stage, len(stages) + number) for number, (stage, kind) in enumerate(wanted)]
-
-
-CLASSES: dict[str, type[Control]] = {
-    "random": Random,
-    "scratch": Scratch,
-    "compute": Compute,
-    "dense": Dense,
-}
