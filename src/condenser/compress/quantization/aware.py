@@ -14,8 +14,12 @@ from condenser.compress.base import Operation, Probe, State
 from condenser.compress.quantization.base import Quantization
 from condenser.compress.quantization.calibration import BATCH
 from condenser.compress.quantization.operation import FoldBatchNorm
-from condenser.compress.quantization.quantizers import InputQuantizer, hide_rounded, show_rounded
-from condenser.compress.quantization.sites import weight_name
+from condenser.compress.quantization.quantizers import (
+    InputQuantizer,
+    hide_rounded,
+    settle_weight,
+    show_rounded,
+)
 from condenser.errors import ConfigError
 from condenser.functional.quantization import along_channels
 
@@ -100,7 +104,8 @@ class QuantizationAware(Quantization):
             statistics(model, self.sample(self.images)[0])
         for name in self.widths:
             layer: Any = model.get_submodule(name)
-            settle_weight(layer)
+            settle_weight(layer, layer.weight_quantizer)
+            detach(layer)
             if hasattr(layer, "input_quantizer"):
                 settle_input(layer)
         for conv, norm in self.pairs:
@@ -131,16 +136,8 @@ def statistics(model: nn.Module, images: Tensor) -> None:
     model.eval()
 
 
-def settle_weight(layer: Any) -> None:
-    """Put the weight on its grid for good, and the grid beside it."""
-    key, quantizer = weight_name(layer), layer.weight_quantizer
-    weight = layer._parameters[key]
-    scale, zero_point = quantizer.grid(weight)
-    weight.copy_(quantizer(weight))
-    shape = quantizer.scale.shape
-    layer.register_buffer("weight_scale", scale.reshape(shape).clone())
-    if quantizer.affine:
-        layer.register_buffer("weight_zero_point", zero_point.reshape(shape).clone())
+def detach(layer: Any) -> None:
+    """Take away what rounds the weight while it trains."""
     del layer.weight_quantizer
     for hooks, mine in (
         (layer._forward_pre_hooks, show_rounded),

@@ -14,8 +14,8 @@ from condenser.compress.quantization.base import Quantization
 from condenser.compress.quantization.correction import channel_means, correct
 from condenser.compress.quantization.equalization import equalize
 from condenser.compress.quantization.operation import FoldBatchNorm
+from condenser.compress.quantization.quantizers import settle_weight
 from condenser.compress.quantization.rounding import learn_rounding
-from condenser.compress.quantization.sites import weight_name
 from condenser.errors import ConfigError
 
 
@@ -86,14 +86,7 @@ class PostTraining(Quantization):
             free = {n: q for n, q in quantizers.items() if n not in self.shared and q.bits > 1}
             learn_rounding(model, exact, free, images)
         for name, quantizer in quantizers.items():
-            layer: Any = model.get_submodule(name)
-            weight = layer.get_parameter(weight_name(layer))
-            weight.copy_(quantizer(weight))
-            scale, zero_point = quantizer.grid(weight)
-            layer.register_buffer("weight_scale", scale.reshape(quantizer.scale.shape).clone())
-            if self.affine:
-                shape = quantizer.zero_point.shape
-                layer.register_buffer("weight_zero_point", zero_point.reshape(shape).clone())
+            settle_weight(model.get_submodule(name), quantizer)
         if self.correct_bias:
             correct(model, means, images)
         self.operations = [*([fold] if pairs else []), self.operation()]

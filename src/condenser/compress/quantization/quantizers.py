@@ -163,3 +163,14 @@ def show_rounded(layer: nn.Module, _: object) -> None:
 def hide_rounded(layer: nn.Module, *_: object) -> None:
     """The forward hook that takes it away, whatever happened in between."""
     layer.__dict__.pop(weight_name(layer), None)
+
+
+@torch.no_grad()
+def settle_weight(layer: Any, quantizer: WeightQuantizer) -> None:
+    """Put the weight on its grid for good, and the grid beside it."""
+    weight, shape = layer._parameters[weight_name(layer)], quantizer.scale.shape
+    scale, zero_point = quantizer.grid(weight)
+    weight.copy_(quantizer(weight))
+    layer.register_buffer("weight_scale", scale.reshape(shape).clone())
+    if quantizer.affine:
+        layer.register_buffer("weight_zero_point", zero_point.reshape(shape).clone())
