@@ -90,27 +90,33 @@ class FakeQuantize(torch.autograd.Function):
         damp: float,
     ) -> Tensor:
         steps = x.float() / scale
-        rounded = (steps + centre).round_() if centre else steps.round()
-        q = rounded + zero_point
-        kept = (q >= codes[0]) & (q <= codes[1])
-        q = q.clamp_(*codes).sub_(zero_point)
-        if centre:
-            q = q.sub_(centre)
+        rounded = (steps + centre if centre else steps).round_().add_(zero_point)
+        q = rounded.clamp(*codes)
+        kept = q == rounded
+        made = q.sub_(zero_point + centre if centre else zero_point).mul_(scale).to(x.dtype)
         if ctx.needs_input_grad[1]:
-            ctx.save_for_backward(kept, torch.where(kept, q - steps, q), scale)
+            ctx.save_for_backward(kept, x, made, scale)
         else:
             ctx.save_for_backward(kept)
         ctx.damp = damp
-        return (q * scale).to(x.dtype)
+        return made
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         kept, *rest = ctx.saved_tensors
-        moved = None
-        if rest:
-            apart, scale = rest
-            moved = (grad.float() * apart).sum_to_size(scale.shape) * ctx.damp
-        return grad * kept, moved, None, None, None, None
+        through, moved = grad * kept, None
+        if rest:  # round(v) - v where nothing was clamped is (x̂ - x)/s, the code elsewhere x̂/s
+            x, made, scale = rest
+            apart = total(grad, made, scale.shape) - total(through, x, scale.shape)
+            moved = apart / scale * ctx.damp
+        return through, moved, None, None, None, None
+
+
+def total(a: Tensor, b: Tensor, shape: torch.Size) -> Tensor:
+    """Σ a·b down to ``shape``: a scalar, or a value for each index of dimension 0."""
+    if not shape:
+        return torch.dot(a.float().reshape(-1), b.float().reshape(-1))
+    return torch.linalg.vecdot(a.float().flatten(1), b.float().flatten(1)).view(shape)
 
 
 def binarize(weight: Tensor, scale: Tensor) -> Tensor:

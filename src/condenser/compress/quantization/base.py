@@ -136,14 +136,20 @@ class Quantization(Compression):
         return found
 
     def attach_inputs(self, model: nn.Module, images: Tensor, learn: bool = False) -> None:
-        """Give every layer whose input is to be rounded what rounds it, ranges as seen."""
+        """Give every layer whose input is to be rounded what rounds it, ranges as seen.
+
+        ``learn``: scales are parameters; but for the layer that sees the images, whose range is
+        known: it would have to compute a gradient that no one else needs.
+        """
         bits = {name: pair[1] for name, pair in self.widths.items() if pair[1] is not None}
         if not bits:
             return
         seen = input_ranges(model, list(bits), images, bits, self.ranges)
+        first = next(iter(seen))
         for name, (low, high) in seen.items():
             layer: Any = model.get_submodule(name)
-            layer.input_quantizer = InputQuantizer(bits[name], learn).to(low.device)
+            quantizer = InputQuantizer(bits[name], learn and name != first)
+            layer.input_quantizer = quantizer.to(low.device)
             layer.input_quantizer.cover(low, high)
             layer.register_forward_pre_hook(quantize_input)
 
