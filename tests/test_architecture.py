@@ -30,7 +30,7 @@ LEVELS = {
     ],
     2: ["modules"],
     3: ["stages", "recipe", "facts", "store", "records", "report", "tracking", "schema"],
-    4: ["build", "console", "run", "cli"],
+    4: ["mistakes", "status", "config", "build", "console", "run", "sweep", "cli"],
 }
 LEVEL = {"errors": -1, "files": -1} | {
     name: level for level, names in LEVELS.items() for name in names

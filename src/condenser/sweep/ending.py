@@ -1,0 +1,46 @@
+"""What a sweep says at its end: which jobs failed, why, and what redoes just those."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import traceback
+from collections.abc import Sequence
+
+from hydra.core.utils import JobReturn, JobStatus
+
+from condenser.mistakes import can_be_mended, explain
+from condenser.sweep.attempt import Attempt
+from condenser.sweep.jobs import SweepError
+
+
+def again() -> str:
+    """The command that was given."""
+    return shlex.join(["python", "src/train.py", *sys.argv[1:]])
+
+
+def failures(attempts: Sequence[Attempt]) -> str:
+    """Each job that failed: its name, why, its last lines, and where all its lines are."""
+    blocks = []
+    for attempt in attempts:
+        if attempt.state == "failed":
+            tries = f" ({attempt.tries} tries)" if attempt.tries > 1 else ""
+            head = f"{attempt.job.name}: {attempt.reason}{tries}"
+            words = [f"    {line}" for line in attempt.words]
+            blocks.append(
+                "\n".join([head, *words, f"    all of it: {attempt.job.folder}/console.log"])
+            )
+    return "\n".join(blocks)
+
+
+def failed(returns: Sequence[JobReturn]) -> SweepError:
+    """What to raise after a sweep that did not end well; says why, where the launcher did not."""
+    bad = [one for one in returns if one.status != JobStatus.COMPLETED]
+    for one in bad:
+        error = one._return_value
+        if not isinstance(error, SweepError):
+            print(f"{' '.join(one.overrides or [])}: {explain(error)}", file=sys.stderr)
+            if not can_be_mended(error):
+                traceback.print_exception(error)
+    whole = f"{len(bad)} of {len(returns)} jobs failed; the same command runs just those:"
+    return SweepError(f"{whole}\n  {again()}")

@@ -1,0 +1,117 @@
+"""The jobs of a sweep, composed and checked before the first one starts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from condenser.config import checked, digest, folder_of
+from condenser.errors import CondenserError
+from condenser.mistakes import COMPOSING, explain
+
+Words = Sequence[str]  # the overrides of a job
+
+
+class SweepError(CondenserError):
+    """A sweep that was not begun, or of which not every job ended well."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep.
+
+    Attributes:
+        overrides: what makes it this one, as words of the command line.
+        config: the resolved config.
+        cfg: the same as hydra composed it, hydra's own part with it.
+        digest: of the config; a finished run of the same one is not done again.
+    """
+
+    number: int
+    overrides: tuple[str, ...]
+    config: Mapping[str, Any]
+    cfg: DictConfig
+    digest: str
+
+    @property
+    def name(self) -> str:
+        return str(self.config["run"])
+
+    @property
+    def folder(self) -> Path:
+        return folder_of(self.config)
+
+
+def compose(
+    loader: ConfigLoader, master: DictConfig, batch: Sequence[Words], first: int = 0
+) -> list[Job]:
+    """The jobs of these lists of overrides.
+
+    Raises:
+        SweepError: a line for each problem of any job: what is wrong, and with which overrides.
+    """
+    jobs: list[Job] = []
+    found: dict[str, list[Words]] = defaultdict(list)
+    for number, overrides in enumerate(batch, start=first):
+        try:
+            jobs.append(job(loader, master, overrides, number))
+        except COMPOSING as error:
+            for line in explain(error).splitlines():
+                found[line].append(overrides)
+    for line, overrides in problems(jobs):
+        found[line].append(overrides)
+    if found:
+        raise SweepError("\n".join(["no job was started:", *lines(found, batch)]))
+    return jobs
+
+
+def lines(found: Mapping[str, Sequence[Words]], batch: Sequence[Words]) -> Iterator[str]:
+    """Each problem, and whose it is: all jobs', one's, or some jobs' and of which first."""
+    common = set(batch[0]).intersection(*batch)  # what does not tell one job from another
+    for line, of in found.items():
+        first = " ".join(word for word in of[0] if word not in common)
+        if len(of) == len(batch) > 1:
+            whose = f"all {len(batch)} jobs"
+        elif len(of) == 1:
+            whose = first or "the only job"
+        else:
+            whose = f"{len(of)} of {len(batch)} jobs, first {first}"
+        yield f"{line} ({whose})"
+
+
+def job(loader: ConfigLoader, master: DictConfig, overrides: Words, number: int) -> Job:
+    """One job, checked as its run will check it."""
+    cfg = loader.load_sweep_config(master, list(overrides))
+    with seen_by_hydra(cfg):
+        config = checked(OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]))
+    return Job(number, tuple(overrides), config, cfg, digest(config))
+
+
+@contextmanager
+def seen_by_hydra(cfg: DictConfig) -> Iterator[None]:
+    """``${hydra:…}`` means this config's."""
+    hydra = HydraConfig.instance()
+    before = hydra.cfg
+    hydra.set_config(cfg)
+    try:
+        yield
+    finally:
+        hydra.cfg = before
+
+
+def problems(jobs: Sequence[Job]) -> Iterator[tuple[str, Words]]:
+    """What is wrong with the jobs together: two of them want one folder."""
+    owners: dict[Path, Job] = {}
+    for one in jobs:
+        other = owners.setdefault(one.folder, one)
+        if other is not one:
+            first = " ".join(other.overrides) or "no overrides"
+            yield f"run={one.name}: the run of {first} has that name already", one.overrides
