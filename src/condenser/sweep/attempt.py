@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -22,7 +23,7 @@ class Attempt:
         tries: how often it was started by this sweep; earlier: by those before it.
         seconds: its last start took.
         reason: why it failed.
-        words: the last lines of one that failed.
+        words: the last lines of one that failed; log: the file with all of them.
     """
 
     job: Job
@@ -33,6 +34,7 @@ class Attempt:
     code: int | None = None
     reason: str = ""
     words: list[str] = field(default_factory=list)
+    log: str = ""
     record: Record | None = None
     process: Process | None = None
     seats: list[str] = field(default_factory=list)
@@ -52,12 +54,13 @@ class Attempt:
         return value if isinstance(value, float | int) else None
 
 
-def of_code(code: int) -> str:
-    """Why a process ended, from its exit code."""
+def of_code(code: int, words: Sequence[str] = ()) -> str:
+    """Why a process ended, from its exit code and its last lines."""
     if code == 0:
         return "ended before its records were complete"
     if code > 0:
-        return f"exit code {code}"
+        last = words[-1].strip().removeprefix("condenser: ") if words else ""
+        return f"exit code {code}" + (f", {last}" if last else "")
     try:
         name = signal.Signals(-code).name
     except ValueError:

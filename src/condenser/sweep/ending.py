@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from hydra.core.utils import JobReturn, JobStatus
 
 from condenser.mistakes import can_be_mended, explain
+from condenser.records import Record
 from condenser.sweep.attempt import Attempt
 from condenser.sweep.jobs import SweepError
 
@@ -27,9 +28,7 @@ def failures(attempts: Sequence[Attempt]) -> str:
             tries = f" ({attempt.tries} tries)" if attempt.tries > 1 else ""
             head = f"{attempt.job.name}: {attempt.reason}{tries}"
             words = [f"    {line}" for line in attempt.words]
-            blocks.append(
-                "\n".join([head, *words, f"    all of it: {attempt.job.folder}/console.log"])
-            )
+            blocks.append("\n".join([head, *words, f"    all of it: {attempt.log}"]))
     return "\n".join(blocks)
 
 
@@ -44,3 +43,18 @@ def failed(returns: Sequence[JobReturn]) -> SweepError:
                 traceback.print_exception(error)
     whole = f"{len(bad)} of {len(returns)} jobs failed; the same command runs just those:"
     return SweepError(f"{whole}\n  {again()}")
+
+
+def returned(attempt: Attempt) -> JobReturn:
+    """What hydra's sweepers read."""
+    value: Record | SweepError | None = attempt.record
+    if not attempt.ended_well:
+        value = SweepError(f"{attempt.job.name}: {attempt.reason}")
+    return JobReturn(
+        overrides=list(attempt.job.overrides),
+        cfg=attempt.job.cfg,
+        working_dir=str(attempt.job.folder),
+        task_name=attempt.job.name,
+        status=JobStatus.COMPLETED if attempt.ended_well else JobStatus.FAILED,
+        _return_value=value,
+    )

@@ -7,18 +7,17 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 
 from condenser.errors import ConfigError
-from condenser.records import Record
 from condenser.sweep.attempt import Attempt
 from condenser.sweep.board import Board
 from condenser.sweep.devices import gpus
-from condenser.sweep.ending import failures
-from condenser.sweep.jobs import Job, SweepError
+from condenser.sweep.ending import failures, returned
+from condenser.sweep.jobs import Job
 from condenser.sweep.pool import Pool
-from condenser.sweep.process import TRAIN
+from condenser.sweep.process import command
 
 
 @dataclass(frozen=True)
@@ -77,34 +76,3 @@ def launch(jobs: Sequence[Job], config: DictConfig, settings: Settings) -> list[
 def threads(at_once: int) -> int | None:
     """CPU threads for each of several jobs: more than there are cores cost a multiple."""
     return None if at_once == 1 else max(1, (os.cpu_count() or 1) // at_once)
-
-
-def command(job: Job, config: DictConfig) -> list[str]:
-    """What runs a job by itself."""
-    beside = [
-        word
-        for word in config.hydra.overrides.hydra
-        if not word.lstrip("+~").startswith(
-            ("hydra.mode", "hydra.sweep", "hydra.launcher", "hydra/sweeper", "hydra/launcher")
-        )
-    ]
-    flags = ["--config-name", str(config.hydra.job.config_name)]
-    for source in config.hydra.runtime.config_sources:
-        if source.provider == "command-line":
-            flags += ["--config-dir", source.path]
-    return [sys.executable, str(TRAIN), *flags, *job.overrides, *beside, "hydra.mode=RUN"]
-
-
-def returned(attempt: Attempt) -> JobReturn:
-    """What hydra's sweepers read."""
-    value: Record | SweepError | None = attempt.record
-    if not attempt.ended_well:
-        value = SweepError(f"{attempt.job.name}: {attempt.reason}")
-    return JobReturn(
-        overrides=list(attempt.job.overrides),
-        cfg=attempt.job.cfg,
-        working_dir=str(attempt.job.folder),
-        task_name=attempt.job.name,
-        status=JobStatus.COMPLETED if attempt.ended_well else JobStatus.FAILED,
-        _return_value=value,
-    )

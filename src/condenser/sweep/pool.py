@@ -94,6 +94,7 @@ class Pool:
         attempt.seats = self.seats.take(wanted(job.config["trainer"]))
         status.write(job.folder, **self.facts(attempt, "running"))
         env = environment(attempt.seats if self.gpus else None, self.threads)
+        attempt.log = str(job.folder / LOG)
         attempt.process = Process(self.command(job), env, job.folder / LOG)
         self.turn(attempt, "running")
 
@@ -105,7 +106,8 @@ class Pool:
         if attempt.code is not None:
             attempt.record = status.finished(attempt.job.folder, attempt.job.digest)
             well = attempt.code == 0 and attempt.record is not None
-            self.end(attempt, "" if well else of_code(attempt.code))
+            words = attempt.process.last_words(WORDS)
+            self.end(attempt, "" if well else of_code(attempt.code, words))
         elif self.timeout is not None and attempt.seconds > self.timeout:
             stop([attempt.process], self.grace)
             self.end(attempt, f"not done after {self.timeout / 60:g} minutes")

@@ -14,6 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from omegaconf import DictConfig
+
+from condenser.sweep.jobs import Job
+
 TRAIN = Path(__file__).resolve().parents[2] / "train.py"
 # A job is a run by itself: what says otherwise of the process that starts it is not handed on.
 FOREIGN = re.compile(
@@ -21,6 +25,22 @@ FOREIGN = re.compile(
     r"|PL_.*|SLURM_(NTASKS.*|PROCID|LOCALID|NODEID|STEP.*|TASKS_PER_NODE)"
     r"|WANDB_(RUN_ID|RUN_NAME|SERVICE|RESUME)|_HYDRA.*"
 )
+
+
+def command(job: Job, config: DictConfig) -> list[str]:
+    """What runs a job by itself."""
+    beside = [
+        word
+        for word in config.hydra.overrides.hydra
+        if not word.lstrip("+~").startswith(
+            ("hydra.mode", "hydra.sweep", "hydra.launcher", "hydra/sweeper", "hydra/launcher")
+        )
+    ]
+    flags = ["--config-name", str(config.hydra.job.config_name)]
+    for source in config.hydra.runtime.config_sources:
+        if source.provider == "command-line":
+            flags += ["--config-dir", source.path]
+    return [sys.executable, str(TRAIN), *flags, *job.overrides, *beside, "hydra.mode=RUN"]
 
 
 def environment(seats: Sequence[str] | None, threads: int | None) -> dict[str, str]:

@@ -6,9 +6,8 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
-from hydra.plugins.launcher import Launcher
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+
+from hydra_plugins.condenser_launcher.base import ChecksFirst
 
 
 @dataclass
@@ -27,28 +26,17 @@ ConfigStore.instance().store(
 )
 
 
-class Processes(Launcher):
+class Processes(ChecksFirst):
     """Runs jobs as commands, so that none can harm another."""
 
     def __init__(self, **settings: Any) -> None:
+        super().__init__()
         from condenser.sweep.launch import Settings
 
         self.settings = Settings(**settings)
-        self.composed: dict[tuple[str, ...], Any] = {}  # by a sweeper that checked them already
 
-    def setup(
-        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
-    ) -> None:
-        self.context, self.config = hydra_context, config
-
-    def launch(
-        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
-    ) -> Sequence[JobReturn]:
-        """Run them; what each returns is its final record, or why it failed."""
-        from condenser.sweep.jobs import compose
+    def run(self, jobs: Sequence[Any]) -> Sequence[JobReturn]:
+        """On this machine, so many at once."""
         from condenser.sweep.launch import launch
 
-        jobs = [job for words in job_overrides if (job := self.composed.get(tuple(words)))]
-        if len(jobs) < len(job_overrides):
-            jobs = compose(self.context.config_loader, self.config, job_overrides, initial_job_idx)
         return launch(jobs, self.config, self.settings)
