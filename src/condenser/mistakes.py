@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -113,7 +114,8 @@ def _plain() -> DictConfig:
     hydra.clear()
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose("train", return_hydra_config=True)
+            chosen = [w for w in sys.argv if w.startswith(("hydra/launcher=", "hydra/sweeper="))]
+            return compose("train", chosen, return_hydra_config=True)
     finally:
         hydra.hydra = before
 

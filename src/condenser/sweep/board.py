@@ -52,7 +52,7 @@ class Board:
         """Say what became of a job, where there is no table that shows it."""
         if self.live is None and attempt.state != "waiting":
             over = sum(one.over for one in self.attempts)
-            what = " ".join(filter(None, [outcome(attempt), attempt.job.name]))
+            what = " ".join(filter(None, [outcome(attempt), attempt.job.label]))
             print(f"[{over}/{len(self.attempts)}] {what}", flush=True)
 
     def picture(self) -> Any:
@@ -84,7 +84,7 @@ class Board:
 def cells(attempt: Attempt) -> tuple[str, ...]:
     accuracy = "" if attempt.accuracy is None else f"{attempt.accuracy:.2%}"
     seconds = f"{attempt.seconds:.0f}" if attempt.seconds else ""
-    return attempt.state, seconds, accuracy, attempt.job.name, remark(attempt)
+    return attempt.state, seconds, accuracy, attempt.job.label, remark(attempt)
 
 
 def remark(attempt: Attempt) -> str:
@@ -117,7 +117,7 @@ def heading(attempts: Sequence[Attempt], slots: int) -> str:
     ]
     best = max((a for a in attempts if a.accuracy is not None), key=accuracy_of, default=None)
     if best is not None:
-        parts.append(f"best val {accuracy_of(best):.2%} {best.job.name}")
+        parts.append(f"best val {accuracy_of(best):.2%} {best.job.label}")
     if (seconds := left(attempts, slots)) is not None:
         parts.append(f"about {duration(seconds)} left")
     return " · ".join(parts)

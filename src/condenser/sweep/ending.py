@@ -26,7 +26,7 @@ def failures(attempts: Sequence[Attempt]) -> str:
     for attempt in attempts:
         if attempt.state == "failed":
             tries = f" ({attempt.tries} tries)" if attempt.tries > 1 else ""
-            head = f"{attempt.job.name}: {attempt.reason}{tries}"
+            head = f"{attempt.job.label}: {attempt.reason}{tries}"
             words = [f"    {line}" for line in attempt.words]
             blocks.append("\n".join([head, *words, f"    all of it: {attempt.log}"]))
     return "\n".join(blocks)
@@ -49,12 +49,12 @@ def returned(attempt: Attempt) -> JobReturn:
     """What hydra's sweepers read."""
     value: Record | SweepError | None = attempt.record
     if not attempt.ended_well:
-        value = SweepError(f"{attempt.job.name}: {attempt.reason}")
+        value = SweepError(f"{attempt.job.label}: {attempt.reason}")
     return JobReturn(
         overrides=list(attempt.job.overrides),
         cfg=attempt.job.cfg,
         working_dir=str(attempt.job.folder),
-        task_name=attempt.job.name,
+        task_name=attempt.job.label,
         status=JobStatus.COMPLETED if attempt.ended_well else JobStatus.FAILED,
         _return_value=value,
     )

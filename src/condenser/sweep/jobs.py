@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from condenser.config import checked, digest, folder_of
 from condenser.errors import CondenserError
 from condenser.mistakes import COMPOSING, explain
+from condenser.naming import run_name
 
 Words = Sequence[str]  # the overrides of a job
 
@@ -33,6 +34,7 @@ class Job:
         config: the resolved config.
         cfg: the same as hydra composed it, hydra's own part with it.
         digest: of the config; a finished run of the same one is not done again.
+        label: what tells it from the sweep's others, for people.
     """
 
     number: int
@@ -40,6 +42,7 @@ class Job:
     config: Mapping[str, Any]
     cfg: DictConfig
     digest: str
+    label: str
 
     @property
     def name(self) -> str:
@@ -60,39 +63,44 @@ def compose(
     """
     jobs: list[Job] = []
     found: dict[str, list[Words]] = defaultdict(list)
+    common = set(batch[0]).intersection(*batch)  # what does not tell one job from another
     for number, overrides in enumerate(batch, start=first):
         try:
-            jobs.append(job(loader, master, overrides, number))
+            jobs.append(job(loader, master, overrides, number, common))
         except COMPOSING as error:
             for line in explain(error).splitlines():
                 found[line].append(overrides)
     for line, overrides in problems(jobs):
         found[line].append(overrides)
     if found:
-        raise SweepError("\n".join(["no job was started:", *lines(found, batch)]))
+        raise SweepError("\n".join(["no job was started:", *lines(found, common, len(batch))]))
     return jobs
 
 
-def lines(found: Mapping[str, Sequence[Words]], batch: Sequence[Words]) -> Iterator[str]:
+def lines(found: Mapping[str, Sequence[Words]], common: set[str], total: int) -> Iterator[str]:
     """Each problem, and whose it is: all jobs', one's, or some jobs' and of which first."""
-    common = set(batch[0]).intersection(*batch)  # what does not tell one job from another
     for line, of in found.items():
         first = " ".join(word for word in of[0] if word not in common)
-        if len(of) == len(batch) > 1:
-            whose = f"all {len(batch)} jobs"
+        if len(of) == total > 1:
+            whose = f"all {total} jobs"
         elif len(of) == 1:
             whose = first or "the only job"
         else:
-            whose = f"{len(of)} of {len(batch)} jobs, first {first}"
+            whose = f"{len(of)} of {total} jobs, first {first}"
         yield f"{line} ({whose})"
 
 
-def job(loader: ConfigLoader, master: DictConfig, overrides: Words, number: int) -> Job:
+def job(
+    loader: ConfigLoader, master: DictConfig, overrides: Words, number: int, common: set[str]
+) -> Job:
     """One job, checked as its run will check it."""
     cfg = loader.load_sweep_config(master, list(overrides))
+    plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     with seen_by_hydra(cfg):
-        config = checked(OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]))
-    return Job(number, tuple(overrides), config, cfg, digest(config))
+        config = checked(plain)
+    own = [word for word in overrides if word not in common]
+    label = run_name(own, plain) if own else config["run"]
+    return Job(number, tuple(overrides), config, cfg, digest(config), label)
 
 
 @contextmanager

@@ -185,8 +185,10 @@ def signals_as_interrupt() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    names = (signal.SIGTERM, signal.SIGHUP)
-    before = {name: signal.signal(name, interrupt) for name in names}
+    heard = [  # nohup has it that a closed terminal is not
+        name for name in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(name) != signal.SIG_IGN
+    ]
+    before = {name: signal.signal(name, interrupt) for name in heard}
     try:
         yield
     finally:

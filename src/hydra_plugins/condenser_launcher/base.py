@@ -13,7 +13,8 @@ from omegaconf import DictConfig
 class ChecksFirst(Launcher):
     """A launcher that starts no job before all of them are checked."""
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: Any) -> None:
+        self.settings = settings
         self.composed: dict[tuple[str, ...], Any] = {}  # by a sweeper that checked them already
 
     def setup(

@@ -29,14 +29,8 @@ ConfigStore.instance().store(
 class Processes(ChecksFirst):
     """Runs jobs as commands, so that none can harm another."""
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        from condenser.sweep.launch import Settings
-
-        self.settings = Settings(**settings)
-
     def run(self, jobs: Sequence[Any]) -> Sequence[JobReturn]:
         """On this machine, so many at once."""
-        from condenser.sweep.launch import launch
+        from condenser.sweep.launch import Settings, launch
 
-        return launch(jobs, self.config, self.settings)
+        return launch(jobs, self.config, Settings(**self.settings))

@@ -11,14 +11,8 @@ from hydra_plugins.condenser_launcher.base import ChecksFirst
 class Slurm(ChecksFirst):
     """Submits jobs as commands and waits for them."""
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        from condenser.sweep.slurm import Settings
-
-        self.settings = Settings(**settings)
-
     def run(self, jobs: Sequence[Any]) -> Sequence[JobReturn]:
         """Wherever the cluster puts them."""
-        from condenser.sweep.slurm import launch
+        from condenser.sweep.slurm import Settings, launch
 
-        return launch(jobs, self.config, self.settings)
+        return launch(jobs, self.config, Settings(**self.settings))
