@@ -15,14 +15,18 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
-from omegaconf import DictConfig
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 
 from condenser import cli, records, status
 from condenser.errors import ConfigError
 from condenser.sweep.attempt import Attempt
 from condenser.sweep.board import Board, duration, heading, left
+from condenser.sweep.composer import Composer
 from condenser.sweep.devices import Seats, gpus, wanted
-from condenser.sweep.jobs import Job
+from condenser.sweep.jobs import Job, seen_by_hydra
 from condenser.sweep.launch import Settings
 from condenser.sweep.pool import Pool
 from condenser.sweep.process import TRAIN, environment
@@ -351,6 +355,29 @@ def test_slurm_is_asked_for_only_where_it_is(tmp_path: Path) -> None:
     assert done.stderr.startswith("condenser: hydra/launcher=slurm: allowed is a machine with sb")
 
 
+# --- configs
+
+
+def test_many_jobs_are_composed_quickly_and_as_hydra_does() -> None:
+    jobs = [
+        ["experiment=demo", "prune.rate=0.3", "seed=1"],
+        ["experiment=demo", "prune.rate=0.4", "data.root='a b'", "distill.optim.epochs=2"],
+        ["+data.size=3", "recipe.stages=[teacher,{prune:{rate:0.5}}]", "~prune.exclude"],
+    ]
+    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        master = loader.load_configuration("train", [], RunMode.MULTIRUN)
+        composer = Composer(loader, master)
+        for words in jobs:
+            found = []
+            for cfg in (composer(words), loader.load_sweep_config(master, words)):
+                with seen_by_hydra(cfg):
+                    plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+                    found.append(OmegaConf.to_container(plain, resolve=True))
+            assert found[0] == found[1]
+        assert len(composer.bases) == 2
+
+
 # --- mistakes
 
 
@@ -371,13 +398,15 @@ def typed(
 def test_all_configs_are_checked_before_the_first_job(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    words = ("hydra/launcher=basic", "prune.rate=0.5,2", "claim=a,b", "seed=0,-1")
-    first, seed, rate, name = typed(monkeypatch, capsys, f"runs={tmp_path}", *words)
+    words = ("hydra/launcher=basic", "prune.rate=0.5,2", "claim=a,b", "quantize.images=8,0")
+    first, images, rate, name = typed(monkeypatch, capsys, f"runs={tmp_path}", *words)
     assert first == "no job was started:"
-    assert seed.startswith("seed=-1: allowed is a number of at least 0 (4 of 8 jobs, first prune.")
+    assert images.startswith("quantize.images=0: allowed is a number of at least 1 (4 of 8 jobs, f")
     assert rate.startswith("prune.rate=2: allowed is a number below 1 (4 of 8 jobs, first prune.r")
-    assert name.startswith("run=prune.rate=0.5,seed=0: the run of ")
-    assert name.endswith("has that name already (prune.rate=0.5 claim=b seed=0)")
+    assert name == (
+        "run=prune.rate=0.5,quantize.images=8: that of rate=0.5,images=8 is called so, too "
+        "(prune.rate=0.5 claim=b quantize.images=8)"
+    )
     assert not list(tmp_path.iterdir())
 
 

@@ -17,6 +17,7 @@ from condenser.config import checked, digest, folder_of
 from condenser.errors import CondenserError
 from condenser.mistakes import COMPOSING, explain
 from condenser.naming import run_name
+from condenser.sweep.composer import Composer
 
 Words = Sequence[str]  # the overrides of a job
 
@@ -62,11 +63,12 @@ def compose(
         SweepError: a line for each problem of any job: what is wrong, and with which overrides.
     """
     jobs: list[Job] = []
+    composer = Composer(loader, master)
     found: dict[str, list[Words]] = defaultdict(list)
     common = set(batch[0]).intersection(*batch)  # what does not tell one job from another
     for number, overrides in enumerate(batch, start=first):
         try:
-            jobs.append(job(loader, master, overrides, number, common))
+            jobs.append(job(composer, overrides, number, common))
         except COMPOSING as error:
             for line in explain(error).splitlines():
                 found[line].append(overrides)
@@ -90,11 +92,9 @@ def lines(found: Mapping[str, Sequence[Words]], common: set[str], total: int) ->
         yield f"{line} ({whose})"
 
 
-def job(
-    loader: ConfigLoader, master: DictConfig, overrides: Words, number: int, common: set[str]
-) -> Job:
+def job(composer: Composer, overrides: Words, number: int, common: set[str]) -> Job:
     """One job, checked as its run will check it."""
-    cfg = loader.load_sweep_config(master, list(overrides))
+    cfg = composer(overrides)
     plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     with seen_by_hydra(cfg):
         config = checked(plain)
@@ -121,5 +121,4 @@ def problems(jobs: Sequence[Job]) -> Iterator[tuple[str, Words]]:
     for one in jobs:
         other = owners.setdefault(one.folder, one)
         if other is not one:
-            first = " ".join(other.overrides) or "no overrides"
-            yield f"run={one.name}: the run of {first} has that name already", one.overrides
+            yield f"run={one.name}: that of {other.label} is called so, too", one.overrides
