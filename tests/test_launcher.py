@@ -404,7 +404,8 @@ def test_all_configs_are_checked_before_the_first_job(
     assert images.startswith("quantize.images=0: allowed is a number of at least 1 (4 of 8 jobs, f")
     assert rate.startswith("prune.rate=2: allowed is a number below 1 (4 of 8 jobs, first prune.r")
     assert name == (
-        "run=prune.rate=0.5,quantize.images=8: that of rate=0.5,images=8 is called so, too "
+        "run=prune.rate=0.5,quantize.images=8: "
+        "that of prune.rate=0.5,quantize.images=8 is called so, too "
         "(prune.rate=0.5 claim=b quantize.images=8)"
     )
     assert not list(tmp_path.iterdir())
