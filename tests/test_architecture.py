@@ -29,8 +29,8 @@ LEVELS = {
         "inherit",
     ],
     2: ["modules"],
-    3: ["stages", "recipe", "facts", "store", "records", "report", "tracking", "schema"],
-    4: ["build", "console", "run", "cli"],
+    3: ["stages", "recipe", "facts", "store", "records", "report", "tracking", "schema", "naming"],
+    4: ["mistakes", "status", "config", "build", "console", "run", "sweep", "cli"],
 }
 LEVEL = {"errors": -1, "files": -1} | {
     name: level for level, names in LEVELS.items() for name in names

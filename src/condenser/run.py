@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from condenser import recipe, records
+from condenser import recipe, records, status
+from condenser.config import digest, folder_of
 from condenser.console import Console
 from condenser.errors import ConfigError, one_of
 from condenser.records import Record
@@ -22,13 +23,25 @@ def run(config: Mapping[str, Any], command: str | None = None) -> list[Record]:
     ``command`` is what a person would type to have the same again.
     """
     stages = recipe.plan(config)
-    folder = Path(config["runs"]) / config["name"] / config["run"]
+    folder = folder_of(config)
     say = Console(folder)
     with say.working("data"):
         bench = workbench(config, say)
         for stage in stages:
             stage.check(bench)
-    folder.mkdir(parents=True, exist_ok=True)
+    with status.kept(folder, digest(config)):
+        return follow(config, stages, bench, say, command)
+
+
+def follow(
+    config: Mapping[str, Any],
+    stages: list[Stage],
+    bench: Workbench,
+    say: Console,
+    command: str | None,
+) -> list[Record]:
+    """Run the stages; write and track the record of each."""
+    folder = folder_of(config)
     (folder / "config.yaml").write_text(yaml_of(config))
     tracker = open_tracker(config, stages, bench, folder)
     bench = replace(bench, loggers=tracker.lightning_logger)
