@@ -32,7 +32,7 @@ LEVELS = {
     3: ["stages", "recipe", "facts", "store", "records", "report", "tracking", "schema"],
     4: ["build", "console", "run", "cli"],
 }
-LEVEL = {"errors": -1, "files": -1} | {
+LEVEL = {"errors": -1, "files": -1, "command": -1} | {
     name: level for level, names in LEVELS.items() for name in names
 }
 

@@ -146,7 +146,7 @@ def test_a_folder_without_facts_is_no_entry(tmp_path: Path) -> None:
     assert store.get("prune", "k") is None
     entry, reused = store.get_or_make("prune", "k", fill)
     assert not reused
-    assert names(entry.folder) == ["record.json", "weights"]
+    assert names(entry.folder) == ["SHA256SUMS", "record.json", "weights"]
 
 
 def test_cut_facts_name_their_file(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_after_a_kill_the_next_process_goes_on_and_sweeps_up(tmp_path: Path) -> 
     entry, reused = store.get_or_make("teacher", "k", goes_on)
     assert (reused, found) == (False, ["half way"])
     assert names(tmp_path) == ["teacher-k"]
-    assert names(entry.folder) == ["record.json", "weights"]
+    assert names(entry.folder) == ["SHA256SUMS", "record.json", "weights"]
 
 
 def test_an_entry_is_as_readable_as_any_folder(tmp_path: Path) -> None:
