@@ -38,7 +38,8 @@ RECORDS: list[dict[str, Any]] = [
     {"stage": "teacher", "position": 0, "model": "lenet5", "test/accuracy": 0.1 + 0.2,
      "key": "f00d", "size/file_bytes": 12_345_678, "cost/reused": False, "teacher": None},
     {"stage": "prune", "position": 1, "model": "lenet5", "test/accuracy": 1 / 3,
-     "key": "beef", "size/file_bytes": 98_765, "prune/rate": 0.9, "teacher": "f00d", "versions": {"torch": "2"}},
+     "key": "beef", "size/file_bytes": 98_765, "prune/rate": 0.9, "teacher": "f00d",
+     "versions": {"torch": "2"}},
 ]  # fmt: skip
 
 
@@ -374,7 +375,6 @@ def test_a_table_that_blocks_does_not_hold_the_end_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     import wandb
-
     from condenser.tracking import wandb_run
 
     monkeypatch.setattr(wandb_run, "TABLE_SECONDS", 0.2)
@@ -427,7 +427,6 @@ def test_an_offline_run_talks_to_no_server(tmp_path: Path) -> None:
 
 def test_mode_is_found_where_people_set_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import wandb
-
     from condenser.tracking.wandb_start import find_mode
 
     def found() -> str:
