@@ -235,7 +235,10 @@ def test_an_offline_run_is_synced_whole(server: Server, tmp_path: Path) -> None:
     assert server.runs == {}
     (folder,) = tmp_path.glob("wandb/offline-run-*")
     done = subprocess.run(
-        [sys.executable, "-m", "wandb", "sync", str(folder)], capture_output=True, text=True
+        [sys.executable, "-m", "wandb", "sync", str(folder)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert_arrived(server.run())
@@ -375,6 +378,7 @@ def test_a_table_that_blocks_does_not_hold_the_end_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     import wandb
+
     from condenser.tracking import wandb_run
 
     monkeypatch.setattr(wandb_run, "TABLE_SECONDS", 0.2)
@@ -427,6 +431,7 @@ def test_an_offline_run_talks_to_no_server(tmp_path: Path) -> None:
 
 def test_mode_is_found_where_people_set_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import wandb
+
     from condenser.tracking.wandb_start import find_mode
 
     def found() -> str:

@@ -214,6 +214,8 @@ class Replies:
         return {"viewer": {"id": "u", "entity": ENTITY, "username": ENTITY, "flags": "{}"}
                 | {"email": "me@x", "teams": teams, "admin": False, "apiKeys": teams}}  # fmt: skip
 
+    GetDefaultEntity = Viewer
+
     @staticmethod
     def ServerFeaturesQuery(server: Server, v: Any) -> Any:
         return {"serverInfo": {"features": []}}
@@ -317,7 +319,7 @@ class Replies:
     @staticmethod
     def CreateCustomChart(server: Server, v: Any) -> Any:
         server.charts.append(dict(v))
-        return {"createCustomChart": {"chart": {"id": f"{v['entity']}/{v['name']}"}}}
+        return {"createCustomChart": {"chart": {"id": f"{v['entity']}/{v['chartName']}"}}}
 
 
 def project_of(name: str) -> dict[str, Any]:
