@@ -22,6 +22,7 @@ EXAMPLES = """examples:
   python src/store.py verify                    whether every file is the one that was written
   python src/store.py rm 3fa9 77b0              these two, by the first letters of their keys
   python src/store.py rm --unused --dry-run     what no run names: say it only
+  python src/store.py rm --damaged              what verify finds not to be what was written
   python src/store.py rm --leftovers            what killed runs left; they cannot go on then
 
 The runs that count are those below --runs (default: the folder that the store is in). An entry
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("rm", parents=[shared], help="remove entries")
     verb.add_argument("key", nargs="*", help="of what to remove, or its first letters")
     verb.add_argument("--unused", action="store_true", help="all that no run's records name")
+    verb.add_argument("--damaged", action="store_true", help="all that verify finds damaged")
     verb.add_argument("--leftovers", action="store_true", help="drafts, checkpoints of killed runs")
     verb.add_argument("--dry-run", action="store_true", help="say it, remove nothing")
     verb.set_defaults(work=_rm)
@@ -85,17 +87,21 @@ def _verify(options: argparse.Namespace) -> int:
     old = sum(state == UNVERIFIED for state in states.values())
     print(listing.verdict(len(states), old, len(damaged)))
     if damaged:
-        print(f"mend: python src/store.py rm {' '.join(damaged)}; the next run makes them again")
+        print(
+            "mend: python src/store.py rm --damaged; the next run that wants them makes them again"
+        )
     return 1 if damaged else 0
 
 
 def _rm(options: argparse.Namespace) -> None:
-    if not (options.key or options.unused or options.leftovers):
-        raise ConfigError("rm", "nothing", "keys, --unused or --leftovers")
+    if not (options.key or options.unused or options.damaged or options.leftovers):
+        raise ConfigError("rm", "nothing", "keys, --unused, --damaged or --leftovers")
     kept = inventory.inventory(options.store, options.runs)
     chosen = dict.fromkeys(inventory.find(kept, key).name for key in options.key)
     if options.unused:
         chosen |= dict.fromkeys(k.name for k in kept if not k.runs and k.stage != "taught")
+    if options.damaged:
+        chosen |= dict.fromkeys(k.name for k in kept if verify(k) not in (INTACT, UNVERIFIED))
     left = inventory.leftovers(options.store) if options.leftovers else []
     by_name = {one.name: one for one in kept}
     _remove([by_name[name] for name in chosen], left, options.dry_run)

@@ -148,7 +148,9 @@ def test_verify_finds_damage(kind: str, runs: Path, ask: Any) -> None:
     status, said, _ = ask("verify")
     assert status == 1 and expected in said.splitlines()[0]
     assert "4 entries: 3 intact, 1 damaged" in said
-    assert f"rm prune-{key(runs, 'prune')}" in said
+    assert "rm --damaged" in said
+    assert ask("rm", "--damaged")[1].startswith("prune-")
+    assert ask("verify")[:2] == (0, "3 entries: 3 intact\n")
 
 
 def test_old_entries_are_unverified_until_something_speaks_against_them(
@@ -237,7 +239,7 @@ def test_rm_leaves_what_is_being_made(runs: Path, ask: Any) -> None:
         (("show", "prune-zzzz"), "prune-zzzz: no such key"),
         (("show", "ab"), "ab: allowed is a key, or its first 4 letters or more"),
         (("show", "prune"), "prune: no such key in the store"),
-        (("rm",), "rm=nothing: allowed is keys, --unused or --leftovers"),
+        (("rm",), "rm=nothing: allowed is keys, --unused, --damaged or --left"),
         (("ls", "--runs"), "expected at least one argument"),
     ],
 )
