@@ -307,8 +307,10 @@ def test_a_store_that_cannot_be_written_is_read(
         assert (entry.folder.parent, reused) == (tmp_path / "mine/.store", False)
     assert len(warned) == 1 and "new results go to" in warned[0]
     config = {"store": str(root), "runs": str(tmp_path / "mine")}
-    assert stored_at(config, "prune", "one") == entry.folder.with_name("prune-one")
-    assert stored_at(config, "prune", prune) == folder(runs, "prune")
+    assert stored_at(config, {"stage": "prune", "key": "one"}) == entry.folder.with_name(
+        "prune-one"
+    )
+    assert stored_at(config, {"stage": "prune", "key": prune}) == folder(runs, "prune")
 
 
 def test_a_store_that_cannot_be_written_is_named(

@@ -141,8 +141,8 @@ class Store:
         return True
 
 
-def stored_at(config: Mapping[str, Any], stage: str, key: str) -> Path:
-    """The folder of an entry, seen from a run's config: in its store, or in the spare one."""
-    name = f"{stage}-{key}"
+def stored_at(config: Mapping[str, Any], record: Mapping[str, Any]) -> Path:
+    """The folder of a record's model, seen from its run's config: in its store, or the spare."""
+    name = f"{record['stage']}-{record['key']}"
     places = [Path(config["store"]) / name, Path(config["runs"]) / ".store" / name]
     return next((place for place in places if place.is_dir()), places[0])
