@@ -226,3 +226,13 @@ def test_an_entry_is_as_readable_as_any_folder(tmp_path: Path) -> None:
     entry = Store(tmp_path / "store").get_or_make("prune", "k", fill)[0]
     (tmp_path / "plain").mkdir()
     assert entry.folder.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_what_is_in_an_entry_is_as_readable_as_its_folder(tmp_path: Path) -> None:
+    def make(place: Place) -> Mapping[str, Any]:
+        (place.folder / "weights").touch(mode=0o600)  # as safetensors does
+        return {}
+
+    entry = Store(tmp_path / "store").get_or_make("prune", "k", make)[0]
+    readable = entry.folder.stat().st_mode & 0o444
+    assert {file.stat().st_mode & 0o444 for file in entry.folder.iterdir()} == {readable}

@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from condenser import recipe, schema
 from condenser.errors import CondenserError, nearest, one_of
+from condenser.store.trouble import CLOSED, FULL
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 BESIDE = ("experiment", "name", "runs", "store", "claim", "data.root")  # not in a run's name
@@ -38,6 +39,11 @@ def main() -> None:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(task)()
     except (CondenserError, HydraException, OmegaConfBaseException) as error:
         fail(explain(error))
+    except OSError as error:
+        if error.errno not in (*FULL, *CLOSED):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        fail(f"{where}{os.strerror(error.errno).lower()}; what was finished is kept")
     except KeyboardInterrupt:
         fail("stopped; the same command goes on where it was")
 

@@ -110,6 +110,7 @@ class Store:
             if ingredients is not None:
                 (draft / INGREDIENTS).write_text(canonical(ingredients) + "\n")
             (draft / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
+            share(draft)
             sums.write(draft)
             os.replace(draft, folder)
             sums.force(folder.parent)
@@ -139,6 +140,14 @@ class Store:
                 return False
             self._held[folder] = held
         return True
+
+
+def share(folder: Path) -> None:
+    """Let whoever may read the folder read its files; safetensors writes for its owner alone."""
+    readable = folder.stat().st_mode & 0o444
+    for name in sums.files(folder):
+        file = folder / name
+        file.chmod(file.stat().st_mode | readable)
 
 
 def stored_at(config: Mapping[str, Any], record: Mapping[str, Any]) -> Path:
