@@ -6,6 +6,7 @@ import csv
 import json
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -310,10 +311,19 @@ def test_a_server_that_dies_in_the_middle_costs_little_and_no_data(
     tracker.finish(RECORDS, exit_code=0)
     assert time.monotonic() - start < 25, "W&B itself would wait for minutes"
     assert_csv_complete(tmp_path)
-    assert len(warnings_in(caplog)) == 1
+    (warning,) = warnings_in(caplog)
     run = read_run(tmp_path)
     assert run.rows("stage") == [numbers(record) for record in RECORDS]
     assert run.summary["test/accuracy"] == 1 / 3
+
+    (command,) = re.findall("`(wandb sync .*)`", warning)
+    with serving() as other:
+        words = [sys.executable, "-m", *command.split()]
+        environment = {**os.environ, **other.environment}
+        environment.pop("WANDB_SERVICE", None)  # of this process, still busy with the dead server
+        done = subprocess.run(words, env=environment, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert_arrived(other.run())
 
 
 def test_a_deaf_server_makes_an_offline_run(

@@ -75,10 +75,10 @@ class WandbTracker(CsvTracker):
                 raise ConfigError(f"logger.{key}", asked, one_of(allowed), nearest(asked, allowed))
         self._finish_timeout = finish_timeout
         self._models = Models(artifacts, largest_artifact)
-        self._failed = False
+        self._failed, self._rest = False, ""
 
         def start() -> Run | None:
-            return open_run(
+            run = open_run(
                 mode or os.environ.get("WANDB_MODE"),
                 (init_timeout, finish_timeout),
                 dir=self.folder,
@@ -91,6 +91,10 @@ class WandbTracker(CsvTracker):
                 tags=unique_tags((*identity.tags, *tags)),
                 notes=identity.notes,
             )
+            if run is not None and not run.offline:
+                where = Path(run.settings.sync_dir)
+                self._rest = f"; `wandb sync --include-online {where}` sends the rest"
+            return run
 
         self._run = self._attempt("start", start) if is_main_process() else None
 
@@ -138,6 +142,7 @@ class WandbTracker(CsvTracker):
             return action()
         except Exception as error:  # whatever W&B does, the run goes on
             if not self._failed:
-                log.warning("W&B could not %s and is off for this run: %s", what, brief(error))
+                said = f"{brief(error)}{self._rest}"
+                log.warning("W&B could not %s and is off for this run: %s", what, said)
             self._failed = True
         return None
