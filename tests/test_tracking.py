@@ -52,6 +52,7 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setattr("condenser.tracking.wandb_run.TABLE_SECONDS", 60)
 
 
 def stored(folder: Path, record: Mapping[str, Any]) -> Path:
@@ -64,7 +65,11 @@ def stored(folder: Path, record: Mapping[str, Any]) -> Path:
 
 
 def track(folder: Path, records: list[dict[str, Any]] = RECORDS, **settings: Any) -> WandbTracker:
-    """A whole run: three steps of a curve in each stage, its record, the end."""
+    """A whole run: three steps of a curve in each stage, its record, the end.
+
+    With more patience than people have: what is looked at is what arrives, on a busy machine too.
+    """
+    settings = {"init_timeout": 60, "finish_timeout": 100} | settings
     tracker = WandbTracker(identity=IDENTITY, config=CONFIG, folder=folder, **settings)
     for position, record in enumerate(records):
         for write in tracker.writers(f"{position}-{record['stage']}"):
