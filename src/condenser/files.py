@@ -14,7 +14,11 @@ from condenser.errors import DamagedError
 
 
 def damaged(path: Path) -> DamagedError:
-    """What to say of a file whose bytes are not those that were written."""
+    """What to say of a file whose bytes are not those that were written, or not to be had."""
+    if path.exists() and not os.access(path, os.R_OK):
+        return DamagedError(
+            f"{path} cannot be read: it belongs to {path.owner()}; ask for the right"
+        )
     return DamagedError(f"{path} is damaged; delete the folder {path.parent} to have it made again")
 
 
@@ -43,5 +47,8 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
 
 
 def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except PermissionError as error:
+        raise damaged(path) from error

@@ -192,7 +192,7 @@ def make(
         "data": bench.data.fingerprint,
         "numerics": numerics(bench),
     }
-    key = key_of(
+    ingredients = (
         {**recipe, "seed": stage.seed, "parent": parent and parent.entry.key}
         | {"teacher": together([t.entry.key for t in used])}
         | ({"reference": reference.entry.key} if reference else {})
@@ -214,7 +214,7 @@ def make(
         [teacher.entry for teacher in used],
         reference.entry if reference else None,
     )
-    entry, reused = store.get_or_make(stage.word, key, work)
+    entry, reused = store.get_or_make(stage.word, key_of(ingredients), work, ingredients)
     name = stage.architecture["name"] if stage.architecture else parent.model_name  # type: ignore[union-attr]
     return Made(stage, entry, group, reused, parent, teachers, name)
 

@@ -45,18 +45,20 @@ def follow(
     (folder / "config.yaml").write_text(yaml_of(config))
     tracker = open_tracker(config, stages, bench, folder)
     bench = replace(bench, loggers=tracker.lightning_logger)
+    store = Store(Path(config["store"]), Path(config["runs"]) / ".store", say.warn)
     done: list[Record] = []
     failed = 1
     try:
-        for made, facts in recipe.run(stages, bench, Store(Path(config["store"])), say.started):
+        for made, facts in recipe.run(stages, bench, store, say.started):
             record = records.complete(facts | about(config) | {"command": command})
             done.append(record)
             records.write(folder, done)
-            tracker.record(record)
+            tracker.record(record, made.entry.folder)
             say.finished(record, made.reused)
         failed = 0
     finally:
         tracker.finish(done, failed)
+        store.close()
     say.done()
     return done
 
