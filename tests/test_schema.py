@@ -188,7 +188,7 @@ def choices() -> dict[str, list[str]]:
         [f"{key}={name}" for key, name in zip(columns, row, strict=True) if name]
         for row in zip_longest(*columns.values())
     ]
-    del groups["inherit"]
+    del groups["inherit"], groups["sampler"]
     alone = [[f"{group}={name}"] for group, names in groups.items() for name in names]
     return {" ".join(words): words for words in ([], INHERITS, *together, *alone)}
 

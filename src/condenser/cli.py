@@ -45,10 +45,7 @@ def main() -> None:
 def task(cfg: DictConfig) -> None:
     """One job: check the whole config, then run it."""
     try:
-        config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-        name_models(config)
-        schema.check(config)
-        recipe.plan(config)
+        config = checked(cfg)
         from condenser.run import run
 
         run(config, command(HydraConfig.get().overrides.task))
@@ -58,6 +55,15 @@ def task(cfg: DictConfig) -> None:
         if HydraConfig.get().mode == RunMode.RUN:
             fail(str(error))
         raise  # the launcher of a sweep goes on with the next job
+
+
+def checked(cfg: DictConfig) -> dict[str, Any]:
+    """The whole config as plain values; CondenserError names every bad one."""
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    name_models(config)
+    schema.check(config)
+    recipe.plan(config)
+    return config
 
 
 def command(overrides: Iterable[str]) -> str:

@@ -159,6 +159,17 @@ class Trainer(Section):
     progress: bool | None
 
 
+class Searching(Section):
+    """hydra.sweeper, where it searches."""
+
+    maximize: list[str]
+    minimize: list[str]
+    n_trials: Count
+    jobs: Count
+    seed: Annotated[int, Field(ge=0)]
+    params: dict[str, Any]
+
+
 class Config(Section):
     """A whole run."""
 
@@ -193,7 +204,12 @@ def check(config: Mapping[str, Any]) -> None:
     Raises:
         CondenserError: naming key, value and what is allowed of each bad value.
     """
-    problems = list(_problems(Config, config, ""))
+    check_as(Config, config, "")
+
+
+def check_as(kind: type[Section], values: Mapping[str, Any], prefix: str) -> None:
+    """The same for any mapping; ``prefix`` goes before its keys."""
+    problems = list(_problems(kind, values, prefix))
     if problems:
         raise CondenserError("\n".join(problems))
 
@@ -201,9 +217,7 @@ def check(config: Mapping[str, Any]) -> None:
 def check_section(name: str, section: Mapping[str, Any], where: str) -> None:
     """The same for a stage's section after a recipe entry's overrides; ``where`` prefixes keys."""
     if kind := _sections().get(name):
-        problems = list(_problems(kind, section, f"{where}{name}."))
-        if problems:
-            raise CondenserError("\n".join(problems))
+        check_as(kind, section, f"{where}{name}.")
 
 
 def of_stage(name: str, section: Mapping[str, Any]) -> dict[str, Any]:
