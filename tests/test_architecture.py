@@ -29,7 +29,18 @@ LEVELS = {
         "inherit",
     ],
     2: ["modules"],
-    3: ["stages", "recipe", "facts", "store", "records", "report", "tracking", "schema", "search"],
+    3: [
+        "stages",
+        "recipe",
+        "facts",
+        "store",
+        "records",
+        "report",
+        "tracking",
+        "schema",
+        "search",
+        "budget",
+    ],
     4: ["build", "console", "run", "cli"],
 }
 LEVEL = {"errors": -1, "files": -1} | {

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from condenser import recipe, records
+from condenser import budget, recipe, records
 from condenser.console import Console
 from condenser.errors import ConfigError, one_of
 from condenser.records import Record
@@ -29,13 +29,18 @@ def run(config: Mapping[str, Any], command: str | None = None) -> list[Record]:
         for stage in stages:
             stage.check(bench)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(yaml_of(config))
+
+    def keep(settled: Mapping[str, Any]) -> None:
+        (folder / "config.yaml").write_text(yaml_of(settled))
+
+    keep(config)
     tracker = open_tracker(config, stages, bench, folder)
     bench = replace(bench, loggers=tracker.lightning_logger)
+    store = Store(Path(config["store"]))
     done: list[Record] = []
     failed = 1
     try:
-        for made, facts in recipe.run(stages, bench, Store(Path(config["store"])), say.started):
+        for made, facts in budget.run(config, stages, bench, store, say.started, say.line, keep):
             record = records.complete(facts | about(config) | {"command": command})
             done.append(record)
             records.write(folder, done)
@@ -43,6 +48,9 @@ def run(config: Mapping[str, Any], command: str | None = None) -> list[Record]:
             say.finished(record, made.reused)
         failed = 0
     finally:
+        if budget.place(stages) is not None:
+            done = budget.marked(done)
+            records.write(folder, done)
         tracker.finish(done, failed)
     say.done()
     return done

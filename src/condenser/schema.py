@@ -131,6 +131,23 @@ class Quantize(Open):
     images: Count
 
 
+class Budget(Section):
+    """budget: what the network of recipe=budget must keep to, and what is tried for it."""
+
+    packed_bytes: Count | None
+    min_accuracy: Annotated[float, Field(gt=0, le=1)] | None
+    n_trials: Count
+    rate: Annotated[list[Rate], Field(min_length=2, max_length=2)]
+    bits: Annotated[list[Annotated[int, Field(ge=1, le=8)]], Field(min_length=2, max_length=2)]
+    coding: Annotated[list[Literal["share", "quantize"]], Field(min_length=1)]
+    activation_bits: Bits | None
+    epochs: Annotated[int, Field(ge=0)]
+    objective: Literal["auto", "distill", "labels"]
+    teachers: Teachers
+    seed: Annotated[int, Field(ge=0)]
+    sampler: Open
+
+
 class Export(Section):
     batch: Count
     threads: Count
@@ -191,6 +208,7 @@ class Config(Section):
     merge: Smaller
     factorize: Smaller
     quantize: Quantize
+    budget: Budget
     export: Export
     controls: bool | list[Literal["random", "scratch", "compute", "dense"]]
     recipe: Recipe
@@ -267,6 +285,7 @@ ALLOWED = {
     "string_pattern_mismatch": "a name that matches {pattern}",
     "missing": "a value (none is given)",
     "too_short": "a list of at least {min_length}",
+    "too_long": "a list of at most {max_length}",
 }
 
 

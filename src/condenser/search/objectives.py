@@ -32,7 +32,9 @@ class Objectives:
 
     @property
     def directions(self) -> list[Direction]:
-        return [*("maximize" for _ in self.maximize), *("minimize" for _ in self.minimize)]
+        up: list[Direction] = ["maximize"] * len(self.maximize)
+        down: list[Direction] = ["minimize"] * len(self.minimize)
+        return up + down
 
     def check(self, where: str) -> None:
         """What can be said before anything was measured; ``where`` prefixes the setting's name.

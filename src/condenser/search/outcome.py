@@ -12,7 +12,7 @@ from condenser import records
 from condenser.errors import CondenserError
 from condenser.search.study import Search, Trial
 
-TRIAL, FRONT = "search/trial", "search/front"  # record keys
+TRIAL, FRONT = "search/trial", "search/front"  # record keys; trials count from 1
 
 
 def write(path: Path, search: Search, keys: Sequence[str], runs: Mapping[int, str]) -> None:
@@ -20,7 +20,7 @@ def write(path: Path, search: Search, keys: Sequence[str], runs: Mapping[int, st
     best = {trial.number for trial in search.front()}
     listed = [
         {
-            "trial": trial.number,
+            "trial": trial.number + 1,
             "state": trial.state,
             "front": trial.number in best,
             "run": runs.get(trial.number),
@@ -48,7 +48,7 @@ def mark(search: Search, folders: Mapping[int, Path]) -> None:
             continue
         found = records.read([folder / records.FILE])
         last = records.final(found)
-        marks = {TRIAL: trial.number, FRONT: trial.number in best}
+        marks = {TRIAL: trial.number + 1, FRONT: trial.number in best}
         if {key: last.get(key) for key in marks} != marks:
             last.update(marks)
             records.write(folder, found)

@@ -200,10 +200,11 @@ class Search:
 
 
 def refuse_another(was: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
-    """ConfigError where the journal is of another search, saying how it differs."""
+    """CondenserError where the journal is of another search, saying how it differs."""
     now = json.loads(json.dumps(now))
-    other = [key for key in {**was, **now} if was.get(key) != now.get(key)]
+    other = sorted(key for key in {**was, **now} if was.get(key) != now.get(key))
     if other:
-        said = ", ".join(other)
-        allowed = "a folder of its own for every search: this one was begun with another"
-        raise ConfigError("the journal", path, f"{allowed} {said}", "give another name=")
+        raise CondenserError(
+            f"{path}: the search in this folder was begun with another {', '.join(other)}; "
+            "give this one a name= of its own, or delete the file"
+        )
