@@ -1,4 +1,4 @@
-"""A study on disk: Optuna's journal, whole after every commit, with a checksum a line.
+"""A study on disk: Optuna's journal, whole after every commit, its lines chained by checksums.
 
 Any program that reads Optuna's journal files reads it (optuna-dashboard search.journal).
 """
@@ -31,6 +31,7 @@ class Journal(BaseJournalBackend):
         self.path = path
         self.lines = read(path)
         self.written = len(self.lines)
+        self._sum = self.lines[-1][SUM] if self.lines else 0
 
     def read_logs(self, log_number_from: int) -> Iterable[Line]:
         return list(self.lines[log_number_from:])
@@ -40,7 +41,10 @@ class Journal(BaseJournalBackend):
 
     def commit(self) -> None:
         """CondenserError where the disk does not take it; the file is then as it was before."""
-        text = "".join(f"{json.dumps(summed(line))}\n" for line in self.lines[self.written :])
+        text, sum_ = "", self._sum
+        for line in self.lines[self.written :]:
+            whole = summed(line, sum_)
+            text, sum_ = f"{text}{json.dumps(whole)}\n", whole[SUM]
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("ab") as file:
@@ -54,7 +58,7 @@ class Journal(BaseJournalBackend):
                     raise
         except OSError as error:
             raise CondenserError(f"{self.path}: cannot be written: {error.strerror}") from error
-        self.written = len(self.lines)
+        self.written, self._sum = len(self.lines), sum_
 
 
 def read(path: Path) -> list[Line]:
@@ -71,14 +75,17 @@ def read(path: Path) -> list[Line]:
             os.truncate(path, len(whole + newline))
     except OSError as error:
         raise CondenserError(f"{path}: cannot be read: {error.strerror}") from error
-    lines = whole.split(b"\n") if newline else []
-    return [checked(line, f"{path}:{number}") for number, line in enumerate(lines, 1)]
+    lines: list[Line] = []
+    for number, line in enumerate(whole.split(b"\n") if newline else [], 1):
+        before = lines[-1][SUM] if lines else 0
+        lines.append(checked(line, before, f"{path}:{number}"))
+    return lines
 
 
-def checked(text: bytes, where: str) -> Line:
+def checked(text: bytes, before: int, where: str) -> Line:
     try:
         line = json.loads(text)
-        whole = isinstance(line, dict) and summed(line) == line
+        whole = isinstance(line, dict) and summed(line, before) == line
     except ValueError:
         whole = False
     if not whole:
@@ -86,10 +93,10 @@ def checked(text: bytes, where: str) -> Line:
     return line  # type: ignore[no-any-return]
 
 
-def summed(line: Line) -> Line:
-    """The line with the checksum of all else in it."""
+def summed(line: Line, before: int) -> Line:
+    """The line with a checksum of all else in it and of ``before``, the checksum before it."""
     rest = {key: value for key, value in line.items() if key != SUM}
-    return {**rest, SUM: zlib.crc32(json.dumps(rest, sort_keys=True).encode())}
+    return {**rest, SUM: zlib.crc32(json.dumps(rest, sort_keys=True).encode(), before)}
 
 
 def damaged(where: str) -> DamagedError:
