@@ -400,7 +400,7 @@ def test_a_trial_that_breaks_costs_itself_only(
         ("budget.coding=[shar]", "budget.coding.0=shar: allowed is 'share' or 'quantize'"),
         ("budget.rate=[0.5]", "budget.rate=.*a list of at least 2"),
         ("budget.rate=[0.9,0.5]", "budget.rate=interval"),
-        ("budget.bits=[1,3]", "quantize.bits=1"),
+        ("budget.bits=[2,9]", "budget.bits.1=9: allowed is a number of at most 8"),
         ("recipe=[budget]", r"recipe.stages\[0\]=budget: needs a model"),
     ],
 )
