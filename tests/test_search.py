@@ -221,7 +221,13 @@ def test_objectives_are_read_from_a_record() -> None:
 # --- the sweeper
 
 SWEEP = (
-    *("-m", "hydra/sweeper=search", *QUICK, "recipe=[teacher,{prune:{teachers:dense}}]"),
+    *(
+        "-m",
+        "hydra/sweeper=search",
+        "hydra/launcher=basic",
+        *QUICK,
+        "recipe=[teacher,{prune:{teachers:dense}}]",
+    ),
     *("model@teacher.model=mlp_32", "logger=csv", "name=s", "runs=."),
 )
 
