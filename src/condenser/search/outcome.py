@@ -15,15 +15,15 @@ from condenser.search.study import Search, Trial
 TRIAL, FRONT = "search/trial", "search/front"  # record keys; trials count from 1
 
 
-def write(path: Path, search: Search, keys: Sequence[str], runs: Mapping[int, str]) -> None:
-    """All trials as JSON, whole or not at all; ``runs`` are their runs' names by number."""
+def write(path: Path, search: Search, keys: Sequence[str]) -> None:
+    """All trials as JSON, whole or not at all."""
     best = {trial.number for trial in search.front()}
     listed = [
         {
             "trial": trial.number + 1,
             "state": trial.state,
             "front": trial.number in best,
-            "run": runs.get(trial.number),
+            "run": trial.run,
             "params": dict(trial.params),
             **dict(zip(keys, trial.values or (), strict=False)),
             **({"reason": trial.reason} if trial.reason else {}),
@@ -39,19 +39,22 @@ def write(path: Path, search: Search, keys: Sequence[str], runs: Mapping[int, st
         raise CondenserError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def mark(search: Search, folders: Mapping[int, Path]) -> None:
-    """Say in each run's last record which trial it was, and whether it is on the front."""
+def mark(search: Search, folder: Path) -> None:
+    """Say in the last record of each run in ``folder`` which trial it was, and whether it is on the
+    front."""
     best = {trial.number for trial in search.front()}
     for trial in search.trials:
-        folder = folders.get(trial.number)
-        if trial.state != "done" or folder is None or not (folder / records.FILE).is_file():
+        if trial.state != "done" or trial.run is None:
             continue
-        found = records.read([folder / records.FILE])
+        run = folder / trial.run
+        if not (run / records.FILE).is_file():
+            continue  # deleted since
+        found = records.read([run / records.FILE])
         last = records.final(found)
         marks = {TRIAL: trial.number + 1, FRONT: trial.number in best}
         if {key: last.get(key) for key in marks} != marks:
             last.update(marks)
-            records.write(folder, found)
+            records.write(run, found)
 
 
 def shown(params: Mapping[str, Any]) -> str:

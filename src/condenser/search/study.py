@@ -33,6 +33,7 @@ class Trial:
         number: its place among those that were tried, from 0.
         values: of the objectives, in order; None where it is not done or failed.
         reason: why it failed.
+        run: the folder of its run, where it has one of its own.
         id: its number in the journal, which counts proposals that were tried before, too.
     """
 
@@ -41,6 +42,7 @@ class Trial:
     state: Literal["running", "done", "failed"]
     values: tuple[float, ...] | None
     reason: str | None
+    run: str | None
     id: int
 
 
@@ -128,8 +130,8 @@ class Search:
         states = {"COMPLETE": "done", "FAIL": "failed"}
         state: Any = states.get(trial.state.name, "running")
         values = tuple(trial.values) if state == "done" else None
-        reason = trial.user_attrs.get("reason")
-        return Trial(number, self._clean(trial.params), state, values, reason, trial.number)
+        reason, run = (trial.user_attrs.get(key) for key in ("reason", "run"))
+        return Trial(number, self._clean(trial.params), state, values, reason, run, trial.number)
 
     def ask(self, count: int) -> list[Trial]:
         """What to try next: first whatever was cut off, else up to ``count`` new ones; fewer, maybe
@@ -157,25 +159,31 @@ class Search:
                 trial = self._study.ask(dict(self._distributions))
             params = self._clean(trial.params)
             if params not in tried:
-                return Trial(len(tried), params, "running", None, None, trial.number)
+                return Trial(len(tried), params, "running", None, None, None, trial.number)
             trial.set_user_attr("repeats", tried.index(params))
             self._study.tell(trial, state=TrialState.FAIL)
         return None
 
-    def tell(self, trial: Trial, values: Sequence[float]) -> None:
+    def tell(self, trial: Trial, values: Sequence[float], run: str | None = None) -> None:
         """What the objectives of a trial are; kept at once."""
-        self._study.sampler = self._draw(trial.id)
-        self._study.tell(trial.id, list(values))
-        self._journal.commit()
-
-    def fail(self, trial: Trial, reason: str) -> None:
-        """That a trial failed, and why; kept at once."""
-        from optuna import Trial as OptunaTrial
         from optuna.trial import TrialState
 
+        self._end(trial, {"run": run} if run else {}, TrialState.COMPLETE, list(values))
+
+    def fail(self, trial: Trial, reason: str, run: str | None = None) -> None:
+        """That a trial failed, and why; kept at once."""
+        from optuna.trial import TrialState
+
+        said = {"reason": reason} | ({"run": run} if run else {})
+        self._end(trial, said, TrialState.FAIL, None)
+
+    def _end(self, trial: Trial, said: Mapping[str, str], state: Any, values: Any) -> None:
+        from optuna import Trial as OptunaTrial
+
         self._study.sampler = self._draw(trial.id)
-        OptunaTrial(self._study, trial.id).set_user_attr("reason", reason)
-        self._study.tell(trial.id, state=TrialState.FAIL)
+        for key, value in said.items():
+            OptunaTrial(self._study, trial.id).set_user_attr(key, value)
+        self._study.tell(trial.id, values, state=state)
         self._journal.commit()
 
     def front(self) -> list[Trial]:

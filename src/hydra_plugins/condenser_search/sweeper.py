@@ -144,8 +144,8 @@ class SearchSweeper(Sweeper):
         return [*self.fixed, *(f"{key}={text(value)}" for key, value in params.items())]
 
     @contextmanager
-    def composed(self, params: dict[str, Any]) -> Iterator[Path]:
-        """The folder of a trial's run, its config checked; CondenserError where it is a bad one."""
+    def composed(self, params: dict[str, Any]) -> Iterator[str]:
+        """The name of a trial's run, its config checked; CondenserError where it is a bad one."""
         from condenser.cli import checked
 
         cfg = self.context.config_loader.load_sweep_config(self.cfg, self.overrides(params))
@@ -154,11 +154,11 @@ class SearchSweeper(Sweeper):
         hydra, before = HydraConfig.instance(), HydraConfig.instance().cfg
         try:
             hydra.set_config(cfg)
-            folder = Path(str(cfg.hydra.sweep.dir)) / str(cfg.hydra.sweep.subdir)
+            run = str(cfg.hydra.sweep.subdir)
             with open_dict(cfg):
                 del cfg["hydra"]
             checked(cfg)
-            yield folder
+            yield run
         finally:
             hydra.cfg = before
 
@@ -168,74 +168,58 @@ class SearchSweeper(Sweeper):
         from condenser.search import outcome
 
         total, jobs = self.settings["n_trials"], self.settings["jobs"]
-        folders = self.folders(found.trials)
         while (left := total - sum(t.state != "running" for t in found.trials)) > 0:
             batch = found.ask(min(jobs, left))
             if not batch:
                 print("search: every combination that is proposed has been tried")
                 break
-            folders |= self.launch(batch, found, objectives)
+            self.launch(batch, found, objectives)
             for trial in batch:
                 done = found.trials[trial.number]
                 print(f"trial {trial.number + 1}/{total}  {outcome.line(done, objectives.keys)}")
-            names = {number: folder.name for number, folder in folders.items()}
-            outcome.write(self.folder / "front.json", found, objectives.keys, names)
+            outcome.write(self.folder / "front.json", found, objectives.keys)
         if found.trials and not any(trial.state == "done" for trial in found.trials):
             first = found.trials[0].reason
             raise CondenserError(f"none of {len(found.trials)} trials came through: {first}")
-        outcome.mark(found, folders)
+        outcome.mark(found, self.folder)
         front = found.front()
         print(f"front: {len(front)} of {len(found.trials)} trials; {self.folder / 'front.json'}")
         for trial in sorted(front, key=lambda t: t.values or ()):
-            print(f"  {outcome.line(trial, objectives.keys)}  {folders[trial.number]}")
+            print(f"  {outcome.line(trial, objectives.keys)}  {self.folder / str(trial.run)}")
         return [dict(trial.params) for trial in front]
 
-    def folders(self, trials: Sequence[Any]) -> dict[int, Path]:
-        """Where the runs of earlier trials lie."""
+    def launch(self, batch: Sequence[Any], found: Any, objectives: Any) -> None:
+        """Run the trials, tell what came of each."""
         from condenser.errors import CondenserError
 
-        found: dict[int, Path] = {}
-        for trial in trials:
-            try:
-                with self.composed(trial.params) as folder:
-                    found[trial.number] = folder
-            except CondenserError:
-                continue  # it failed for that
-        return found
-
-    def launch(self, batch: Sequence[Any], found: Any, objectives: Any) -> dict[int, Path]:
-        """Run the trials, tell what came of each; their folders."""
-        from condenser.errors import CondenserError
-
-        folders: dict[int, Path] = {}
+        runs: dict[int, str] = {}
         for trial in batch:
             try:
-                with self.composed(trial.params) as folder:
-                    folders[trial.number] = folder
+                with self.composed(trial.params) as run:
+                    runs[trial.number] = run
             except CondenserError as error:
                 found.fail(trial, str(error))
-        ready = [trial for trial in batch if trial.number in folders]
+        ready = [trial for trial in batch if trial.number in runs]
         words = [self.overrides(trial.params) for trial in ready]
         returns = self.launcher.launch(words, initial_job_idx=ready[0].number) if ready else []
         for trial, job in zip(ready, returns, strict=True):
-            self.tell(trial, job, folders[trial.number], found, objectives)
-        return folders
+            self.tell(trial, job, runs[trial.number], found, objectives)
 
-    def tell(self, trial: Any, job: JobReturn, folder: Path, found: Any, objectives: Any) -> None:
+    def tell(self, trial: Any, job: JobReturn, run: str, found: Any, objectives: Any) -> None:
         from condenser import records
         from condenser.errors import CondenserError
         from condenser.search.objectives import UnknownObjectiveError
 
         if job.status != JobStatus.COMPLETED:
-            found.fail(trial, reason(job._return_value))
+            found.fail(trial, reason(job._return_value), run)
             return
         try:
-            last = records.final(records.read([folder / records.FILE]))
-            found.tell(trial, objectives.read(last))
+            last = records.final(records.read([self.folder / run / records.FILE]))
+            found.tell(trial, objectives.read(last), run)
         except UnknownObjectiveError:
             raise  # no trial will have it
         except CondenserError as error:
-            found.fail(trial, str(error))
+            found.fail(trial, str(error), run)
 
 
 def reason(error: Any) -> str:
