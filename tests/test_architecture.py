@@ -29,7 +29,10 @@ LEVELS = {
         "inherit",
     ],
     2: ["modules"],
-    3: ["stages", "recipe", "facts", "store", "records", "report", "tracking", "schema", "naming"],
+    3: [
+        *("stages", "recipe", "facts", "store", "records", "report", "tracking", "schema"),
+        *("naming", "search", "budget"),
+    ],
     4: ["mistakes", "status", "config", "build", "console", "run", "sweep", "cli"],
 }
 LEVEL = {"errors": -1, "files": -1, "command": -1} | {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from itertools import zip_longest
 from pathlib import Path
 from types import SimpleNamespace
@@ -188,7 +189,7 @@ def choices() -> dict[str, list[str]]:
         [f"{key}={name}" for key, name in zip(columns, row, strict=True) if name]
         for row in zip_longest(*columns.values())
     ]
-    del groups["inherit"]
+    del groups["inherit"], groups["sampler"]
     alone = [[f"{group}={name}"] for group, names in groups.items() for name in names]
     return {" ".join(words): words for words in ([], INHERITS, *together, *alone)}
 
@@ -292,7 +293,8 @@ def test_experiments_sweep_over_keys_that_exist() -> None:
     assert paths
     for path in paths:
         sweep = OmegaConf.select(OmegaConf.load(path), "hydra.sweeper.params") or {}
-        first = [f"{key}={str(values).split(',')[0]}" for key, values in sweep.items()]
+        bare = {key: re.sub(r"^(\w+\()+", "", str(values)) for key, values in sweep.items()}
+        first = [f"{key}={values.split(',')[0]}" for key, values in bare.items()]
         config = config_of(f"experiment={path.stem}", *first)
         assert config["name"] == path.stem
         assert config["claim"]

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from condenser import recipe, records, status
+from condenser import budget, recipe, records, status
 from condenser.config import digest, folder_of
 from condenser.console import Console
 from condenser.errors import ConfigError, one_of
@@ -42,14 +42,18 @@ def follow(
 ) -> list[Record]:
     """Run the stages; write and track the record of each."""
     folder = folder_of(config)
-    (folder / "config.yaml").write_text(yaml_of(config))
+
+    def keep(settled: Mapping[str, Any]) -> None:
+        (folder / "config.yaml").write_text(yaml_of(settled))
+
+    keep(config)
     tracker = open_tracker(config, stages, bench, folder)
     bench = replace(bench, loggers=tracker.lightning_logger)
     store = Store(Path(config["store"]), Path(config["runs"]) / ".store", say.warn)
     done: list[Record] = []
     failed = 1
     try:
-        for made, facts in recipe.run(stages, bench, store, say.started):
+        for made, facts in budget.run(config, stages, bench, store, say.started, say.line, keep):
             record = records.complete(facts | about(config) | {"command": command})
             done.append(record)
             records.write(folder, done)
@@ -57,6 +61,9 @@ def follow(
             say.finished(record, made.reused)
         failed = 0
     finally:
+        if budget.place(stages) is not None:
+            done = budget.marked(done)
+            records.write(folder, done)
         tracker.finish(done, failed)
         store.close()
     say.done()
