@@ -4,12 +4,13 @@ from condenser.deploy.dynamic import matrices
 from condenser.deploy.graph import graph_bytes, to_onnx
 from condenser.deploy.quantized import to_quantized_onnx
 from condenser.deploy.session import Session, peak_bytes, session
-from condenser.deploy.write import SUFFIX, Form, files, size, write
+from condenser.deploy.write import SUFFIX, Form, check, files, size, write
 
 __all__ = [
     "SUFFIX",
     "Form",
     "Session",
+    "check",
     "files",
     "graph_bytes",
     "matrices",

@@ -62,6 +62,12 @@ def to_executorch(
         path.write_bytes(lowered(torch.export.export(plain, (one,))))
 
 
+def traced(model: nn.Module, one: Tensor) -> None:
+    """CondenserError for a network that torch cannot trace for one image."""
+    with refusing(WHAT, model, one.repeat(2, 1, 1, 1)), quiet(), torch.no_grad():
+        torch.export.export(model, (one,))
+
+
 def lowered(program: Any) -> bytes:
     """The program's bytes, everything that XNNPACK can do left to it."""
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner

@@ -9,6 +9,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,10 +29,16 @@ def to_onnx(model: nn.Module, example: Tensor, path: Path) -> None:
     Raises:
         CondenserError: it cannot be written; names the layer where that can be told.
     """
+    program(model, example).save(str(path))
+    strip(path)
+
+
+def program(model: nn.Module, example: Tensor) -> Any:
+    """The graph that ``to_onnx`` writes, as torch makes it."""
     plain = without_input_quantizers(model).cpu().eval()
     images = pair(example)
     with refusing("ONNX export", plain, images), quiet():
-        program = torch.onnx.export(
+        return torch.onnx.export(
             plain,
             (images,),
             dynamo=True,
@@ -41,9 +48,6 @@ def to_onnx(model: nn.Module, example: Tensor, path: Path) -> None:
             external_data=False,
             verbose=False,
         )
-    assert program is not None
-    program.save(str(path))
-    strip(path)
 
 
 def pair(example: Tensor) -> Tensor:

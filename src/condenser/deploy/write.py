@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from condenser.compress.quantization import Quantized
 from condenser.deploy.dynamic import to_dynamic_onnx
-from condenser.deploy.executorch_program import to_executorch
-from condenser.deploy.graph import to_onnx
+from condenser.deploy.executorch_program import to_executorch, traced
+from condenser.deploy.graph import program, to_onnx
 from condenser.deploy.integers import Normalisation, give_codes, take_pixels
 from condenser.deploy.openvino_ir import to_openvino
 from condenser.deploy.quantized import to_quantized_onnx
@@ -59,6 +59,18 @@ def write(
         to_openvino(graph, path)
         graph.unlink()
     return path
+
+
+def check(model: nn.Module, form: Form, images: Tensor) -> None:
+    """Try what can be tried of a network before it is trained; its weights do not matter.
+
+    Raises:
+        CondenserError: it could not be written.
+    """
+    if form.target == "executorch":
+        traced(model.cpu().eval(), images[:1].cpu().clone())
+    else:
+        program(model, images)
 
 
 def write_onnx(

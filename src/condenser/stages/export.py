@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from condenser.store import Place
 
 FLOAT, DENSE, FILE = "float32", "dense", "model"
+OUTSIDE = "torchvision_model"
 # What a target needs beside requirements.txt: module → what to install (requirements-extras.txt).
 EXTRAS = {
     "openvino": {"openvino": "openvino==2026.4.1"},
@@ -60,7 +61,13 @@ class Export(Stage):
         return dict(self.settings)
 
     def check(self, bench: Workbench) -> None:
-        """Nothing to build; what the model was quantised to shows when it is there."""
+        """Networks from outside are tried before they are trained; ours are known to work."""
+        from condenser import deploy
+
+        architecture = self.chain[0].architecture
+        target = architecture["_target_"] if architecture else OUTSIDE
+        if target.endswith(OUTSIDE) or not target.startswith("condenser.models."):
+            deploy.check(self.example(bench), self.form(bench), bench.data.example(2))
 
     def run(self, bench: Workbench, given: Given, place: Place) -> Outcome:
         from condenser import deploy, measure
