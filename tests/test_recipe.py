@@ -136,7 +136,8 @@ def test_a_target_replaces_the_settings_of_the_class_it_displaces(config: dict[s
     assert stage.settings["optim"] == {**config["prune"]["optim"], "epochs": 3}
     assert set(stage.settings) == {"_target_", "objective", "optim", "teachers", "vote"}
     _, stage = planned(config, "teacher", {"quantize": {"_target_": "a.Own"}})
-    assert stage.settings == {"_target_": "a.Own", "images": config["quantize"]["images"]}
+    around = {key: config["quantize"][key] for key in ("objective", "optim", "teachers", "vote")}
+    assert stage.settings == {"_target_": "a.Own", "images": 1024, **around}
 
 
 def test_merging_is_deep_and_makes_a_new_mapping() -> None:

@@ -13,7 +13,7 @@ from condenser.errors import CondenserError, nearest, one_of
 Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Alpha = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
-Bits = Annotated[int, Field(ge=2, le=8)]
+Bits = Annotated[int, Field(ge=1, le=8)]
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Target = Annotated[str, Field(alias="_target_", pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]
@@ -125,9 +125,11 @@ class Smaller(Trained, Open):
     """cut, share, merge, factorize: settings of the class that ``_target_`` names."""
 
 
-class Quantize(Open):
+class Quantize(Trained, Open):
     bits: Bits | None = None
     activation_bits: Bits | None = None
+    first_last: Bits | None = None
+    budget: Count | None = None
     images: Count
 
 
