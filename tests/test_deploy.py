@@ -218,6 +218,44 @@ def test_excluded_layers_stay_in_float(
         np.testing.assert_array_equal(stored, expected)
 
 
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [
+        ({"affine": True, "bits": 8}, TensorProto.UINT8),
+        ({"affine": True, "bits": 3}, TensorProto.UINT4),
+        ({"per_channel": False, "bits": 4}, TensorProto.INT4),
+        ({"first_last": 8, "bits": 4}, TensorProto.INT4),
+    ],
+    ids=str,
+)
+def test_every_grid_of_weights_is_in_the_file(
+    network: Any, tmp_path: Path, settings: dict[str, Any], kind: int
+) -> None:
+    model, images = network("resnet8")[1], data().train[:64]
+    operation = PostTraining(activation_bits=None, **settings)(model, images)[-1]
+    assert isinstance(operation, Quantized)
+    made = Deployed(model, operation, tmp_path, tmp_path / "model.onnx")
+    write(made, tmp_path, deploy.Form())
+    onnx.checker.check_model(str(made.file))
+    exact, file = answers(made, data().test[:50])
+    torch.testing.assert_close(file, exact, rtol=1e-4, atol=1e-4)
+    kinds = {t.data_type for n, t in initializers(made.file).items() if n.endswith(".codes")}
+    assert kinds == {kind, *({TensorProto.INT8} if "first_last" in settings else ())}
+
+
+def test_one_scale_for_a_weight_is_kept_by_a_q_dq_file(network: Any, tmp_path: Path) -> None:
+    model, images = network("resnet8")[1], data().train[:256]
+    operation = PostTraining(per_channel=False, first_last=8, bits=4)(model, images)[-1]
+    assert isinstance(operation, Quantized)
+    made = Deployed(model, operation, tmp_path, tmp_path / "model.onnx")
+    write(made, tmp_path, deploy.Form())
+    for layer, weight in dequantized(made.file).items():
+        expected = model.get_parameter(f"{layer}.weight").detach().numpy()
+        np.testing.assert_allclose(weight, expected, atol=1e-7, err_msg=layer)
+    network_says, file_says = answers(made, data().test)
+    assert (network_says - file_says).abs().mean() < 0.03 * network_says.abs().max()
+
+
 @pytest.mark.parametrize("shape", [(3,), (2, 4), (3, 3, 3)])
 def test_int4_codes_are_packed_as_onnx_reads_them(shape: tuple[int, ...]) -> None:
     codes = np.random.default_rng(0).integers(-8, 8, shape).astype(np.int8)
@@ -457,6 +495,10 @@ def test_bad_settings_are_refused(overrides: list[str], said: str) -> None:
         (
             ["recipe=[teacher,export]", "export.target=executorch", "export.output=uint8"],
             "export.output=uint8: allowed is float32 with export.target=executorch",
+        ),
+        (
+            ["recipe=compress", "quantize.affine=true"],
+            "quantize.affine=True: allowed is false where activations are integers",
         ),
         (
             ["recipe=compress", "quantize=weights", "export.target=executorch"],

@@ -76,7 +76,7 @@ def widths(operations: Sequence[Operation]) -> Widths:
     from condenser.compress import Quantized
 
     made = [op for op in operations if isinstance(op, Quantized)]
-    return {layer: (op.bits, op.activation_bits) for op in made for layer in op.layers}
+    return {layer: op.bits_of(layer) for op in made for layer in op.layers}
 
 
 def graded(predictions: Predictions, task: Task) -> dict[str, float | None]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from condenser.compress.quantization import Quantized
 from condenser.deploy.graph import quiet, without_input_quantizers
 from condenser.deploy.integers import Normalisation, pixel_constants
+from condenser.deploy.quantized import scales
 from condenser.deploy.refusal import refusing
 
 WHAT = "ExecuTorch export"
@@ -112,7 +113,7 @@ def take_ranges(watched: Any, model: nn.Module, operation: Quantized) -> None:
             quantizer: Any = model.get_submodule(f"{layer}.input_quantizer")
             # Codes of 0 … 255 are -128 … 127 here.
             answer(inputs, quantizer.scale.reshape(1), quantizer.zero_point.reshape(1) - 128)
-            scale = model.get_buffer(f"{layer}.weight_scale")
+            scale = torch.tensor(scales(model, layer))
             answer(weights, scale, torch.zeros_like(scale))
 
 

@@ -93,5 +93,6 @@ def stored_bits(model: nn.Module, widths: Widths) -> int:
     """Bits of all parameters and floating-point buffers, those of each tensor once."""
     tensors: dict[str, Tensor] = dict(model.named_parameters())
     tensors |= {n: b for n, b in model.named_buffers() if b.is_floating_point()}
-    narrow = {f"{layer}.weight": bits for layer, (bits, _) in widths.items()}
+    weights = ("weight", "in_proj_weight")  # the latter is attention's
+    narrow = {f"{layer}.{w}": bits for layer, (bits, _) in widths.items() for w in weights}
     return sum(tensor.numel() * narrow.get(name, FLOAT_BITS) for name, tensor in tensors.items())

@@ -56,6 +56,9 @@ class Export(Stage):
                 either = "8" if target == "executorch" else "8 or null"
                 allowed = f"{either} where the recipe goes on with export to {target}"
                 raise ConfigError("quantize.activation_bits", bits, allowed)
+            if stage.settings.get("affine") and bits is not None:
+                allowed = "false where activations are integers and the recipe goes on with export"
+                raise ConfigError("quantize.affine", True, allowed)
 
     def ingredients(self) -> dict[str, Any]:
         return dict(self.settings)
