@@ -20,27 +20,30 @@ EXAMPLES = """examples:
   python src/export.py runs/demo/default                      the recipe's last model
   python src/export.py runs/demo/default --stage 3            the one its fourth stage made
   python src/export.py runs/demo/default --out model.onnx
+  python src/export.py runs/demo/default --set target=openvino input=uint8
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns 0, or 1 after one line on stderr that says what to mend."""
     parser = command.parser(
-        "Write a finished run's model as ONNX, measured in onnxruntime.", EXAMPLES
+        "Write a finished run's model as the file to deploy, measured where it runs.", EXAMPLES
     )
     parser.add_argument("run", type=Path, help="a run's folder: runs/EXPERIMENT/RUN")
     parser.add_argument("--stage", type=int, help="position in the recipe, from 0 (default: last)")
-    parser.add_argument("--out", type=Path, help="default: RUN/model.onnx")
+    parser.add_argument("--out", type=Path, help="default: RUN/model with the target's suffix")
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="of export in conf/train.yaml"
+    )
     options = parser.parse_args(arguments)
     return command.answer("export", lambda: work(options))
 
 
 def work(options: argparse.Namespace) -> None:
     """Write the file and say what it measures."""
-    record, file = export(options.run, options.stage)
-    out = options.out or options.run / "model.onnx"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(file, out)
+    record, file = export(options.run, options.stage, options.set)
+    out = options.out or options.run / file.name
+    copy(file, out)
     print(
         f"{out}: {record['size/file_bytes']:,} bytes, test accuracy {record['test/accuracy']:.2%}, "
         f"the same answer as torch on {record['export/agreement']:.2%}, "
@@ -48,24 +51,66 @@ def work(options: argparse.Namespace) -> None:
     )
 
 
-def export(folder: Path, position: int | None) -> tuple[Any, Path]:
+def copy(file: Path, out: Path) -> None:
+    """The deployed file, and what belongs to it, under another name."""
+    from condenser.deploy import files
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for part in files(file):
+        shutil.copyfile(part, out.with_suffix(part.suffix) if part != file else out)
+
+
+def export(folder: Path, position: int | None, settings: Sequence[str] = ()) -> tuple[Any, Path]:
     """Redo the run's recipe up to ``position``, all from the store, with an export at its end."""
     config = saved_config(folder)
     stages = config["recipe"]["stages"]
     if position is not None and not 0 <= position < len(stages):
         raise ConfigError("--stage", position, f"a position from 0 to {len(stages) - 1}")
     stages = stages[: len(stages) if position is None else position + 1]
-    if stages[-1] != "export":
-        stages = [*stages, "export"]
-    config |= {"recipe": {"stages": stages}, "run": f"{config['run']},export={len(stages) - 2}"}
+    if settings or not is_export(stages[-1]):
+        before = stages[:-1] if is_export(stages[-1]) else stages
+        stages = [*before, {"export": given(settings)}]
+    name = ",".join([config["run"], f"export={len(stages) - 2}", *settings])
+    config |= {"recipe": {"stages": stages}, "run": name}
+    config["export"] = defaults() | config["export"]
     config["controls"] = False
     config["logger"] = {"_target_": "condenser.tracking.CsvTracker"}
     from condenser.recipe import plan
     from condenser.run import run
 
     plan(config)
-    record = run(config, f"python src/export.py {folder}")[-1]
-    return record, stored_at(config, record) / "model.onnx"
+    record = run(config, " ".join(["python src/export.py", str(folder), *set_of(settings)]))[-1]
+    from condenser.deploy import SUFFIX
+
+    return record, stored_at(config, record) / f"model{SUFFIX[record['export/target']]}"
+
+
+def is_export(entry: Any) -> bool:
+    return entry == "export" or (isinstance(entry, dict) and "export" in entry)
+
+
+def defaults() -> dict[str, Any]:
+    """The settings of export as they are shipped, for runs that are older than some of them."""
+    from omegaconf import OmegaConf
+
+    from condenser.mistakes import CONF
+
+    return dict(OmegaConf.load(CONF / "train.yaml").export)
+
+
+def set_of(settings: Sequence[str]) -> list[str]:
+    return ["--set", *settings] if settings else []
+
+
+def given(settings: Sequence[str]) -> dict[str, Any]:
+    """``target=openvino`` and the like as a recipe's entry has them."""
+    import yaml
+
+    pairs = [word.partition("=") for word in settings]
+    for key, _, value in pairs:
+        if not value:
+            raise ConfigError("--set", key, "KEY=VALUE, as in target=openvino")
+    return {key: yaml.safe_load(value) for key, _, value in pairs}
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import tomllib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -14,12 +15,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 from onnx import TensorProto, numpy_helper
+from running import config_of, run_in
 from torch import Tensor, nn
 
-from condenser import deploy
+from condenser import deploy, measure, recipe, schema
 from condenser.compress import PostTraining, Quantized
-from condenser.data import digits
+from condenser.data import Normalise, digits
 from condenser.deploy import graph, quantized
+from condenser.errors import CondenserError, ConfigError
+from condenser.stages import export
 
 NETS = ["lenet5", "resnet8"]
 
@@ -37,14 +41,22 @@ class Digits(NamedTuple):
     train: Tensor
     target: Tensor
     test: Tensor
+    pixels: Tensor  # of the test part, as they are stored
 
 
 @cache
 def data() -> Digits:
     splits = digits()
     parts: Any = (splits.train, splits.test)
-    train, test = ((part.images.float() / 255 - 0.3) / 0.37 for part in parts)
-    return Digits(train, splits.train.targets, test)
+    train, test = (normalised(part.images) for part in parts)
+    return Digits(train, splits.train.targets, test, parts[1].images)
+
+
+NORMALISATION = ((0.3,), (0.37,))
+
+
+def normalised(pixels: Tensor) -> Tensor:
+    return Normalise(*NORMALISATION)(pixels)
 
 
 @pytest.fixture(scope="module")
@@ -206,6 +218,44 @@ def test_excluded_layers_stay_in_float(
         np.testing.assert_array_equal(stored, expected)
 
 
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [
+        ({"affine": True, "bits": 8}, TensorProto.UINT8),
+        ({"affine": True, "bits": 3}, TensorProto.UINT4),
+        ({"per_channel": False, "bits": 4}, TensorProto.INT4),
+        ({"first_last": 8, "bits": 4}, TensorProto.INT4),
+    ],
+    ids=str,
+)
+def test_every_grid_of_weights_is_in_the_file(
+    network: Any, tmp_path: Path, settings: dict[str, Any], kind: int
+) -> None:
+    model, images = network("resnet8")[1], data().train[:64]
+    operation = PostTraining(activation_bits=None, **settings)(model, images)[-1]
+    assert isinstance(operation, Quantized)
+    made = Deployed(model, operation, tmp_path, tmp_path / "model.onnx")
+    write(made, tmp_path, deploy.Form())
+    onnx.checker.check_model(str(made.file))
+    exact, file = answers(made, data().test[:50])
+    torch.testing.assert_close(file, exact, rtol=1e-4, atol=1e-4)
+    kinds = {t.data_type for n, t in initializers(made.file).items() if n.endswith(".codes")}
+    assert kinds == {kind, *({TensorProto.INT8} if "first_last" in settings else ())}
+
+
+def test_one_scale_for_a_weight_is_kept_by_a_q_dq_file(network: Any, tmp_path: Path) -> None:
+    model, images = network("resnet8")[1], data().train[:256]
+    operation = PostTraining(per_channel=False, first_last=8, bits=4)(model, images)[-1]
+    assert isinstance(operation, Quantized)
+    made = Deployed(model, operation, tmp_path, tmp_path / "model.onnx")
+    write(made, tmp_path, deploy.Form())
+    for layer, weight in dequantized(made.file).items():
+        expected = model.get_parameter(f"{layer}.weight").detach().numpy()
+        np.testing.assert_allclose(weight, expected, atol=1e-7, err_msg=layer)
+    network_says, file_says = answers(made, data().test)
+    assert (network_says - file_says).abs().mean() < 0.03 * network_says.abs().max()
+
+
 @pytest.mark.parametrize("shape", [(3,), (2, 4), (3, 3, 3)])
 def test_int4_codes_are_packed_as_onnx_reads_them(shape: tuple[int, ...]) -> None:
     codes = np.random.default_rng(0).integers(-8, 8, shape).astype(np.int8)
@@ -230,3 +280,271 @@ def test_a_copy_in_float_leaves_the_network_as_it_was(deployed: Callable[..., De
         assert torch.equal(model(image), before)
     assert "conv1.input_quantizer.scale" in model.state_dict()
     assert not any("input_quantizer" in name for name in plain.state_dict())
+
+
+# --- forms of the file
+
+
+def write(made: Deployed, folder: Path, form: deploy.Form) -> Path:
+    images = data().train[:512]
+    return deploy.write(made.model, form, images, folder / "model", made.operation)
+
+
+@pytest.mark.parametrize("bits", [0, 8])
+def test_pixels_go_in_as_they_are_stored(
+    deployed: Callable[..., Deployed], tmp_path: Path, bits: int
+) -> None:
+    made = deployed("resnet8", bits, 8 if bits else None)
+    file = write(made, tmp_path, deploy.Form(normalisation=NORMALISATION))
+    onnx.checker.check_model(str(file))
+    raw, usual = deploy.session(file), deploy.session(made.file)
+    assert raw.pixels and not usual.pixels
+    torch.testing.assert_close(raw(data().pixels), usual(data().test), rtol=0, atol=1e-5)
+    with pytest.raises(AssertionError, match="float32"):
+        raw(data().test[:1])
+
+
+def test_integers_out_of_a_q_dq_graph_are_its_own_last_codes(
+    deployed: Callable[..., Deployed], tmp_path: Path
+) -> None:
+    made = deployed("resnet8", 8, 8)
+    file = write(made, tmp_path, deploy.Form(codes=True))
+    onnx.checker.check_model(str(file))
+    (out,) = onnx.load(file).graph.output
+    assert out.type.tensor_type.elem_type == TensorProto.UINT8
+    codes, usual = deploy.session(file), deploy.session(made.file)
+    torch.testing.assert_close(codes(data().test), usual(data().test), rtol=0, atol=1e-5)
+    notes = {note.key: note.value for note in onnx.load(file).metadata_props}
+    assert float(notes["condenser_logits_scale"]) > 0
+    assert 0 <= int(notes["condenser_logits_zero_point"]) <= 255
+
+
+def test_integers_out_of_a_float_graph_are_half_a_step_off_at_most(
+    deployed: Callable[..., Deployed], tmp_path: Path
+) -> None:
+    made = deployed("lenet5")
+    file = write(made, tmp_path, deploy.Form(codes=True, normalisation=NORMALISATION))
+    onnx.checker.check_model(str(file))
+    session = deploy.session(file)
+    grid = session.running.grid
+    assert grid is not None
+    with torch.no_grad():
+        exact = made.model(data().test)
+    low, high = (((end - grid[1]) * grid[0]) for end in (0, 255))
+    off = (session(data().pixels) - exact.clamp(low, high)).abs().max()
+    assert 0 < off < 0.51 * grid[0]
+
+
+class TinyViT(nn.Module):
+    """A transformer of torchvision's kind for 8×8 images; its first layer is a convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from torchvision.models import VisionTransformer
+
+        self.colour = nn.Conv2d(1, 3, 1)
+        self.vit = VisionTransformer(8, 2, 2, 4, 64, 256, num_classes=10)
+        nn.init.normal_(self.vit.heads.head.weight, std=0.1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.vit(self.colour(image))
+
+
+def test_a_transformer_in_dynamic_int8_answers_nearly_as_before(tmp_path: Path) -> None:
+    model, images = TinyViT().eval(), data().test[:64]
+    floats = deploy.write(model, deploy.Form(), images, tmp_path / "float")
+    file = deploy.write(model, deploy.Form(dynamic=True), images, tmp_path / "model")
+    assert file.stat().st_size < 0.4 * floats.stat().st_size
+    kinds = {node.op_type for node in onnx.load(file).graph.node}
+    assert "MatMulInteger" in kinds and "Conv" in kinds and "ConvInteger" not in kinds
+    with torch.no_grad():
+        exact = model(images)
+    off = (deploy.session(file)(images) - exact).abs().mean()
+    assert 0 < off < 0.03 * exact.abs().mean()
+    assert {"vit.heads.head", "vit.encoder.layers.encoder_layer_0.mlp.0"} <= set(
+        deploy.matrices(model)
+    )
+
+
+def test_there_is_nothing_dynamic_about_convolutions_alone(tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Conv2d(1, 10, 8), nn.Flatten())
+    with pytest.raises(ConfigError, match=r"export\.dynamic=True: allowed is false for a network"):
+        deploy.write(net, deploy.Form(dynamic=True), data().test[:2], tmp_path / "model")
+
+
+# --- runtimes that may be missing
+
+
+@pytest.mark.parametrize("bits", [0, 8])
+def test_openvino_answers_as_the_network(
+    deployed: Callable[..., Deployed], tmp_path: Path, bits: int
+) -> None:
+    pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    made = deployed("resnet8", bits, 8 if bits else None)
+    form = deploy.Form("openvino", normalisation=NORMALISATION, codes=bool(bits))
+    file = write(made, tmp_path, form)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.bin", "model.xml"]
+    assert deploy.size(file) == sum(p.stat().st_size for p in tmp_path.iterdir())
+    check_session(made, file, "openvino cpu")
+
+
+@pytest.mark.parametrize("bits", [0, 8])
+def test_executorch_answers_as_the_network(
+    deployed: Callable[..., Deployed], tmp_path: Path, bits: int
+) -> None:
+    for name in ("executorch", "torchao"):
+        pytest.importorskip(name, reason="the extra executorch is not installed")
+    made = deployed("resnet8", bits, 8 if bits else None)
+    file = write(made, tmp_path, deploy.Form("executorch", normalisation=NORMALISATION))
+    assert [p.name for p in tmp_path.iterdir()] == ["model.pte"]
+    check_session(made, file, "executorch xnnpack cpu")
+
+
+def check_session(made: Deployed, file: Path, runtime: str) -> None:
+    """In float the same numbers; in integers the same decisions, in a third of the bytes."""
+    session = deploy.session(file)
+    assert (session.runtime, session.pixels) == (runtime, True)
+    with torch.no_grad():
+        exact = made.model(data().test)
+    found = session(data().pixels)
+    if made.operation is None:
+        torch.testing.assert_close(found, exact, rtol=1e-3, atol=1e-3)
+        return
+    assert (found.argmax(1) == exact.argmax(1)).float().mean() >= 0.99
+    assert (found - exact).abs().mean() < 0.03 * exact.abs().max()
+    assert deploy.size(file) < 4 * sum(p.numel() for p in made.model.parameters()) * 0.75
+    assert deploy.peak_bytes(file) > 0
+
+
+@pytest.mark.parametrize("target", ["openvino", "executorch"])
+def test_a_missing_runtime_is_said_with_what_to_install(
+    target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "find_spec", lambda name: None)
+    pins = " ".join(export.EXTRAS[target].values())
+    with pytest.raises(ConfigError, match=f"export.target={target}: .*: pip install {pins}$"):
+        recipe.plan(config_of("recipe=[teacher,export]", f"export.target={target}"))
+
+
+def test_extras_are_pinned_once_and_the_same_everywhere() -> None:
+    root = Path(export.__file__).parents[3]
+    lines = (root / "requirements-extras.txt").read_text().splitlines()
+    pins = {line.split()[0] for line in lines if "==" in line.split("#")[0]}
+    own = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    assert pins == {pin for needed in export.EXTRAS.values() for pin in needed.values()}
+    assert own["optional-dependencies"] == {
+        target: list(needed.values()) for target, needed in export.EXTRAS.items()
+    }
+
+
+# --- what is refused
+
+
+class Fixed(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.view(2, 64)
+
+
+class Deciding(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x if x.sum() > 0 else -x
+
+
+class Unknown(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.linalg.eigvalsh(x @ x.mT)
+
+
+@pytest.mark.parametrize(
+    ("layer", "said"),
+    [
+        (Fixed(), "in 1 (Fixed): it fixes the number of images, and a file has to take any number"),
+        (Deciding(), "in 1 (Deciding): it decides on the values of a tensor"),
+        (Unknown(), "in 1 (Unknown): its operator aten._linalg_eigh has no counterpart there"),
+    ],
+    ids=["fixed", "deciding", "unknown"],
+)
+def test_what_cannot_be_a_graph_is_a_line_that_names_the_layer(
+    layer: nn.Module, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    net = nn.Sequential(nn.Identity(), layer, nn.Flatten())
+    with pytest.raises(CondenserError) as caught:
+        deploy.check(net, deploy.Form(), data().test[:2])
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+    assert not any(module._forward_hooks for module in net.modules())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["export.target=onxx"], "export.target=onxx: .*; did you mean 'onnx'"),
+        (["export.input=int8"], "export.input=int8: .*'float32' or 'uint8'; did you mean 'uint8'"),
+        (["export.threads=0"], "export.threads=0: allowed is a number of at least 1"),
+    ],
+)
+def test_bad_settings_are_refused(overrides: list[str], said: str) -> None:
+    with pytest.raises(CondenserError, match=said):
+        schema.check(config_of(*overrides))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["recipe=[export]"], "needs a model"),
+        (["recipe=compress", "export.dynamic=true"], "export.dynamic=True: allowed is false where"),
+        (
+            ["recipe=[teacher,export]", "export.target=executorch", "export.output=uint8"],
+            "export.output=uint8: allowed is float32 with export.target=executorch",
+        ),
+        (
+            ["recipe=compress", "quantize.affine=true"],
+            "quantize.affine=True: allowed is false where activations are integers",
+        ),
+        (
+            ["recipe=compress", "quantize=weights", "export.target=executorch"],
+            "quantize.activation_bits=None: allowed is 8 where the recipe goes on with export to",
+        ),
+    ],
+)
+def test_forms_that_do_not_go_together_are_refused_before_anything_runs(
+    words: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "find_spec", lambda name: name)
+    with pytest.raises(CondenserError, match=said):
+        recipe.plan(config_of(*words))
+
+
+# --- what is measured of it
+
+
+def test_memory_is_at_least_the_weights_and_less_for_less(tmp_path: Path) -> None:
+    peaks = []
+    for width in (16, 2500):
+        net = nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.Linear(width, width))
+        file = tmp_path / f"{width}.onnx"
+        deploy.to_onnx(net, data().test[:2], file)
+        peaks.append(deploy.peak_bytes(file))
+    assert peaks[1] > 4 * 2500 * 2500 > peaks[0] > 0
+    with pytest.raises(CondenserError, match="cannot be run by itself"):
+        deploy.peak_bytes(tmp_path / "none.onnx")
+
+
+def test_a_session_is_timed_under_its_runtimes_name(deployed: Callable[..., Deployed]) -> None:
+    session = deploy.session(deployed("lenet5").file, threads=1)
+    images = data().test[:4]
+    times = measure.call_latency(session.call(images), 4, session.runtime, 1, budget_s=0.02)
+    assert set(times) == {"ms_b4", "iqr_b4", "runtime", "threads"}
+    assert times["runtime"] == "onnxruntime cpu" and 0 < float(times["ms_b4"]) < 500
+
+
+def test_a_run_measures_the_file_with_raw_pixels(tmp_path: Path) -> None:
+    own = ("export.input=uint8", "export.output=uint8", "optim.epochs=3")
+    teacher, exported = run_in(tmp_path, "recipe=[teacher,export]", *own)
+    assert exported["export/agreement"] >= 0.98  # type: ignore[operator]
+    assert exported["test/accuracy"] == pytest.approx(teacher["test/accuracy"], abs=0.02)
+    assert exported["export/latency_iqr_ms"] >= 0  # type: ignore[operator]
+    assert exported["memory/peak_bytes"] > 0  # type: ignore[operator]
+    assert exported["energy/uj"] == teacher["energy/uj"] > 0  # type: ignore[operator]
+    folder = tmp_path / f".store/export-{exported['key']}"
+    assert deploy.session(folder / "model.onnx").pixels
+    assert not list(folder.glob("float*")) and not list(folder.glob("dense*"))

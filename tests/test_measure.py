@@ -28,7 +28,6 @@ from condenser.measure import (
     interleaved,
     latency,
     layers,
-    onnx_latency,
     predict,
     quality,
     settled,
@@ -479,27 +478,6 @@ def test_denormals_are_flushed_in_torch() -> None:
     with settled():
         assert not (tiny * 0.5).any()
     assert (tiny * 0.5).any()
-
-
-def test_onnx_latency_runs_the_file(tmp_path: Path) -> None:
-    onnx = pytest.importorskip("onnx", reason="onnx is not installed")
-    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
-    weight = onnx.numpy_helper.from_array(np.ones((8, 3), np.float32), "weight")
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["image", "weight"], ["logits"])],
-        "linear",
-        [helper.make_tensor_value_info("image", float32, ["batch", 8])],
-        [helper.make_tensor_value_info("logits", float32, ["batch", 3])],
-        [weight],
-    )
-    file = tmp_path / "linear.onnx"
-    opset = helper.make_opsetid("", 18)
-    onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=9), file)
-    with nothing_changes(Net()):
-        got = onnx_latency(file, torch.randn(1, 8), budget_s=0.02)
-    assert got["runtime"] == "onnxruntime cpu" and got["threads"] == 1
-    assert 0 < float(got["ms_b1"]) < 50
 
 
 # environment -----------------------------------------------------------------------------------

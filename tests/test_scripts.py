@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from running import run_in
 
+import export
 import sensitivity
 from condenser.errors import ConfigError
 
@@ -61,5 +62,34 @@ def test_mistakes_are_one_line(
     run: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert sensitivity.main([str(run), *words]) == 1
+    answer = capsys.readouterr().err
+    assert said in answer and answer.count("\n") == 1
+
+
+def test_export_of_a_run_writes_the_file_that_is_asked_for(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from condenser.deploy import session
+
+    out = tmp_path / "new/small.onnx"
+    words = [str(run), "--out", str(out), "--set", "input=uint8", "output=uint8"]
+    assert export.main(words) == 0
+    assert "small.onnx: " in capsys.readouterr().out
+    assert session(out).pixels and session(out).running.grid
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--set", "target=onxx"], "did you mean 'onnx'"),
+        (["--set", "targt=onnx"], "did you mean 'target'"),
+        (["--set", "target"], "--set=target: allowed is KEY=VALUE"),
+        (["--stage", "5"], "--stage=5: allowed is a position from 0 to 1"),
+    ],
+)
+def test_mistakes_of_export_are_one_line(
+    run: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert export.main([str(run), *words]) == 1
     answer = capsys.readouterr().err
     assert said in answer and answer.count("\n") == 1

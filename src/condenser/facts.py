@@ -14,8 +14,9 @@ from condenser.store import Entry
 if TYPE_CHECKING:
     from torch import nn
 
+    from condenser.compress import Operation
     from condenser.data import DataModule
-    from condenser.measure import Predictions
+    from condenser.measure import Predictions, Widths
     from condenser.tasks import Task
 
 LOGITS = "test_logits.safetensors"
@@ -33,16 +34,17 @@ def measured(
 
     data, model = bench.data, outcome.model
     blueprint.save(folder, outcome.blueprint, model)
-    predictor = deploy.session(outcome.file) if outcome.file else model
-    test = measure.predict(predictor, data.test_dataloader())
+    predictor = deploy.session(outcome.file, outcome.threads) if outcome.file else model
+    raw = isinstance(predictor, deploy.Session) and predictor.pixels
+    test = measure.predict(predictor, batches(data.test_dataloader(), raw))
     save_logits(folder, test)
-    val = graded(measure.predict(predictor, data.val_dataloader()), data.task)
+    val = graded(measure.predict(predictor, batches(data.val_dataloader(), raw)), data.task)
     best = graded(test, data.task)
     facts = {f"test/{k}": v for k, v in best.items()} | {"val/accuracy": val["accuracy"]}
     facts |= {"val/accuracy_last": val["accuracy"], "test/accuracy_last": best["accuracy"]}
     if outcome.last is not None:
-        for split, batches in (("val", data.val_dataloader()), ("test", data.test_dataloader())):
-            last = graded(measure.predict(outcome.last, batches), data.task)
+        for split, loader in (("val", data.val_dataloader()), ("test", data.test_dataloader())):
+            last = graded(measure.predict(outcome.last, loader), data.task)
             facts[f"{split}/accuracy_last"] = last["accuracy"]
     if outcome.file:
         simulated = measure.predict(model, data.test_dataloader())
@@ -58,8 +60,23 @@ def measured(
     facts["size/packed_bytes"] = len(pack(outcome.blueprint, model))
     with torch.no_grad():
         facts |= {f"compute/{k}": v for k, v in measure.compute(model, data.example()).items()}
-    facts |= {f"latency/{k}": v for k, v in latency(outcome, bench).items()}
+    bits = widths(outcome.blueprint.operations)
+    facts |= {f"energy/{k}": v for k, v in measure.energy(model, data.example(), bits).items()}
+    facts |= running(outcome, bench)
     return facts | outcome.facts | provenance()
+
+
+def batches(loader: Any, raw: bool) -> Any:
+    """A loader's batches, images as they are stored where ``raw``; [] is no loader."""
+    return loader.raw() if raw and loader else loader
+
+
+def widths(operations: Sequence[Operation]) -> Widths:
+    """Bits of the weights and inputs of the layers that were quantised."""
+    from condenser.compress import Quantized
+
+    made = [op for op in operations if isinstance(op, Quantized)]
+    return {layer: op.bits_of(layer) for op in made for layer in op.layers}
 
 
 def graded(predictions: Predictions, task: Task) -> dict[str, float | None]:
@@ -148,22 +165,39 @@ def agreement(word: str, file: Predictions, simulated: Predictions, task: Task) 
 
 def files(outcome: Outcome, folder: Path) -> dict[str, Any]:
     """Bytes of what would be shipped."""
+    from condenser import deploy
+
     if outcome.file is not None:
-        return {"size/file_bytes": outcome.file.stat().st_size, "size/file_format": "onnx"}
+        kind = {suffix: target for target, suffix in deploy.SUFFIX.items()}[outcome.file.suffix]
+        return {"size/file_bytes": deploy.size(outcome.file), "size/file_format": kind}
     size = sum((folder / name).stat().st_size for name in ("model.json", "weights.safetensors"))
     return {"size/file_bytes": size, "size/file_format": "safetensors"}
 
 
-def latency(outcome: Outcome, bench: Workbench) -> dict[str, Any]:
-    """Milliseconds for one image on one thread; none for a network that only simulates integers."""
-    from condenser import measure
+def running(outcome: Outcome, bench: Workbench) -> dict[str, Any]:
+    """Time, memory and counted energy of one image; no time of a network that only simulates
+    integers, memory of files alone."""
+    from condenser import deploy, measure
     from condenser.compress import Quantized
 
-    if outcome.file is not None:
-        return measure.onnx_latency(outcome.file, bench.data.example())
-    if any(isinstance(op, Quantized) for op in outcome.blueprint.operations):
-        return {"ms_b1": None, "iqr_b1": None, "runtime": "simulated", "threads": None}
-    return measure.torch_latency(outcome.model, bench.data.example())
+    data = bench.data
+    if outcome.file is None and any(isinstance(o, Quantized) for o in outcome.blueprint.operations):
+        none = dict.fromkeys(("ms_b1", "iqr_b1", "threads"))
+        return {f"latency/{k}": v for k, v in {**none, "runtime": "simulated"}.items()}
+    facts: dict[str, Any] = {}
+    if outcome.file is None:
+        times = measure.torch_latency(outcome.model, data.example())
+        call = measure.torch_call(outcome.model, data.example())
+    else:
+        session = deploy.session(outcome.file, outcome.threads)
+        call = session.call(data.pixels() if session.pixels else data.example())
+        times = measure.call_latency(call, 1, session.runtime, session.threads)
+        facts["memory/peak_bytes"] = deploy.peak_bytes(outcome.file, outcome.threads)
+    with measure.evaluating(outcome.model), measure.settled(outcome.threads):
+        counted = measure.joules(call)
+    if counted is not None:
+        facts["energy/counted_uj"] = 1e6 * counted
+    return facts | {f"latency/{k}": v for k, v in times.items()}
 
 
 def provenance() -> dict[str, Any]:

@@ -29,7 +29,8 @@ REQUIRED: tuple[str, ...] = (
     *("size/distinct", "size/fp32_bytes", "size/file_bytes", "size/file_format"),
     *("size/packed_bytes",),
     *("compute/macs", "compute/nonzero_macs", "latency/ms_b1", "latency/iqr_b1"),
-    *("latency/runtime", "latency/threads", "cost/train_seconds", "cost/epochs"),
+    *("latency/runtime", "latency/threads", "energy/uj", "energy/macs_uj", "energy/memory_uj"),
+    *("cost/train_seconds", "cost/epochs"),
     *("cost/best_epoch", "cost/samples_per_second", "cost/reused"),
 )
 

@@ -151,6 +151,10 @@ class Budget(Section):
 
 
 class Export(Section):
+    target: Literal["onnx", "openvino", "executorch"]
+    input: Literal["float32", "uint8"]
+    output: Literal["float32", "uint8"]
+    dynamic: bool
     batch: Count
     threads: Count
 
@@ -261,13 +265,16 @@ def _problems(kind: type[Section], values: Mapping[str, Any], prefix: str) -> It
         shared = {(p["loc"][-1], repr(p["input"])) for p in found if p["loc"][0] == "optim"}
         paths = [_path(problem) for problem in found]
         lines: dict[str, list[str]] = {}
+        hints: dict[str, str] = {}
         for problem, path in zip(found, paths, strict=True):
             inherited = "optim" in path[1:] and (path[-1], repr(problem["input"])) in shared
             if inherited or any(other[: len(path)] == path != other for other in paths):
                 continue
             subject, allowed = _read(kind, problem, path, prefix)
             lines.setdefault(subject, []).append(allowed)
-        yield from (f"{s}: allowed is {' or '.join(dict.fromkeys(a))}" for s, a in lines.items())
+            hints[subject] = hints.get(subject) or _meant(problem)
+        for subject, ways in lines.items():
+            yield f"{subject}: allowed is {' or '.join(dict.fromkeys(ways))}{hints[subject]}"
 
 
 ALLOWED = {
@@ -302,6 +309,14 @@ def _read(kind: type[Section], problem: Any, path: tuple[str, ...], prefix: str)
     value = "" if problem["type"] == "missing" else problem["input"]
     shown = "null" if value is None else value
     return f"{key}={shown}", allowed.format(**problem.get("ctx", {}))
+
+
+def _meant(problem: Any) -> str:
+    """The word of a fixed list that is most like what was written, as the end of a sentence."""
+    if problem["type"] != "literal_error" or not isinstance(problem["input"], str):
+        return ""
+    hint = nearest(problem["input"], re.findall(r"'([^']*)'", problem["ctx"]["expected"]))
+    return f"; {hint}" if hint else ""
 
 
 ARM = re.compile(r"(str|bool)|(dict|literal|list)\[.*")  # of a union, in pydantic's paths

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -45,7 +45,7 @@ class InOrder:
 
     samples: Samples
     batch_size: int
-    normalise: Normalise
+    normalise: Callable[[Tensor], Tensor]
 
     def __len__(self) -> int:
         return math.ceil(len(self.samples.targets) / self.batch_size)
@@ -55,6 +55,14 @@ class InOrder:
         chunks = torch.arange(len(targets), device=targets.device).split(self.batch_size)
         for image, index in zip(self.samples.stream(chunks, 0, None), chunks, strict=True):
             yield Batch(self.normalise(image), targets[index], index)
+
+    def raw(self) -> InOrder:
+        """The same set, its images uint8 as they are stored."""
+        return replace(self, normalise=_as_stored)
+
+
+def _as_stored(images: Tensor) -> Tensor:
+    return images
 
 
 def _zero() -> int:

@@ -174,6 +174,11 @@ class DataModule(pl.LightningDataModule):
         self._check_enough(batch)
         return self._read(torch.arange(batch))
 
+    def pixels(self, batch: int = 1) -> Tensor:
+        """The same images as they are stored: uint8 (batch,C,H,W) on the CPU."""
+        self._check_enough(batch)
+        return self.parts.train.read(torch.arange(batch)).cpu()
+
     def calibration(self, n: int) -> Tensor:
         """n training images of all classes, not augmented: float32 (n,C,H,W) on the CPU."""
         return self.sample(n)[0]

@@ -1,7 +1,23 @@
-"""The file to deploy: an ONNX graph, in float or with Q/DQ pairs, and a session that runs it."""
+"""The file to deploy, for onnxruntime, OpenVINO or ExecuTorch, and a session that runs it."""
 
+from condenser.deploy.dynamic import matrices
 from condenser.deploy.graph import graph_bytes, to_onnx
 from condenser.deploy.quantized import to_quantized_onnx
-from condenser.deploy.session import session
+from condenser.deploy.session import Session, peak_bytes, session
+from condenser.deploy.write import SUFFIX, Form, check, files, size, write
 
-__all__ = ["graph_bytes", "session", "to_onnx", "to_quantized_onnx"]
+__all__ = [
+    "SUFFIX",
+    "Form",
+    "Session",
+    "check",
+    "files",
+    "graph_bytes",
+    "matrices",
+    "peak_bytes",
+    "session",
+    "size",
+    "to_onnx",
+    "to_quantized_onnx",
+    "write",
+]

@@ -9,11 +9,13 @@ import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from condenser.compress.quantization import InputQuantizer, quantize_input
+from condenser.deploy.refusal import refusing
 
 INPUT, OUTPUT = "image", "logits"
 
@@ -23,12 +25,20 @@ def to_onnx(model: nn.Module, example: Tensor, path: Path) -> None:
 
     Args:
         example: (n, C, H, W) normalised images.
+
+    Raises:
+        CondenserError: it cannot be written; names the layer where that can be told.
     """
+    program(model, example).save(str(path))
+    strip(path)
+
+
+def program(model: nn.Module, example: Tensor) -> Any:
+    """The graph that ``to_onnx`` writes, as torch makes it."""
     plain = without_input_quantizers(model).cpu().eval()
-    # A slice would drag its whole storage into the file, and a batch of 1 would be burnt in.
-    images = example[:2].cpu().repeat(2, 1, 1, 1)[:2].clone()
-    with quiet():
-        program = torch.onnx.export(
+    images = pair(example)
+    with refusing("ONNX export", plain, images), quiet():
+        return torch.onnx.export(
             plain,
             (images,),
             dynamo=True,
@@ -38,9 +48,14 @@ def to_onnx(model: nn.Module, example: Tensor, path: Path) -> None:
             external_data=False,
             verbose=False,
         )
-    assert program is not None
-    program.save(str(path))
-    strip(path)
+
+
+def pair(example: Tensor) -> Tensor:
+    """Two of the images, in memory of their own.
+
+    A slice would drag its whole storage into the file, and a batch of 1 would be burnt in.
+    """
+    return example[:2].cpu().repeat(2, 1, 1, 1)[:2].clone()
 
 
 def without_input_quantizers(model: nn.Module) -> nn.Module:
@@ -80,8 +95,12 @@ def graph_bytes(path: Path) -> int:
 def quiet() -> Iterator[None]:
     """Exporters talk a lot; errors still raise."""
     level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    logging.disable(logging.ERROR)
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
         warnings.simplefilter("ignore")
         try:
             yield

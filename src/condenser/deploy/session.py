@@ -2,21 +2,67 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from condenser.deploy.graph import INPUT
+from condenser.deploy import runtimes
+from condenser.errors import CondenserError
 
 
-def session(path: Path, threads: int = 1) -> Callable[[Tensor], Tensor]:
-    """The file as a function images → logits, run by onnxruntime on the CPU."""
-    import onnxruntime as ort
+class Session:
+    """A deployed file as a function images → logits in float32.
 
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    running = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return lambda images: torch.from_numpy(running.run(None, {INPUT: images.cpu().numpy()})[0])
+    Attributes:
+        runtime: the engine that runs it.
+        pixels: whether images go in as they are stored, uint8, and not normalised in float32.
+    """
+
+    def __init__(self, path: Path, threads: int = 1) -> None:
+        self.path, self.threads = path, threads
+        self.running = runtimes.RUNTIMES[path.suffix](path, threads)
+        self.runtime = self.running.name
+        self.pixels = self.running.dtype == "uint8"
+
+    def __call__(self, images: Tensor) -> Tensor:
+        said = torch.from_numpy(self.call(images)())
+        if self.running.grid is None:
+            return said
+        scale, zero_point = self.running.grid
+        return (said.float() - zero_point) * scale
+
+    def call(self, images: Tensor) -> Callable[[], object]:
+        """One run on these images, to be timed: nothing but the engine's own work."""
+        given = images.cpu().contiguous().numpy()
+        assert given.dtype == self.running.dtype, f"{given.dtype}: {self.path} takes another type"
+        return lambda: self.running.run(given)
+
+
+def session(path: Path, threads: int = 1) -> Session:
+    """The file in the engine that its suffix names: .onnx, .xml of OpenVINO, .pte of ExecuTorch."""
+    return Session(path, threads)
+
+
+def peak_bytes(path: Path, threads: int = 1) -> int:
+    """Bytes of memory that loading the file and running one image take at their peak.
+
+    Measured in a fresh process: its peak resident memory less what it used with the engine
+    imported and nothing loaded. What the engine's library itself takes is not in it.
+
+    Raises:
+        CondenserError: the process failed.
+    """
+    command = [sys.executable, "-P", runtimes.__file__, str(path), str(threads)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CondenserError(f"{path} cannot be run by itself: {last_line(done.stderr)}")
+    return json.loads(last_line(done.stdout))["peak_bytes"]
+
+
+def last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["it said nothing"])[-1]

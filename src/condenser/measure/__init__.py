@@ -1,14 +1,15 @@
-"""What a model costs and how good it is: quality, size, compute, latency; and measured where."""
+"""What a model costs and how good it is: quality, size, compute, time, energy; measured where."""
 
 from condenser.measure.classes import accuracy_by_class, damage
 from condenser.measure.compute import compute
 from condenser.measure.conditions import evaluating, settled
+from condenser.measure.counters import joules
+from condenser.measure.energy import Widths, energy
 from condenser.measure.environment import commit, hardware, versions
 from condenser.measure.latency import (
+    call_latency,
     interleaved,
     latency,
-    onnx_call,
-    onnx_latency,
     torch_call,
     torch_latency,
 )
@@ -19,19 +20,21 @@ from condenser.measure.size import LayerSize, layers, size
 __all__ = [
     "LayerSize",
     "Predictions",
+    "Widths",
     "accuracy_by_class",
+    "call_latency",
     "cka",
     "commit",
     "compute",
     "damage",
+    "energy",
     "evaluating",
     "hardware",
     "interleaved",
+    "joules",
     "latency",
     "layers",
     "linear_cka",
-    "onnx_call",
-    "onnx_latency",
     "predict",
     "quality",
     "settled",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
-from pathlib import Path
 from time import perf_counter, perf_counter_ns
 
 import torch
@@ -57,13 +56,13 @@ def torch_latency(
     return _named(times, len(example), f"torch-eager {device_of(model).type}", threads)
 
 
-def onnx_latency(
-    path: str | Path, example: Tensor, threads: int = 1, *, budget_s: float = BUDGET_S
+def call_latency(
+    call: Call, batch: int, runtime: str, threads: int = 1, *, budget_s: float = BUDGET_S
 ) -> dict[str, float | int | str]:
-    """``torch_latency``'s keys for an ONNX file under onnxruntime on the CPU."""
+    """``torch_latency``'s keys for any ``call`` on ``batch`` images, of a runtime by its name."""
     with settled(threads):
-        times = latency(onnx_call(path, example, threads), budget_s=budget_s)
-    return _named(times, len(example), "onnxruntime cpu", threads)
+        times = latency(call, budget_s=budget_s)
+    return _named(times, batch, runtime, threads)
 
 
 def torch_call(model: nn.Module, example: Tensor) -> Call:
@@ -81,20 +80,6 @@ def torch_call(model: nn.Module, example: Tensor) -> Call:
         torch.cuda.synchronize(device)
 
     return call
-
-
-def onnx_call(path: str | Path, example: Tensor, threads: int = 1) -> Call:
-    """One run of an ONNX file, to be timed within ``settled()``."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    feed = {session.get_inputs()[0].name: example.cpu().numpy()}
-    return lambda: session.run(None, feed)
 
 
 def _rounds(calls: list[Call], rounds: int, budget_s: float) -> list[list[float]]:

@@ -22,9 +22,11 @@ NAMES = {
     "compute/macs": "multiply-accumulates an image",
     "compute/nonzero_macs": "non-zero multiply-accumulates an image",
     "latency/ms_b1": "latency, one image",
+    "energy/uj": "estimated energy of one image, µJ",
+    "memory/peak_bytes": "memory that the file takes, one image",
     "cost/train_seconds": "training time of the stage",
 }
-COSTS = re.compile(r"^(size|compute|latency|cost)/|bytes$")
+COSTS = re.compile(r"^(size|compute|latency|energy|cost)/|bytes$")
 FRACTIONS = re.compile(r"accuracy|agreement|top5|/(exact_match|f1|auroc|map)$")
 WORSE_WHEN_HIGH = re.compile(r"/(ece|nll|loss|error)$")
 

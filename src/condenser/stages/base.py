@@ -68,6 +68,7 @@ class Outcome:
         last: the same network after the last epoch, where training chose an earlier one.
         facts: what the stage alone knows, by record key.
         file: the deployed file; where there is one, it is measured instead of the model.
+        threads: that run the file.
     """
 
     blueprint: Blueprint
@@ -75,6 +76,7 @@ class Outcome:
     facts: dict[str, Any] = field(default_factory=dict)
     last: nn.Module | None = None
     file: Path | None = None
+    threads: int = 1
 
 
 class Stage(ABC):

@@ -1,0 +1,128 @@
+"""A network as an ExecuTorch program for XNNPACK: phones and small ARM boards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from condenser.compress.quantization import Quantized
+from condenser.deploy.graph import quiet, without_input_quantizers
+from condenser.deploy.integers import Normalisation, pixel_constants
+from condenser.deploy.quantized import scales
+from condenser.deploy.refusal import refusing
+
+WHAT = "ExecuTorch export"
+
+
+class Pixels(nn.Module):
+    """A network that takes images as they are stored, uint8, and normalises them itself."""
+
+    shift: Tensor
+    factor: Tensor
+
+    def __init__(self, network: nn.Module, normalisation: Normalisation) -> None:
+        super().__init__()
+        self.network = network
+        shift, factor = map(torch.from_numpy, pixel_constants(normalisation))
+        self.register_buffer("shift", shift)
+        self.register_buffer("factor", factor)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.network((image.to(torch.float32) - self.shift) * self.factor)
+
+
+def to_executorch(
+    model: nn.Module,
+    images: Tensor,
+    path: Path,
+    operation: Quantized | None = None,
+    normalisation: Normalisation | None = None,
+) -> None:
+    """Write ``model`` as a program for one image at a time, as such runtimes plan their memory.
+
+    Where it was quantised by ``operation``, layers take its scales and zero points; what lies
+    between them is calibrated here.
+
+    Args:
+        images: (n, C, H, W) normalised training images.
+        normalisation: put into the program, which then takes uint8 images.
+
+    Raises:
+        CondenserError: it cannot be written.
+    """
+    plain = without_input_quantizers(model).cpu().eval()
+    one = images[:1].cpu().clone()
+    with refusing(WHAT, plain, images[:2].cpu()), quiet(), torch.no_grad():
+        if operation is not None:
+            plain = quantized(plain, model, operation, images.cpu())
+        if normalisation is not None:
+            plain, one = Pixels(plain, normalisation), one.to(torch.uint8)
+        path.write_bytes(lowered(torch.export.export(plain, (one,))))
+
+
+def traced(model: nn.Module, one: Tensor) -> None:
+    """CondenserError for a network that torch cannot trace for one image."""
+    with refusing(WHAT, model, one.repeat(2, 1, 1, 1)), quiet(), torch.no_grad():
+        torch.export.export(model, (one,))
+
+
+def lowered(program: Any) -> bytes:
+    """The program's bytes, everything that XNNPACK can do left to it."""
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
+    edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+    return edge.to_executorch().buffer
+
+
+def quantized(
+    plain: nn.Module, model: nn.Module, operation: Quantized, images: Tensor
+) -> nn.Module:
+    """The network with quantised operators as XNNPACK wants them, activations in int8."""
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+        XNNPACKQuantizer,
+        get_symmetric_quantization_config,
+    )
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    config = get_symmetric_quantization_config(is_per_channel=True)
+    quantizer = XNNPACKQuantizer()
+    for name, layer in plain.named_modules():
+        if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d) and name not in operation.layers:
+            quantizer.set_module_name(name, None)
+    program = torch.export.export(plain, (images[:1].clone(),)).module()
+    watched = prepare_pt2e(program, quantizer.set_global(config))
+    for image in images[:256].split(1):
+        watched(image)
+    take_ranges(watched, model, operation)
+    return convert_pt2e(watched)
+
+
+def take_ranges(watched: Any, model: nn.Module, operation: Quantized) -> None:
+    """Let each quantised layer's observers answer with the scales that the network carries."""
+    for node in watched.graph.nodes:
+        if len(node.args) < 2 or not all(is_observer(watched, arg) for arg in node.args[:2]):
+            continue
+        inputs, weights = (watched.get_submodule(arg.target) for arg in node.args[:2])
+        source = node.args[1].args[0]
+        layer = str(source.target).removesuffix(".weight") if source.op == "get_attr" else ""
+        if layer in operation.layers:
+            quantizer: Any = model.get_submodule(f"{layer}.input_quantizer")
+            # Codes of 0 … 255 are -128 … 127 here.
+            answer(inputs, quantizer.scale.reshape(1), quantizer.zero_point.reshape(1) - 128)
+            scale = torch.tensor(scales(model, layer))
+            answer(weights, scale, torch.zeros_like(scale))
+
+
+def is_observer(watched: nn.Module, arg: Any) -> bool:
+    name = getattr(arg, "target", None)
+    return getattr(arg, "op", "") == "call_module" and hasattr(
+        watched.get_submodule(str(name)), "calculate_qparams"
+    )
+
+
+def answer(observer: Any, scale: Tensor, zero_point: Tensor) -> None:
+    observer.calculate_qparams = lambda *_: (scale.cpu(), zero_point.long().cpu())

@@ -1,0 +1,86 @@
+"""Integers at both ends of an ONNX graph: stored pixels go in, integer logits come out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from condenser.deploy.graph import INPUT, OUTPUT
+from condenser.deploy.runtimes import SCALE, ZERO
+
+Normalisation = tuple[Sequence[float], Sequence[float]]
+
+
+def pixel_constants(normalisation: Normalisation) -> tuple[np.ndarray, np.ndarray]:
+    """Shift and factor, float32 (C, 1, 1), of (x - shift) · factor for pixels x of 0 … 255.
+
+    The same roundings as the data's own normalisation, so that the same numbers go in.
+    """
+    mean, std = (np.array(values, np.float64).reshape(-1, 1, 1) for values in normalisation)
+    return (255 * mean).astype(np.float32), (1 / (255 * std)).astype(np.float32)
+
+
+def take_pixels(path: Path, normalisation: Normalisation) -> None:
+    """Let the graph take uint8 images as they are stored, and normalise them itself."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load(path)
+    graph = model.graph
+    (image,) = graph.input
+    inner = f"{INPUT}.normalised"
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            if name == INPUT:
+                node.input[place] = inner
+    names = f"{INPUT}.shift", f"{INPUT}.factor"
+    for name, values in zip(names, pixel_constants(normalisation), strict=True):
+        graph.initializer.append(numpy_helper.from_array(values, name))
+    steps = [
+        helper.make_node("Cast", [INPUT], [f"{INPUT}.float"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", [f"{INPUT}.float", names[0]], [f"{INPUT}.shifted"]),
+        helper.make_node("Mul", [f"{INPUT}.shifted", names[1]], [inner]),
+    ]
+    for step in reversed(steps):
+        graph.node.insert(0, step)
+    image.type.tensor_type.elem_type = TensorProto.UINT8
+    onnx.save(model, path)
+
+
+def give_codes(path: Path, low: float, high: float) -> None:
+    """Let the graph answer with uint8 codes: logits = scale · (code - zero point).
+
+    A graph that ends in a DequantizeLinear of uint8 loses it, and nothing else changes; another
+    gets a QuantizeLinear for logits from ``low`` to ``high``. Scale and zero point are noted in
+    the file's metadata.
+    """
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load(path)
+    graph = model.graph
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    (last,) = [node for node in graph.node if OUTPUT in node.output]
+    if last.op_type == "DequantizeLinear" and len(last.input) == 3:
+        codes, scale_name, zero_name = last.input
+        scale = numpy_helper.to_array(tensors[scale_name])
+        zero_point = numpy_helper.to_array(tensors[zero_name])
+        graph.node.remove(last)
+        (before,) = [node for node in graph.node if codes in node.output]
+        before.output[list(before.output).index(codes)] = OUTPUT
+    else:
+        low, high = min(low, 0.0), max(high, 0.0)
+        scale = np.array((high - low) / 255 or 1.0, np.float32)
+        zero_point = np.array(round(-low / float(scale)), np.uint8)
+        inner, names = f"{OUTPUT}.float", (f"{OUTPUT}.scale", f"{OUTPUT}.zero_point")
+        last.output[list(last.output).index(OUTPUT)] = inner
+        for name, value in zip(names, (scale, zero_point), strict=True):
+            graph.initializer.append(numpy_helper.from_array(value, name))
+        graph.node.append(helper.make_node("QuantizeLinear", [inner, *names], [OUTPUT]))
+    assert zero_point.dtype == np.uint8, "activations are uint8 in every file we write"
+    graph.output[0].type.tensor_type.elem_type = TensorProto.UINT8
+    notes = {SCALE: repr(float(scale)), ZERO: str(int(zero_point))}
+    helper.set_model_props(model, notes)
+    onnx.save(model, path)

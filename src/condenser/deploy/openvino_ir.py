@@ -1,0 +1,35 @@
+"""An ONNX file in OpenVINO's own format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from condenser.deploy.graph import quiet
+from condenser.deploy.runtimes import META
+from condenser.errors import CondenserError
+
+
+def to_openvino(onnx_path: Path, path: Path) -> None:
+    """Write the graph of an ONNX file as ``path`` (.xml) and its weights beside it (.bin).
+
+    Weights in float32 stay so; Q/DQ pairs become OpenVINO's own. What the file notes about its
+    logits is noted here, too.
+
+    Raises:
+        CondenserError: OpenVINO cannot read the graph.
+    """
+    import onnx
+    import openvino
+
+    try:
+        with quiet():
+            model = openvino.convert_model(str(onnx_path))
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CondenserError(
+            f"export.target=openvino: it cannot take the graph: {reason}"
+        ) from error
+    for note in onnx.load(onnx_path, load_external_data=False).metadata_props:
+        if note.key.startswith(META):
+            model.set_rt_info(note.value, [note.key])
+    openvino.save_model(model, str(path), compress_to_fp16=False)

@@ -1,0 +1,175 @@
+"""The engines that run deployed files, without torch.
+
+As a script it answers what one of them takes: ``python -P runtimes.py FILE THREADS`` loads the file
+and runs one image in this process alone, and prints the bytes that this took at its peak.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+META = "condenser"  # what the names of our notes in a file begin with
+SCALE, ZERO = f"{META}_logits_scale", f"{META}_logits_zero_point"
+
+
+class Running(ABC):
+    """A loaded file.
+
+    Attributes:
+        name: of the engine, as records have it.
+        shape: (C, H, W) of an image.
+        dtype: what images have to be: float32, normalised; or uint8, as they were stored.
+        grid: scale and zero point of logits that are integers, else None.
+    """
+
+    name: ClassVar[str]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    grid: tuple[float, int] | None = None
+
+    @staticmethod
+    @abstractmethod
+    def load() -> None:
+        """Import the engine."""
+
+    @abstractmethod
+    def __init__(self, path: Path, threads: int) -> None: ...
+
+    @abstractmethod
+    def run(self, images: np.ndarray) -> np.ndarray:
+        """Images (n, C, H, W) → what the file says of them (n, outputs)."""
+
+
+class OnnxRuntime(Running):
+    """An ONNX graph on the CPU, denormals flushed."""
+
+    name = "onnxruntime cpu"
+
+    @staticmethod
+    def load() -> None:
+        import onnxruntime  # noqa: F401
+
+    def __init__(self, path: Path, threads: int) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.set_denormal_as_zero", "1")
+        providers = ["CPUExecutionProvider"]
+        self.session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        (image,) = self.session.get_inputs()
+        self.image, self.shape = image.name, tuple(image.shape[1:])
+        self.dtype = np.dtype(np.uint8 if image.type == "tensor(uint8)" else np.float32)
+        notes = self.session.get_modelmeta().custom_metadata_map
+        self.grid = (float(notes[SCALE]), int(notes[ZERO])) if SCALE in notes else None
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        return self.session.run(None, {self.image: images})[0]
+
+
+class OpenVino(Running):
+    """OpenVINO's own format on the CPU, float32 where the file is not in integers.
+
+    It would take bfloat16 by itself on processors that have it.
+    """
+
+    name = "openvino cpu"
+
+    @staticmethod
+    def load() -> None:
+        import openvino  # noqa: F401
+
+    def __init__(self, path: Path, threads: int) -> None:
+        import openvino
+
+        core = openvino.Core()
+        model = core.read_model(str(path))
+        settings = {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+        }
+        compiled = core.compile_model(model, "CPU", settings)
+        image = compiled.input(0)
+        self.shape = tuple(side.get_length() for side in list(image.partial_shape)[1:])
+        self.dtype = np.dtype(image.element_type.to_dtype())
+        if model.has_rt_info([SCALE]):
+            notes = [model.get_rt_info([key]) for key in (SCALE, ZERO)]
+            self.grid = (float(notes[0].astype(str)), int(notes[1].astype(str)))
+        self.request = compiled.create_infer_request()
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        return self.request.infer({0: images})[0]
+
+
+class ExecuTorch(Running):
+    """An ExecuTorch program with XNNPACK on the CPU; it takes one image at a time."""
+
+    name = "executorch xnnpack cpu"
+
+    @staticmethod
+    def load() -> None:
+        import executorch.runtime  # noqa: F401
+
+    def __init__(self, path: Path, threads: int) -> None:
+        from executorch.extension.pybindings import portable_lib
+        from executorch.runtime import Runtime
+
+        portable_lib._unsafe_reset_threadpool(threads)  # its only switch, before anything is loaded
+        self.program = Runtime.get().load_program(path)
+        self.method = self.program.load_method("forward")
+        image = self.method.metadata.input_tensor_meta(0)
+        self.shape = tuple(image.sizes())[1:]
+        self.dtype = np.dtype(np.uint8 if image.dtype() == 0 else np.float32)  # 0: torch's Byte
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        import torch
+
+        ones = torch.from_numpy(images).split(1)
+        return np.concatenate([self.method.execute([one])[0].numpy().copy() for one in ones])
+
+
+RUNTIMES: dict[str, type[Running]] = {".onnx": OnnxRuntime, ".xml": OpenVino, ".pte": ExecuTorch}
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has had since ``forget_peak``, or ever on other systems."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def forget_peak() -> None:
+    """Take what is used now for the peak, where Linux lets one."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def main(file: str, threads: str) -> None:
+    path = Path(file)
+    kind = RUNTIMES[path.suffix]
+    kind.load()
+    forget_peak()
+    before = peak_bytes()
+    running = kind(path, int(threads))
+    running.run(np.zeros((1, *running.shape), running.dtype))
+    print(json.dumps({"peak_bytes": peak_bytes() - before}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

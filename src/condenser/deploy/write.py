@@ -1,0 +1,103 @@
+"""A network as the file to deploy, whatever form it is to have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from condenser.compress.quantization import Quantized
+from condenser.deploy.dynamic import to_dynamic_onnx
+from condenser.deploy.executorch_program import to_executorch, traced
+from condenser.deploy.graph import program, to_onnx
+from condenser.deploy.integers import Normalisation, give_codes, take_pixels
+from condenser.deploy.openvino_ir import to_openvino
+from condenser.deploy.quantized import to_quantized_onnx
+
+SUFFIX = {"onnx": ".onnx", "openvino": ".xml", "executorch": ".pte"}
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a deployed file is to be.
+
+    Attributes:
+        target: the runtime: one of ``SUFFIX``.
+        dynamic: matrices of a float network in int8, their inputs' ranges taken as they come.
+        normalisation: mean and std of each channel, put into the graph, which then takes images
+            as they are stored, uint8; None: normalised float32 goes in.
+        codes: uint8 codes of the logits come out, their scale noted in the file.
+    """
+
+    target: str = "onnx"
+    dynamic: bool = False
+    normalisation: Normalisation | None = None
+    codes: bool = False
+
+
+def write(
+    model: nn.Module, form: Form, images: Tensor, stem: Path, operation: Quantized | None = None
+) -> Path:
+    """Write ``model`` beside ``stem``, with the target's suffix; return the file.
+
+    Args:
+        images: (n, C, H, W) normalised training images, for ranges that the network does not carry.
+        operation: what quantised it, if it is to be integers in the file too.
+
+    Raises:
+        CondenserError: it cannot be written.
+    """
+    path = stem.with_suffix(SUFFIX[form.target])
+    if form.target == "executorch":
+        to_executorch(model, images, path, operation, form.normalisation)
+        return path
+    graph = stem.with_suffix(".onnx")
+    write_onnx(model, form, images, graph, operation)
+    if form.target == "openvino":
+        to_openvino(graph, path)
+        graph.unlink()
+    return path
+
+
+def check(model: nn.Module, form: Form, images: Tensor) -> None:
+    """Try what can be tried of a network before it is trained; its weights do not matter.
+
+    Raises:
+        CondenserError: it could not be written.
+    """
+    if form.target == "executorch":
+        traced(model.cpu().eval(), images[:1].cpu().clone())
+    else:
+        program(model, images)
+
+
+def write_onnx(
+    model: nn.Module, form: Form, images: Tensor, path: Path, operation: Quantized | None
+) -> None:
+    floats = path.with_suffix(".float.onnx")
+    to_onnx(model, images, floats)
+    if operation is not None:
+        to_quantized_onnx(model, operation, images, floats, path)
+    elif form.dynamic:
+        to_dynamic_onnx(floats, path)
+    else:
+        floats.replace(path)
+    floats.unlink(missing_ok=True)
+    if form.normalisation is not None:
+        take_pixels(path, form.normalisation)
+    if form.codes:
+        with torch.no_grad():
+            logits = model.cpu().eval()(images[:256].cpu())
+        give_codes(path, logits.min().item(), logits.max().item())
+
+
+def files(path: Path) -> list[Path]:
+    """All that has to be shipped: the file, and weights beside it."""
+    return [path, *(p for p in [path.with_suffix(".bin")] if p.is_file())]
+
+
+def size(path: Path) -> int:
+    """Bytes of all of it."""
+    return sum(file.stat().st_size for file in files(path))

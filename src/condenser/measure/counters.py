@@ -1,0 +1,60 @@
+"""Energy as the processor's own counters tell it, where a system has them and lets one read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+
+POWERCAP = Path("/sys/class/powercap")
+BUDGET_S = 0.5
+
+
+def joules(
+    call: Callable[[], object], *, budget_s: float = BUDGET_S, root: Path = POWERCAP
+) -> float | None:
+    """Joules of one ``call``: what all packages took while it was repeated, by their RAPL counters.
+
+    None where there is no counter, or none that may be read. Other work on the machine, and what
+    it takes at rest, are in it.
+
+    Source: https://www.kernel.org/doc/html/latest/power/powercap/powercap.html
+    """
+    packages = domains(root)
+    if not packages:
+        return None
+    call()
+    before = [microjoules(package) for package in packages]
+    begun, calls = perf_counter(), 0
+    while perf_counter() - begun < budget_s:
+        call()
+        calls += 1
+    spent = sum(
+        passed(was, microjoules(package), package)
+        for was, package in zip(before, packages, strict=True)
+    )
+    return spent / calls / 1e6
+
+
+def domains(root: Path = POWERCAP) -> list[Path]:
+    """The processor packages whose counter can be read: their parts are contained in them."""
+    found = []
+    for folder in sorted(root.glob("intel-rapl:*")) if root.is_dir() else []:
+        if folder.name.count(":") == 1:
+            try:
+                microjoules(folder)
+            except (OSError, ValueError):
+                continue
+            found.append(folder)
+    return found
+
+
+def microjoules(package: Path) -> int:
+    return int((package / "energy_uj").read_text())
+
+
+def passed(before: int, after: int, package: Path) -> int:
+    """What a counter went on by; it starts again at its range."""
+    if after >= before:
+        return after - before
+    return after - before + int((package / "max_energy_range_uj").read_text())
