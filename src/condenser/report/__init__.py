@@ -1,4 +1,4 @@
-"""From records to what people look at: the table, the accuracy-vs-size curve, CSV and Markdown.
+"""From records to what people look at: a page, the table, curves, CSV and Markdown.
 
 Everything here is made from records alone, by pure functions; only write and read touch the disk.
 """
@@ -13,8 +13,14 @@ from condenser.errors import CondenserError
 from condenser.records import Record
 from condenser.report.labels import ordered
 from condenser.report.table import Row, rows
+from condenser.report.training import Curve
 
-__all__ = ["Report", "Row", "ordered", "rows", "write"]
+__all__ = ["PAGE", "Report", "Row", "ordered", "rows", "write"]
+
+PAGE = "report.html"
+X, Y = "size/file_bytes", "test/accuracy"
+Files = dict[str, tuple[bytes | str, str]]
+"""name → (content, what it shows)"""
 
 
 @dataclass(frozen=True)
@@ -26,35 +32,61 @@ class Report:
 
 
 def write(
-    records: Sequence[Record], out: Path, x: str = "size/file_bytes", y: str = "test/accuracy"
+    records: Sequence[Record],
+    out: Path,
+    x: str = X,
+    y: str = Y,
+    curves: Sequence[Curve] = (),
+    skipped: Sequence[str] = (),
 ) -> Report:
-    """Write curve.png, curve.svg, table.csv, table.md and records.csv into the folder out, and
-    methods.png and methods.svg where methods were tried at several sizes.
+    """Write report.html, curve.png, curve.svg, table.csv, table.md and records.csv into the folder
+    out, and figures of methods, maps, layers and training where there is something to draw.
 
-    x and y are record keys of numbers, the curve's axes. Raises CondenserError if no record has
-    both, or if the folder cannot be written.
+    x and y are record keys of numbers, the curve's axes; curves what training left beside the
+    records; skipped what could not be read, to be said. Raises CondenserError if no record has
+    both x and y, or if the folder cannot be written.
     """
-    from condenser.report import checks, curve, series, text
+    from condenser.report import checks, text
+    from condenser.report.page import page
+    from condenser.report.page.content import content
 
     table = ordered(rows(records))
-    drawn = curve.drawable(table, x, y)
-    figure = curve.draw(drawn, x, y)
-    left_out = len(table) - len(drawn)
-    without = f" (without {left_out} rows that lack {x} or {y})" if left_out else ""
-    files: dict[str, tuple[bytes | str, str]] = {
-        "curve.png": (curve.image(figure, "png"), f"{y} over {x}{without}"),
-        "curve.svg": (curve.image(figure, "svg"), "the same, for papers"),
-        "table.csv": (text.table_csv(table), "mean and std of every row"),
+    shown = content(table, x, y, curves, skipped)
+    files: Files = {
+        PAGE: (page(shown), "everything, to be looked at in a browser; needs no network"),
+        **drawn(table, x, y, curves),
+        "table.csv": (text.table_csv(table), "mean, std and interval of every row"),
         "table.md": (text.markdown(table, checks.notes(table)), "the table with its notes"),
         "records.csv": (text.records_csv(records), f"all {len(records)} records"),
     }
-    if (lines := series.draw(table, x, y)) is not None:
-        files["methods.png"] = (curve.image(lines, "png"), "the same, a line a method")
-        files["methods.svg"] = (curve.image(lines, "svg"), "the same, for papers")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for name, (content, _) in files.items():
-            (out / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        for name, (made, _) in files.items():
+            (out / name).write_bytes(made if isinstance(made, bytes) else made.encode())
     except OSError as error:
-        raise CondenserError(f"{out}: cannot write the report: {error.strerror}") from error
+        why = f"cannot write the report: {error.strerror}; --out FOLDER puts it elsewhere"
+        raise CondenserError(f"{out}: {why}") from error
     return Report(table, {out / name: shows for name, (_, shows) in files.items()})
+
+
+def drawn(table: Sequence[Row], x: str, y: str, curves: Sequence[Curve]) -> Files:
+    """The figures, each as PNG and SVG."""
+    from condenser.report import curve, series
+    from condenser.report.figures import heat_figure, layers_figure, training_figure
+
+    points = curve.drawable(table, x, y)
+    left_out = len(table) - len(points)
+    without = f" (without {left_out} rows that lack {x} or {y})" if left_out else ""
+    figures = {
+        "curve": (curve.draw(points, x, y), f"{y} over {x}{without}"),
+        "methods": (series.draw(table, x, y), "the same, a line a method"),
+        "heat": (heat_figure(table, y), "two settings that were crossed"),
+        "layers": (layers_figure(table), "what each layer lost and costs"),
+        "training": (training_figure(table, curves), "training curves"),
+    }
+    files: Files = {}
+    for name, (figure, shows) in figures.items():
+        if figure is not None:
+            files[f"{name}.png"] = curve.image(figure, "png"), shows
+            files[f"{name}.svg"] = curve.image(figure, "svg"), "the same, for papers"
+    return files
