@@ -112,7 +112,7 @@ def _print(made: Report) -> None:
     console.print(table)
     notes = checks.notes(made.rows)
     if hidden:
-        notes.append(f"hidden at this width: {', '.join(hidden)}; they are in table.md")
+        notes.append(f"not shown here: {', '.join(hidden)}; all is in table.md")
     console.print()
     for line in (*notes, *(f"{path}  {shows}" for path, shows in made.files.items())):
         console.print(line, markup=False, soft_wrap=True)

@@ -11,7 +11,7 @@ from condenser.records import Record, Value
 from condenser.report import statistics
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a row is itself: what is worked out of rows is kept by them
 class Row:
     """One stage under one config, repeated over seeds.
 

@@ -28,8 +28,11 @@ function setUpCompare() {
   const own = { set: 0, a: 0, b: 0 };
   const name = (i) => rows[i].full.replace("\n", ", ");
   const start = () => {
-    const best = [...data.pairs[own.set].rows].sort((a, b) => (data.numbers["val/accuracy"]?.mean[b] ?? 0) - (data.numbers["val/accuracy"]?.mean[a] ?? 0));
-    [own.a, own.b] = best;
+    const all = data.pairs[own.set].rows;
+    const repeated = all.filter((i) => rows[i].n > 1);
+    const graded = (i) => data.numbers["val/accuracy"]?.mean[i] ?? 0;
+    const best = [...(repeated.length > 1 ? repeated : all)].sort((a, b) => graded(b) - graded(a));
+    [own.a, own.b] = [best[0], best.slice(1).find((i) => rows[i].model === rows[best[0]].model) ?? best[1]];
   };
   const render = () => {
     const set = data.pairs[own.set];
@@ -74,7 +77,7 @@ function near(set, a) {
   $("compare-chart-says").textContent = others.length ? "A minus each of the rows nearest to it, of the same network. Where a bar crosses zero, the seeds do not tell the two apart." : "";
   if (!others.length) return;
   const narrow = window.innerWidth < 700;
-  const names = others.map(([i]) => plain(shortened(rows[i].full.replace("\n", ", "), narrow ? 24 : 60)));
+  const names = briefly(others.map(([i]) => i), narrow ? 24 : 60);
   const { ink, muted } = theme();
   draw($("compare-chart"), [{
     type: "scatter", mode: "markers", x: others.map(([, test]) => 100 * test[1]), y: others.map((_, place) => place),
@@ -82,12 +85,8 @@ function near(set, a) {
     marker: { size: 8, color: others.map(([, test]) => (test[3] !== null && test[3] < 0.05 ? visible(OKABE[0]) : muted)) },
     hovertext: others.map(([i, test]) => `${wrapped(rows[i].full, 60)}<br>${wrapped(verdict(test), 60)}`), hoverinfo: "text",
   }], {
-    xaxis: axis("A minus the row (points of test accuracy)", { zeroline: true, zerolinecolor: ink, zerolinewidth: 1 }),
+    xaxis: axis(narrow ? "A minus it (points)" : "A minus the row (points of test accuracy)", { zeroline: true, zerolinecolor: ink, zerolinewidth: 1 }),
     yaxis: axis("", { tickvals: others.map((_, place) => place), ticktext: names, showgrid: false, range: [others.length - 0.4, -0.6] }),
     height: 24 * others.length + 80,
   });
-}
-
-function shortened(text, most) {
-  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }

@@ -19,7 +19,10 @@ X_FIRST = (
 )
 Y_FIRST = ("test/accuracy", "test/accuracy_last", "val/accuracy", "val/accuracy_last")
 Y_PREFIXES = ("test/", "val/", "teacher/", "cka/", "export/agreement")
-NOT_AXES = ("teacher/seed", "teacher/position", "latency/threads", "teacher/min_accuracy")
+NOT_AXES = (
+    *("teacher/seed", "teacher/min_accuracy", "latency/threads", "latency/iqr_b1"),
+    *("cost/epochs", "cost/best_epoch", "cost/samples_per_second"),
+)
 Content = dict[str, Any]
 
 
@@ -196,8 +199,10 @@ def trained(rows: Sequence[Row], curves: Sequence[Curve]) -> Content:
 
 
 def table(rows: Sequence[Row]) -> Content:
-    """The columns of every other output, with numbers to sort by."""
-    found = columns.columns(rows)
+    """The columns of every other output, with numbers to sort by; settings after what came out."""
+    every = columns.columns(rows)
+    inherited = [column for column in every if not column.is_text and not column.numbers]
+    found = [*(column for column in every if column not in inherited), *inherited]
     return {
         "heads": [column.head for column in found],
         "text": [column.is_text for column in found],

@@ -1,11 +1,12 @@
 // Accuracy over cost: every row a point, the front a step line.
 
+const RANK = "rank";
 const FEW = 12; // values of a setting that each get a colour of their own
 const state = { x: data.x, y: data.y, log: true, bars: "std", data: "", model: "", colour: "stage", hidden: new Set() };
 
 /** Rows of the chosen data set and network that measured both. */
 function shown() {
-  const has = (key, i) => data.numbers[key].mean[i] !== null;
+  const has = (key, i) => key === RANK || data.numbers[key].mean[i] !== null;
   return rows.map((_, i) => i).filter((i) => among(i) && has(state.x, i) && has(state.y, i));
 }
 
@@ -80,7 +81,7 @@ function methodTraces(groups) {
 }
 
 function front() {
-  return data.quantities[state.x].cost ? data.fronts[state.data]?.[state.model]?.[state.x]?.[state.y] ?? [] : [];
+  return data.quantities[state.x]?.cost ? data.fronts[state.data]?.[state.model]?.[state.x]?.[state.y] ?? [] : [];
 }
 
 function frontTrace(best, here) {
@@ -99,26 +100,40 @@ function scatter() {
   const groups = coloured(here);
   const drawn = groups.filter(({ label }) => !state.hidden.has(label));
   const best = front();
-  const costly = here.length > 0 && data.quantities[state.x].cost && here.every((i) => data.numbers[state.x].mean[i] > 0);
-  const traces = [...(best.length ? [frontTrace(best, here)] : []), ...methodTraces(drawn), ...drawn.map(pointsTrace)];
-  const across = here.map((i) => data.numbers[state.x].mean[i] * scale(state.x));
-  const missing = rows.filter((_, i) => among(i)).length - here.length;
-  const kinds = new Set(here.map((i) => rows[i].runtime).filter((runtime) => runtime));
-  const times = state.x.startsWith("latency/") && kinds.size > 1 ? ` Times were taken in ${[...kinds].join(" and ")}: compare within one.` : "";
-  $("curve-says").textContent = `Up is better${data.quantities[state.y].less ? " – but here less is" : ""}, left is cheaper; the line is what no other row beats in both. `
-    + `Bars are ${{ std: "the sample's standard deviation", half: "95 % intervals of the mean", none: "off" }[state.bars]}.`
-    + (missing ? ` ${missing} rows did not measure both.` : "") + times;
-  draw($("curve-chart"), traces, {
-    xaxis: quantityAxis(state.x, state.log && costly, Math.min(...across), Math.max(...across)),
-    yaxis: axis(axisName(state.y)),
-  });
-  $("curve-chart").removeAllListeners?.("plotly_click");
-  $("curve-chart").on("plotly_click", ({ points }) => choose(points[0].customdata));
-  curveLegend(groups, here, best);
+  const box = $("curve-chart");
+  if (state.x === RANK) ranking(box, drawn);
+  else overCost(box, drawn, here, best);
+  box.removeAllListeners?.("plotly_click");
+  box.on("plotly_click", ({ points }) => choose(points[0].customdata));
+  $("curve-says").textContent = explained(here);
+  curveLegend(groups, here);
   frontTable(best);
 }
 
-function curveLegend(groups, here, best) {
+function overCost(box, drawn, here, best) {
+  const across = here.map((i) => data.numbers[state.x].mean[i] * scale(state.x));
+  const costly = data.quantities[state.x].cost && across.length > 0 && Math.min(...across) > 0;
+  const traces = [...(best.length ? [frontTrace(best, here)] : []), ...methodTraces(drawn), ...drawn.map(pointsTrace)];
+  draw(box, traces, {
+    xaxis: quantityAxis(state.x, state.log && costly, Math.min(...across), Math.max(...across)),
+    yaxis: axis(axisName(state.y)), height: window.innerWidth < 860 ? 420 : 520,
+  });
+}
+
+function explained(here) {
+  const missing = rows.filter((_, i) => among(i)).length - here.length;
+  const kinds = new Set(here.map((i) => rows[i].runtime).filter((runtime) => runtime));
+  const bars = { std: "Bars are the sample's standard deviation over seeds.", half: "Bars are 95 % intervals of the mean.", none: "" }[state.bars];
+  return [
+    data.quantities[state.y].less ? "Here less is better." : "More is better.",
+    state.x === RANK ? "Every row, the best first." : "",
+    data.quantities[state.x]?.cost ? "Left is cheaper; the line is what no other row beats in both." : "", bars,
+    missing ? `${missing} rows did not measure both.` : "",
+    state.x.startsWith("latency/") && kinds.size > 1 ? `Times were taken in ${[...kinds].join(" and ")}: compare within one.` : "",
+  ].filter(Boolean).join(" ");
+}
+
+function curveLegend(groups, here) {
   const byStage = state.colour === "stage";
   const entries = groups.map(({ label, color, scale: coded, rows: mine }) => (
     { key: label, label, color: coded ? stepped(0.5) : color, shape: byStage ? shapeOf(mine[0]) : "o" }));
@@ -131,6 +146,8 @@ function curveLegend(groups, here, best) {
 }
 
 function frontTable(best) {
+  $("front-box").hidden = !best.length;
+  if (!best.length) return;
   const heads = [["row", "text"], [data.quantities[state.x].name, ""], [data.quantities[state.y].name, ""]];
   const body = best.map((i) => ({ of: i, cells: [[rows[i].full.replace("\n", ", "), "text name"], [spread(state.x, i), ""], [spread(state.y, i), ""]] }));
   table($("front"), heads, body, choose);
@@ -140,7 +157,7 @@ function frontTable(best) {
 function choose(i) {
   if (i === undefined || i === null) return;
   const row = rows[i];
-  const facts = [...new Set([state.y, "test/accuracy", "test/accuracy_last", "val/accuracy", state.x, ...data.xs])]
+  const facts = [...new Set([state.y, "test/accuracy", "test/accuracy_last", "val/accuracy", ...data.xs])]
     .filter((key) => key in data.numbers && data.numbers[key].mean[i] !== null);
   const list = element("dl");
   const half = data.numbers["test/accuracy"]?.half[i];
@@ -154,24 +171,33 @@ function choose(i) {
   $("chosen").replaceChildren(element("h3", {}, row.full.replace("\n", ", ")), list, element("pre", {}, command), row.command ? copy : null);
 }
 
+/** Whether most rows stand at one place across: then a rank says more. */
+function sameSize() {
+  const here = shown();
+  const counts = {};
+  for (const i of here) counts[data.numbers[state.x].mean[i]] = (counts[data.numbers[state.x].mean[i]] ?? 0) + 1;
+  return here.length > 3 && Math.max(...Object.values(counts)) > 0.6 * here.length;
+}
+
 function setUpScatter() {
   const sets = [...new Set(rows.map((row) => String(row.data)))];
   const count = (set) => rows.filter((row) => String(row.data) === set).length;
   state.data = sets.reduce((most, set) => (count(set) > count(most) ? set : most), sets[0]);
-  if (data.lines.length > 1) state.colour = "method";
+  if (data.lines.length > 1) [state.colour, state.model] = ["method", String(data.lines[0].model)];
+  if (sameSize()) state.x = RANK;
   const change = (key) => (value) => { state[key] = value; state.hidden.clear(); renew(); };
   const names = (keys) => keys.map((key) => [key, data.quantities[key].name]);
   function renew() {
     const models = [...new Set(rows.filter((row) => String(row.data) === state.data).map((row) => String(row.model)))];
     if (!models.includes(state.model)) state.model = "";
     $("curve-controls").replaceChildren(
-      chooser("choose-x", "across", names(data.xs), state.x, change("x")),
+      chooser("choose-x", "across", [...names(data.xs), [RANK, "nothing: rows by rank"]], state.x, change("x")),
       chooser("choose-y", "up", names(data.ys), state.y, change("y")),
       chooser("choose-colour", "colour", data.colours.map(({ key, label }) => [key, label]), state.colour, change("colour")),
       sets.length > 1 ? chooser("choose-data", "data", sets.map((set) => [set, set]), state.data, change("data")) : "",
       models.length > 1 ? chooser("choose-model", "network", [["", "all"], ...models.map((name) => [name, name])], state.model, change("model")) : "",
       chooser("choose-bars", "bars", [["std", "± std"], ["half", "95 % interval"], ["none", "none"]], state.bars, change("bars")),
-      toggle("choose-log", "log scale", state.log, change("log")),
+      data.quantities[state.x]?.cost ? toggle("choose-log", "log scale", state.log, change("log")) : "",
     );
     scatter();
   }
@@ -179,5 +205,5 @@ function setUpScatter() {
   renew();
   const here = front();
   if (here.length) choose(here[Math.floor(here.length / 2)]);
-  else $("chosen").textContent = "Select a point to see its run and the command that redoes it.";
+  else choose(shown()[0]);
 }

@@ -70,3 +70,24 @@ function hover(i, keys) {
     ...(row.command ? [`<i>${wrapped(row.command, width)}</i>`] : []),
   ].join("<br>");
 }
+
+/** One line a row, without the network or the stage that most of these rows share. */
+function briefly(chosen, most) {
+  const common = (key) => {
+    const counts = {};
+    for (const i of chosen) counts[rows[i][key]] = (counts[rows[i][key]] ?? 0) + 1;
+    return Object.keys(counts).find((value) => counts[value] > 0.5 * chosen.length);
+  };
+  const [model, stage] = [common("model"), common("stage")];
+  return chosen.map((i) => {
+    const row = rows[i];
+    const words = row.full.replace("\n", ", ").split(" ");
+    if (words[0] === model && words.length > 2) words.shift();
+    if (words[0] === stage && String(row.model) === model && words.length > 1) words.shift();
+    return plain(shortened(words.join(" "), most));
+  });
+}
+
+function shortened(text, most) {
+  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
+}
