@@ -103,14 +103,14 @@ def _folder(path: Path) -> Path:
 def _print(made: Report) -> None:
     from rich.console import Console
 
-    from condenser.report import checks, text
+    from condenser.report import text
 
     console = Console(highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = PIPE_WIDTH
     table, hidden = text.terminal(made.rows, console.width)
     console.print(table)
-    notes = checks.notes(made.rows)
+    notes = list(made.notes)
     if hidden:
         notes.append(f"not shown here: {', '.join(hidden)}; all is in table.md")
     console.print()

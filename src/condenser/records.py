@@ -9,7 +9,7 @@ import secrets
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from condenser.errors import CondenserError, nearest
 
@@ -18,6 +18,7 @@ Record = dict[str, Value]
 R = TypeVar("R", bound=Mapping[str, Any])
 
 FILE = "records.jsonl"
+PLAIN = frozenset((str, int, bool, type(None)))  # what needs no second look
 
 # What every stage has, in the order it is written; null where it does not apply.
 REQUIRED: tuple[str, ...] = (
@@ -51,6 +52,8 @@ def complete(record: Mapping[str, object]) -> Record:
 
 
 def _plain(key: str, value: object) -> Value:
+    if type(value) in PLAIN:
+        return cast(Value, value)
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{key}={value}: allowed is a finite number or None")
     if value is None or isinstance(value, str | int | float):

@@ -25,9 +25,11 @@ Files = dict[str, tuple[bytes | str, str]]
 
 @dataclass(frozen=True)
 class Report:
-    """What was made: the table's rows in reading order, and each file with what it shows."""
+    """What was made: the table's rows in reading order, what is to be known of them, and each file
+    with what it shows."""
 
     rows: list[Row]
+    notes: list[str]
     files: dict[Path, str]
 
 
@@ -46,17 +48,21 @@ def write(
     records; skipped what could not be read, to be said. Raises CondenserError if no record has
     both x and y, or if the folder cannot be written.
     """
-    from condenser.report import checks, text
+    from condenser.report import checks, pairs, text
     from condenser.report.page import page
     from condenser.report.page.content import content
 
     table = ordered(rows(records))
-    shown = content(table, x, y, curves, skipped)
+    tests = pairs.tested(table)
+    beside = pairs.neighbours(table, tests)
+    notes = [*checks.notes(table), *pairs.summary(beside)]
+    shown = content(table, x, y, curves, skipped, tests)
     files: Files = {
         PAGE: (page(shown), "everything, to be looked at in a browser; needs no network"),
         **drawn(table, x, y, curves),
         "table.csv": (text.table_csv(table), "mean, std and interval of every row"),
-        "table.md": (text.markdown(table, checks.notes(table)), "the table with its notes"),
+        "table.md": (text.markdown(table, notes), "the table with its notes"),
+        "comparisons.csv": (text.pairs_csv(table, beside), "does A beat B: paired tests"),
         "records.csv": (text.records_csv(records), f"all {len(records)} records"),
     }
     try:
@@ -66,7 +72,7 @@ def write(
     except OSError as error:
         why = f"cannot write the report: {error.strerror}; --out FOLDER puts it elsewhere"
         raise CondenserError(f"{out}: {why}") from error
-    return Report(table, {out / name: shows for name, (_, shows) in files.items()})
+    return Report(table, notes, {out / name: shows for name, (_, shows) in files.items()})
 
 
 def drawn(table: Sequence[Row], x: str, y: str, curves: Sequence[Curve]) -> Files:

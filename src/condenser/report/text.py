@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from condenser.records import REQUIRED, Record, Value
 from condenser.report import labels
 from condenser.report.columns import ACCURACY, FILE, MEASURES, Column, columns, pareto
+from condenser.report.pairs import Neighbours
 from condenser.report.table import Row
 
 if TYPE_CHECKING:
@@ -91,6 +92,18 @@ def table_csv(rows: Sequence[Row]) -> str:
         experiment = ", ".join(row.experiments)
         identity = [experiment, *(row[key] for key in (*names[1:], *settings))]
         lines.append((name, *identity, row.n, *numbers))
+    return _csv(lines)
+
+
+def pairs_csv(rows: Sequence[Row], pairs: Sequence[Neighbours]) -> str:
+    """One line a pair, the surest first; differences are a − b as fractions."""
+    names = [name.replace("\n", ", ") for name in labels.full_names(rows)]
+    heads = ("a", "b", "differs", "n", "difference", "difference_ci95", "p")
+    lines: list[Sequence[Value]] = [heads]
+    for pair in pairs:
+        test = pair.test
+        numbers = (test.n, test.difference, test.half, test.p)
+        lines.append((names[pair.a], names[pair.b], pair.differs, *numbers))
     return _csv(lines)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from condenser.report import checks, columns, heat, labels, layers, quantities, series, settings
 from condenser.report.looks import looks
-from condenser.report.page.pairs import compared
+from condenser.report.pairs import Tested
+from condenser.report.statistics import Paired
 from condenser.report.table import Row
 from condenser.report.training import Curve, of_rows
 
@@ -32,6 +33,7 @@ def content(
     y: str,
     curves: Sequence[Curve] = (),
     skipped: Sequence[str] = (),
+    tests: Sequence[Tested] = (),
 ) -> Content:
     """The page's content; rows in reading order, x and y the axes that it opens with."""
     xs, ys = axes(rows, x, y)
@@ -56,7 +58,7 @@ def content(
         "layers": {str(i): of_layers(rows[i]) for i in layers.known(rows)},
         "layer_words": layers.METRICS,
         "curves": trained(rows, curves),
-        "pairs": compared(rows),
+        "pairs": [vars(one) | {"tests": [compact(t) for t in one.tests]} for one in tests],
         "table": table(rows),
         "checks": [vars(check) for check in checks.fairness(rows)],
     }
@@ -196,6 +198,14 @@ def trained(rows: Sequence[Row], curves: Sequence[Curve]) -> Content:
         ]
         for i, own in of_rows(rows, curves).items()
     }
+
+
+def compact(test: Paired | None) -> list[float | None] | None:
+    """[n, difference, half the interval, p]."""
+    if test is None:
+        return None
+    numbers = (test.difference, test.half, test.p)
+    return [test.n, *(None if v is None else float(f"{v:.4g}") for v in numbers)]
 
 
 def table(rows: Sequence[Row]) -> Content:
