@@ -58,13 +58,15 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="where the files go (default: the first path, or the folder it is in)",
     )
-    parser.add_argument("--x", default="size/file_bytes", help="default: %(default)s")
-    parser.add_argument("--y", default="test/accuracy", help="default: %(default)s")
+    parser.add_argument("--x", help="default: size/file_bytes")
+    parser.add_argument("--y", help="default: test/accuracy")
     parser.add_argument("--open", action="store_true", help="show the page in a browser")
     return parser
 
 
-def _report(paths: list[Path], out: Path | None, x: str, y: str, open_it: bool) -> None:
+def _report(
+    paths: list[Path], out: Path | None, x: str | None, y: str | None, open_it: bool
+) -> None:
     found, skipped = _read(paths)
     from condenser import report
     from condenser.report import training

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from condenser.errors import CondenserError
 from condenser.records import Record
@@ -15,10 +16,14 @@ from condenser.report.labels import ordered
 from condenser.report.table import Row, rows
 from condenser.report.training import Curve
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 __all__ = ["PAGE", "Report", "Row", "ordered", "rows", "write"]
 
 PAGE = "report.html"
-X, Y = "size/file_bytes", "test/accuracy"
+USUAL_X = ("size/file_bytes", "size/params", "size/nonzero", "compute/macs")
+USUAL_Y = ("test/accuracy", "val/accuracy")
 Files = dict[str, tuple[bytes | str, str]]
 """name → (content, what it shows)"""
 
@@ -36,23 +41,25 @@ class Report:
 def write(
     records: Sequence[Record],
     out: Path,
-    x: str = X,
-    y: str = Y,
+    x: str | None = None,
+    y: str | None = None,
     curves: Sequence[Curve] = (),
     skipped: Sequence[str] = (),
 ) -> Report:
     """Write report.html, curve.png, curve.svg, table.csv, table.md and records.csv into the folder
     out, and figures of methods, maps, layers and training where there is something to draw.
 
-    x and y are record keys of numbers, the curve's axes; curves what training left beside the
-    records; skipped what could not be read, to be said. Raises CondenserError if no record has
-    both x and y, or if the folder cannot be written.
+    x and y are record keys of numbers, the curve's axes; None: bytes of the file and test
+    accuracy, or the next best that was measured. curves is what training left beside the records;
+    skipped what could not be read, to be said. Raises CondenserError if no record has both an x and
+    a y that were asked for, or if the folder cannot be written.
     """
     from condenser.report import checks, pairs, text
     from condenser.report.page import page
     from condenser.report.page.content import content
 
     table = ordered(rows(records))
+    x, y = axes(table, x, y)
     tests = pairs.tested(table)
     beside = pairs.neighbours(table, tests)
     notes = [*checks.notes(table), *pairs.summary(beside)]
@@ -75,23 +82,37 @@ def write(
     return Report(table, notes, {out / name: shows for name, (_, shows) in files.items()})
 
 
-def drawn(table: Sequence[Row], x: str, y: str, curves: Sequence[Curve]) -> Files:
+def axes(table: Sequence[Row], x: str | None, y: str | None) -> tuple[str | None, str | None]:
+    """What was asked for, or of the usual axes the first that records have."""
+    from condenser.report import curve
+
+    up = y or next((k for k in USUAL_Y if any(k in row.mean for row in table)), None)
+    here = [row for row in table if up in row.mean]
+    across = x or next((k for k in USUAL_X if any(k in row.mean for row in here)), None)
+    if x or y:
+        curve.drawable(table, across or USUAL_X[0], up or USUAL_Y[0])
+    return across, up
+
+
+def drawn(table: Sequence[Row], x: str | None, y: str | None, curves: Sequence[Curve]) -> Files:
     """The figures, each as PNG and SVG."""
     from condenser.report import curve, series
     from condenser.report.figures import heat_figure, layers_figure, training_figure
 
-    points = curve.drawable(table, x, y)
-    left_out = len(table) - len(points)
-    without = f" (without {left_out} rows that lack {x} or {y})" if left_out else ""
-    figures = {
-        "curve": (curve.draw(points, x, y), f"{y} over {x}{without}"),
-        "methods": (series.draw(table, x, y), "the same, a line a method"),
-        "heat": (heat_figure(table, y), "two settings that were crossed"),
+    figures: dict[str, tuple[Figure | None, str]] = {
         "layers": (layers_figure(table), "what each layer lost and costs"),
         "training": (training_figure(table, curves), "training curves"),
     }
+    if y is not None:
+        figures["heat"] = heat_figure(table, y), "two settings that were crossed"
+    if x is not None and y is not None:
+        points = curve.drawable(table, x, y)
+        left_out = len(table) - len(points)
+        without = f" (without {left_out} rows that lack {x} or {y})" if left_out else ""
+        figures["curve"] = curve.draw(points, x, y), f"{y} over {x}{without}"
+        figures["methods"] = series.draw(table, x, y), "the same, a line a method"
     files: Files = {}
-    for name, (figure, shows) in figures.items():
+    for name, (figure, shows) in sorted(figures.items()):
         if figure is not None:
             files[f"{name}.png"] = curve.image(figure, "png"), shows
             files[f"{name}.svg"] = curve.image(figure, "svg"), "the same, for papers"

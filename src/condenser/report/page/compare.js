@@ -68,13 +68,14 @@ function seedTable(a, b) {
   table($("compare-seeds"), [["", "text"], ["A", ""], ["B", ""], ["A − B, points", ""]], body);
 }
 
-/** A minus each row of its stage that is nearest to it, with intervals. */
+/** A minus each of the rows nearest to it, with intervals; those of its own network if it has any. */
 function near(set, a) {
-  const others = set.rows.filter((i) => i !== a && rows[i].model === rows[a].model).map((i) => [i, tested(set, a, i)])
+  const alike = set.rows.filter((i) => i !== a && rows[i].model === rows[a].model);
+  const others = (alike.length ? alike : set.rows.filter((i) => i !== a)).map((i) => [i, tested(set, a, i)])
     .filter(([, test]) => test).sort((x, y) => Math.abs(x[1][1]) - Math.abs(y[1][1])).slice(0, MOST_NEAR)
     .sort((x, y) => y[1][1] - x[1][1]);
   $("compare-chart").hidden = !others.length;
-  $("compare-chart-says").textContent = others.length ? "A minus each of the rows nearest to it, of the same network. Where a bar crosses zero, the seeds do not tell the two apart." : "";
+  $("compare-chart-says").textContent = others.length ? `A minus each of the rows nearest to it${alike.length ? ", of the same network" : ""}. Where a bar crosses zero, the seeds do not tell the two apart.` : "";
   if (!others.length) return;
   const narrow = window.innerWidth < 700;
   const names = briefly(others.map(([i]) => i), narrow ? 24 : 60);

@@ -29,13 +29,13 @@ Content = dict[str, Any]
 
 def content(
     rows: Sequence[Row],
-    x: str,
-    y: str,
+    x: str | None,
+    y: str | None,
     curves: Sequence[Curve] = (),
     skipped: Sequence[str] = (),
     tests: Sequence[Tested] = (),
 ) -> Content:
-    """The page's content; rows in reading order, x and y the axes that it opens with."""
+    """The page's content; rows in reading order, x and y the axes that it opens with, if any."""
     xs, ys = axes(rows, x, y)
     return {
         "title": ", ".join(dict.fromkeys(n for row in rows for n in row.experiments)) or "report",
@@ -64,15 +64,17 @@ def content(
     }
 
 
-def axes(rows: Sequence[Row], x: str, y: str) -> tuple[list[str], list[str]]:
+def axes(rows: Sequence[Row], x: str | None, y: str | None) -> tuple[list[str], list[str]]:
     """What can be chosen: costs that were measured, and qualities; the usual ones first."""
     known = sorted({key for row in rows for key in row.mean} - set(NOT_AXES))
     costs = [key for key in known if quantities.is_cost(key) and key.count("/") == 1]
     good = [key for key in known if key.startswith(Y_PREFIXES) and key.count("/") == 1]
     good = [key for key in good if key not in costs and "optim" not in key]
 
-    def first(usual: Sequence[str], found: Sequence[str], own: str) -> list[str]:
-        return list(dict.fromkeys([*(k for k in usual if k in found), *found, own]))
+    def first(usual: Sequence[str], found: Sequence[str], own: str | None) -> list[str]:
+        return list(
+            dict.fromkeys([*(k for k in usual if k in found), *found, *filter(None, [own])])
+        )
 
     return first(X_FIRST, costs, x), first(Y_FIRST, good, y)
 
@@ -133,11 +135,11 @@ def described(rows: Sequence[Row]) -> list[Content]:
     ]
 
 
-def colours(rows: Sequence[Row], x: str, y: str) -> list[Content]:
+def colours(rows: Sequence[Row], x: str | None, y: str | None) -> list[Content]:
     """What points can be coloured by: the stage, the method, and every setting that varies."""
     named = {"stage": "stage", "model": "network", "data": "data", "experiment": "experiment"}
     found = [{"key": k, "label": w, "values": [row[k] for row in rows]} for k, w in named.items()]
-    if series.lines(rows, x, y):
+    if lines(rows, x, y):
         found.append({"key": "method", "label": "method", "values": series.methods(rows)})
     for key in labels.varied(rows):
         values = [row[key] for row in rows]
@@ -146,8 +148,10 @@ def colours(rows: Sequence[Row], x: str, y: str) -> list[Content]:
     return [one for one in found if len(set(one["values"])) > 1 or one["key"] == "stage"]
 
 
-def lines(rows: Sequence[Row], x: str, y: str) -> list[Content]:
+def lines(rows: Sequence[Row], x: str | None, y: str | None) -> list[Content]:
     """The methods that were tried at several sizes, each with its rows."""
+    if x is None or y is None:
+        return []
     places = {id(row): i for i, row in enumerate(rows)}
     return [
         {"method": method, "model": model, "rows": [places[id(row)] for row in own]}

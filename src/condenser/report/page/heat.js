@@ -1,7 +1,7 @@
 // Two settings crossed: a cell is a row.
 
 function setUpHeat() {
-  if (!data.maps.length) { $("heat").hidden = true; return; }
+  if (!data.maps.length || !data.y) { $("heat").hidden = true; return; }
   const own = { map: 0, key: data.y };
   const render = () => {
     const { x, y, xs, ys, cells } = data.maps[own.map];

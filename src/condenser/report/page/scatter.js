@@ -2,7 +2,7 @@
 
 const RANK = "rank";
 const FEW = 12; // values of a setting that each get a colour of their own
-const state = { x: data.x, y: data.y, log: true, bars: "std", data: "", model: "", colour: "stage", hidden: new Set() };
+const state = { x: data.x ?? RANK, y: data.y, log: true, bars: "std", data: "", model: "", colour: "stage", hidden: new Set() };
 
 /** Rows of the chosen data set and network that measured both. */
 function shown() {
@@ -155,7 +155,7 @@ function frontTable(best) {
 
 /** Show one row in full, with the command that redoes it. */
 function choose(i) {
-  if (i === undefined || i === null) return;
+  if (i === undefined || i === null || !data.y) return;
   const row = rows[i];
   const facts = [...new Set([state.y, "test/accuracy", "test/accuracy_last", "val/accuracy", ...data.xs])]
     .filter((key) => key in data.numbers && data.numbers[key].mean[i] !== null);
@@ -173,6 +173,7 @@ function choose(i) {
 
 /** Whether most rows stand at one place across: then a rank says more. */
 function sameSize() {
+  if (state.x === RANK) return true;
   const here = shown();
   const counts = {};
   for (const i of here) counts[data.numbers[state.x].mean[i]] = (counts[data.numbers[state.x].mean[i]] ?? 0) + 1;
@@ -180,6 +181,7 @@ function sameSize() {
 }
 
 function setUpScatter() {
+  if (!data.y) { $("curve").hidden = true; return; }
   const sets = [...new Set(rows.map((row) => String(row.data)))];
   const count = (set) => rows.filter((row) => String(row.data) === set).length;
   state.data = sets.reduce((most, set) => (count(set) > count(most) ? set : most), sets[0]);
