@@ -502,6 +502,51 @@ def test_the_command_writes_a_report_from_any_folder(tmp_path: Path, chain: list
     assert json.dumps(records.read([tmp_path / "runs" / "chain" / "seed=1"])) == json.dumps(run(1))
 
 
+def test_records_without_the_usual_axes_are_still_shown(tmp_path: Path) -> None:
+    old = {"run": "old", "stage": "teacher", "test/accuracy": 0.9}  # of a version that had less
+    text_ = f'{json.dumps(old)}\n{{"run": "n", "stage": "prune"}}\n[1, 2]\n{{"run": "half", "st'
+    (tmp_path / records.FILE).write_text(text_)
+    (tmp_path / "curve.png").write_text("of an earlier report")
+    done = command(tmp_path, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("skipped") == 2
+    assert "teacher" in done.stdout and "prune" in done.stdout
+    assert (tmp_path / "report.html").stat().st_size > 10**6
+    assert not (tmp_path / "curve.png").exists()
+    (tmp_path / "records2.jsonl").write_text('{"run": "n", "stage": "prune", "seed": 1}')
+    assert command("records2.jsonl", "--out", "two", folder=tmp_path).returncode == 0
+    assert command(tmp_path, "--x", "size/params", folder=tmp_path).returncode == 2
+
+
+def test_what_nobody_may_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = tmp_path / "closed"
+    records.write(closed, [made("teacher")])
+    records.write(tmp_path / "open", [made("prune")])
+    real, refused = Path.read_bytes, closed.resolve() / records.FILE
+
+    def refuse(path: Path, **_: bool) -> bytes:
+        if path == refused:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.warns(records.RecordWarning, match="closed.*Permission denied"):
+        assert [r["stage"] for r in records.read([tmp_path])] == ["prune"]
+    monkeypatch.setattr(Path, "stat", lambda path, **_: refuse(refused))
+    with pytest.raises(CondenserError, match="cannot be read: Permission denied"):
+        records.read([closed])
+
+
+def test_a_thousand_rows_leave_the_terminal_readable() -> None:
+    many = [
+        made("prune", group=f"g{i}", test__accuracy=i / 1000, size__file_bytes=1e6 - i)
+        for i in range(1000)
+    ]
+    table, hidden = text.terminal(report.rows(many), 200)
+    assert table.row_count == text.MOST_ROWS
+    assert f"{1000 - text.MOST_ROWS} rows" in hidden
+
+
 def test_mistakes_are_one_line_and_exit_code_2(tmp_path: Path) -> None:
     records.write(tmp_path / "runs", run(0))
     for arguments, hint in (

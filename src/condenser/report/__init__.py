@@ -24,6 +24,8 @@ __all__ = ["PAGE", "Report", "Row", "ordered", "rows", "write"]
 PAGE = "report.html"
 USUAL_X = ("size/file_bytes", "size/params", "size/nonzero", "compute/macs")
 USUAL_Y = ("test/accuracy", "val/accuracy")
+DRAWN = ("curve", "heat", "layers", "methods", "training")
+FIGURES = tuple(f"{name}.{kind}" for name in DRAWN for kind in ("png", "svg"))
 Files = dict[str, tuple[bytes | str, str]]
 """name → (content, what it shows)"""
 
@@ -74,6 +76,8 @@ def write(
     }
     try:
         out.mkdir(parents=True, exist_ok=True)
+        for name in {*FIGURES} - files.keys():
+            (out / name).unlink(missing_ok=True)  # of an earlier report, no longer true
         for name, (made, _) in files.items():
             (out / name).write_bytes(made if isinstance(made, bytes) else made.encode())
     except OSError as error:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MAPS, LAYERS, TRAINED = 4, 2, 8  # panels, rows and lines of one figure
+MAPS, LAYERS, TRAINED = 2, 2, 8  # panels, rows and lines of one figure
 METRIC = "val/accuracy"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from condenser.report.table import Row
 
-# What is shown → (its words, unit, the prefix of its keys); bits are made of two.
+# What is shown → (its words, its unit).
 METRICS = {
     "gone": ("weights that are gone", "%"),
     "bits": ("bits a stored number, coded", "bit"),
