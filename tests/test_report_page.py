@@ -152,6 +152,8 @@ def test_charts_are_drawn_and_choosers_choose(
     seen.tab.select_option("#choose-x", "size/file_bytes")
     drawn_right(seen, rows, "size/file_bytes")
     assert seen("document.getElementById('curve-chart').layout.xaxis.type") == "log"
+    shown = seen("document.getElementById('curve-chart').data.find(t => t.hovertext).hovertext[0]")
+    assert "&lt;/script&gt;" in shown and "<script" not in shown
     seen.tab.uncheck("#choose-log")
     assert seen("document.getElementById('curve-chart').layout.xaxis.type") != "log"
     seen.tab.select_option("#choose-x", "energy/uj")  # of any cost that records have

@@ -101,7 +101,7 @@ def _bars(axes: Axes, metric: str, values: dict[str, float]) -> None:
     axes.barh(range(len(lengths)), lengths, color=COLORS[list(layers.METRICS).index(metric) + 2])
     axes.set_yticks(range(len(lengths)), list(values), fontsize=8.5, parse_math=False)
     axes.invert_yaxis()
-    axes.set_xlabel(f"{words} ({unit})")
+    axes.set_xlabel(f"{words} ({unit})" if unit else words)
     for place, value in enumerate(lengths):
         said = quantities.si(value, "B") if unit == "B" else f"{value:.3g}"
         axes.annotate(said, (value, place), (3, 0), textcoords="offset points", va="center", size=8)

@@ -10,7 +10,7 @@ from condenser.report.table import Row
 # What is shown → (its words, its unit).
 METRICS = {
     "gone": ("weights that are gone", "%"),
-    "bits": ("bits a stored number, coded", "bit"),
+    "bits": ("bits a stored number", ""),
     "packed": ("bytes in the packed file", "B"),
 }
 

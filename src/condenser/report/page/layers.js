@@ -29,7 +29,7 @@ function bars(box, metric, values, color) {
     text: lengths.map(write), textposition: "auto", insidetextanchor: "end", cliponaxis: false,
     hovertext: names.map((name, i) => `${plain(name)}: ${write(lengths[i])}`), hoverinfo: "text",
   }], {
-    xaxis: axis(`${words} (${unit})`, unit === "%" ? { range: [0, 100] } : { tickformat: "~s", rangemode: "tozero" }),
+    xaxis: axis(unit ? `${words} (${unit})` : words, unit === "%" ? { range: [0, 100] } : { tickformat: "~s", rangemode: "tozero" }),
     yaxis: axis("", { autorange: "reversed", showgrid: false, type: "category" }), height: 26 * names.length + 90, bargap: 0.28,
   });
 }
