@@ -23,6 +23,7 @@ from condenser.report.page import embedded, page
 from condenser.report.page.content import content
 
 SCRIPT = Path(__file__).resolve().parents[1] / "src" / "report.py"
+PATIENCE = 180_000  # ms; a machine that trains meanwhile is slow to draw
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 EVIL = (
     "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
@@ -91,7 +92,9 @@ def browser() -> Iterator[Any]:
         pytest.skip(f"no browser on the PATH ({', '.join(BROWSERS)})")
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        browser = driver.chromium.launch(
+            executable_path=found, args=["--no-sandbox"], timeout=PATIENCE
+        )
         yield browser
         browser.close()
 
@@ -102,12 +105,13 @@ class Seen:
     def __init__(self, browser: Any, path: Path, width: int = 1280, scheme: str = "light") -> None:
         size = {"width": width, "height": 900}
         self.tab = browser.new_page(viewport=size, color_scheme=scheme, offline=True)
+        self.tab.set_default_timeout(PATIENCE)
         self.complaints: list[str] = []
         self.tab.on("console", lambda message: self.complaints.append(message.text))
         self.tab.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.tab.on("request", self._asked)
         self.tab.goto(path.as_uri())
-        self.tab.wait_for_selector("html[data-ready=yes]", timeout=60_000)
+        self.tab.wait_for_selector("html[data-ready=yes]", timeout=PATIENCE)
 
     def _asked(self, request: Any) -> None:
         if not request.url.startswith(("file:", "data:", "blob:")):
