@@ -1,4 +1,4 @@
-"""Tables and the accuracy-vs-size curve of finished runs; ``python src/report.py --help``."""
+"""The page, tables and curves of finished runs; ``python src/report.py --help``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from condenser.report import Report
 
 EXAMPLES = """examples:
-  python src/report.py runs/deep_compression
+  python src/report.py runs/deep_compression --open
   python src/report.py runs/deep_compression --x compute/macs --out /tmp/report
   python src/report.py runs/a runs/b/seed=0/records.jsonl --x latency/ms_b1
 
@@ -33,13 +33,13 @@ PIPE_WIDTH = 200  # a pipe or a file has no edge to keep to
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns 0, or 2 after one line on stderr that says what to mend."""
     options = _parser().parse_args(arguments)
-    work = partial(_report, options.path, options.out, options.x, options.y)
+    work = partial(_report, options.path, options.out, options.x, options.y, options.open)
     return command.answer("report", work, mistake=2)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = command.parser(
-        "Print the table of finished runs and draw accuracy against size.", EXAMPLES
+        "Print the table of finished runs; write it as a page, and as files.", EXAMPLES
     )
     parser.add_argument(
         "path",
@@ -52,29 +52,44 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="where the files go (default: the first path, or the folder it is in)",
     )
-    parser.add_argument("--x", default="size/file_bytes", help="default: %(default)s")
-    parser.add_argument("--y", default="test/accuracy", help="default: %(default)s")
+    parser.add_argument("--x", help="default: size/file_bytes")
+    parser.add_argument("--y", help="default: test/accuracy")
+    parser.add_argument("--open", action="store_true", help="show the page in a browser")
     return parser
 
 
-def _report(paths: list[Path], out: Path | None, x: str, y: str) -> None:
-    found = _read(paths)
+def _report(
+    paths: list[Path], out: Path | None, x: str | None, y: str | None, open_it: bool
+) -> None:
+    found, skipped = _read(paths)
     from condenser import report
+    from condenser.report import training
 
-    _print(report.write(found, out or _folder(paths[0]), x, y))
+    curves = training.read({file: list(of_file.values()) for file, of_file in found.items()})
+    folder = out or _folder(paths[0])
+    _print(report.write(records.unique(found), folder, x, y, curves, skipped))
+    if open_it:
+        _open(folder / report.PAGE)
 
 
-def _read(paths: list[Path]) -> list[records.Record]:
-    """The records, with what had to be skipped told on stderr."""
+def _read(paths: list[Path]) -> tuple[dict[Path, dict[str, records.Record]], list[str]]:
+    """The records by file, and what had to be skipped, which is told on stderr too."""
     with warnings.catch_warnings(record=True) as skipped:
         warnings.simplefilter("always", records.RecordWarning)
         try:
-            return records.read(paths)
+            return records.by_file(paths), [str(warning.message) for warning in skipped]
         finally:
             for warning in skipped[:MOST_WARNINGS]:
                 print(f"warning: {warning.message}", file=sys.stderr)
             if len(skipped) > MOST_WARNINGS:
                 print(f"warning: and {len(skipped) - MOST_WARNINGS} more", file=sys.stderr)
+
+
+def _open(page: Path) -> None:
+    import webbrowser
+
+    if not webbrowser.open(page.resolve().as_uri()):
+        print(f"report: no browser was found; open {page} in one", file=sys.stderr)
 
 
 def _folder(path: Path) -> Path:
@@ -84,16 +99,16 @@ def _folder(path: Path) -> Path:
 def _print(made: Report) -> None:
     from rich.console import Console
 
-    from condenser.report import checks, text
+    from condenser.report import text
 
     console = Console(highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = PIPE_WIDTH
     table, hidden = text.terminal(made.rows, console.width)
     console.print(table)
-    notes = checks.notes(made.rows)
+    notes = list(made.notes)
     if hidden:
-        notes.append(f"hidden at this width: {', '.join(hidden)}; they are in table.md")
+        notes.append(f"not shown here: {', '.join(hidden)}; all is in table.md")
     console.print()
     for line in (*notes, *(f"{path}  {shows}" for path, shows in made.files.items())):
         console.print(line, markup=False, soft_wrap=True)

@@ -236,6 +236,10 @@ def test_the_command_packs_a_run_and_unpacks_it(
     assert command.main([str(run)]) == 0
     assert file.stat().st_size == pruned["size/packed_bytes"]
     assert "fc1.weight" in capsys.readouterr().out
+    layers = {key: value for key, value in pruned.items() if key.startswith("packed/")}
+    assert sum(layers.values()) == pruned["size/packed_bytes"]  # type: ignore[arg-type]
+    assert layers["packed/fc1"] > layers["packed/fc2"] > 0  # type: ignore[operator]
+    assert pruned["entries/fc1"] == 64 * 128 + 128
     assert command.main([str(file), "--out", str(tmp_path / "back")]) == 0
     same_bits(load(tmp_path / "back")[1], load(tmp_path / ".store" / f"prune-{pruned['key']}")[1])
     assert command.main([str(run), "--position", "0", "--out", str(file)]) == 0

@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from condenser import records, report
 from condenser.errors import CondenserError
 from condenser.records import Record
-from condenser.report import checks, columns, curve, labels, quantities, series, text
+from condenser.report import checks, columns, curve, labels, quantities, series, statistics, text
 from condenser.report.pareto import front
 from condenser.report.places import Box, place, shared
 
@@ -304,26 +305,98 @@ def test_the_terminal_table_keeps_to_its_width(width: int, chain: list[Record]) 
     page = console.export_text()
     assert max(map(len, page.splitlines())) <= width
     assert ("MACs" in hidden) is False  # nobody measured them: no such column to hide
-    assert bool(hidden) == (width < 100)
+    assert ("Δ points" in hidden) == (width < 100)
     assert "file KB" in page
     if width >= 100:
         assert "distill T=4 α=0.1" in page
 
 
-def test_the_notes_name_what_is_missing(chain: list[Record]) -> None:
-    def said(found: list[Record]) -> str:
-        return "\n".join(checks.notes(report.rows(found)))
+def test_the_checks_name_what_is_missing(chain: list[Record]) -> None:
+    def found(made_: list[Record]) -> dict[int, checks.Check]:
+        return {check.number: check for check in checks.fairness(report.rows(made_))}
 
-    assert "3 seeds" not in said(chain)
-    assert "3 seeds; 5 of 5 rows" in said(run(0))
-    assert "random pruning" in said(chain)
-    assert "magnitude pruning" not in said(chain)
-    assert "dense" not in said(chain)
+    assert list(found(chain)) == list(range(1, 22))
+    assert (found(chain)[5].status, found(run(0))[5].status) == ("pass", "fail")
+    assert "5 of 5 rows" in found(run(0))[5].why
+    assert "random pruning of lenet5_tenth on digits" in found(chain)[6].why
+    assert (
+        found(chain)[7].why
+        == "magnitude over the network for lenet5_tenth on digits; per layer \
+for lenet5_tenth on digits"
+    )
+    assert found(chain)[1].status == "pass"
+    assert "5 operating points" in found(chain)[4].why
     compressed = [r for r in chain if r["stage"] in ("teacher", "prune", "quantize")]
-    assert "the dense lenet5_tenth on digits" in said(compressed)
+    assert "the dense lenet5_tenth on digits" in found(compressed)[1].why
     timed = [made("prune", i, hardware=f"machine {i}", latency__ms_b1=1.0) for i in range(2)]
-    assert "more than one machine" in said(timed)
-    assert "more than one" not in said(timed[:1])
+    assert "more than one machine" in found(timed)[15].why
+    assert "more than one" not in found(timed[:1])[15].why
+    assert {found(chain[:1])[n].status for n in (1, 2, 3, 4, 6, 7, 8, 9, 14)} == {"not asked"}
+
+
+def test_the_checks_pass_where_nothing_is_missing() -> None:
+    status = {check.number: check.status for check in checks.fairness(report.rows(thorough()))}
+    assert {n for n, said in status.items() if said != "pass"} == {12, 13, 17, 19, 20}
+
+
+def thorough() -> list[Record]:
+    """Five rates, three seeds, every control, an export: what the checks ask for."""
+    whole = {
+        "model": "net", "experiment": "e", "hardware": "h", "commit": "c", "val/accuracy": 0.9,
+        "latency/ms_b1": 1.0, "latency/iqr_b1": 0.1, "size/packed_bytes": 50, "cost/epochs": 3,
+        "cost/train_seconds": 5.0, "compute/nonzero_macs": 9, "size/params": 10, "test/ece": 0.1,
+        "teacher/worst_drop": 0.1, "teacher/agreement": 0.9, "compute/macs": 10,
+        "export/agreement": 1.0, "prune/optim/epochs": 3,
+    }  # fmt: skip
+
+    def one(stage: str, place: int, seed: int, drop: float, **more: Any) -> Record:
+        facts = {"position": place, "size/file_bytes": 100 * (1 - drop), "test/accuracy": 1 - drop}
+        return made(stage, seed, **whole, **facts, **more)
+
+    scopes = ("keep_across", "keep_within")
+    return [
+        record
+        for seed in range(3)
+        for record in (
+            one("teacher", 0, seed, 0.0, group="whole"),
+            *(
+                one("prune", 1, seed, rate, group=f"{rate}{scope}")
+                | {"prune/rate": rate, "prune/achieved": rate, "prune/scope": scope}
+                | {"prune/criterion": "Magnitude"}
+                for rate in (0.1, 0.2, 0.3, 0.4, 0.5)
+                for scope in scopes
+            ),
+            one("export", 2, seed, 0.5, group="export"),
+            *(
+                one("control", 3, seed, 0.6, group=kind, control__kind=kind, control__of="prune")
+                for kind in ("random", "scratch", "dense")
+            ),
+        )
+    ]
+
+
+def test_a_claim_is_tested_over_the_seeds_that_both_have() -> None:
+    a, b = {0: 0.90, 1: 0.92, 2: 0.91, 3: 0.5}, {2: 0.90, 1: 0.90, 0: 0.89, 7: 0.1}
+    found = statistics.paired(a, b)
+    assert found is not None and found.n == 3
+    seeds = (0, 1, 2)
+    theirs = stats.ttest_rel([a[s] for s in seeds], [b[s] for s in seeds])
+    interval = theirs.confidence_interval()
+    assert found.p == pytest.approx(theirs.pvalue, rel=1e-9)
+    assert found.difference == pytest.approx(0.04 / 3)
+    assert found.half == pytest.approx((interval.high - interval.low) / 2, rel=1e-9)
+    assert "n=3, p=" in statistics.beats(found)
+    assert "cannot be tested" in statistics.beats(statistics.paired({0: 0.9}, {0: 0.8}))
+    assert "no seed in common" in statistics.beats(statistics.paired({0: 0.9}, {1: 0.8}))
+    same = statistics.paired({0: 0.5, 1: 0.6}, {0: 0.4, 1: 0.5})
+    assert same is not None and same.p is None  # no scatter, no test
+
+
+def test_an_interval_is_students(chain: list[Record]) -> None:
+    (row, *_) = report.rows(chain)
+    values = list(row.by_seed("test/accuracy").values())
+    low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
+    assert row.half["test/accuracy"] == pytest.approx((high - low) / 2, rel=1e-9)
 
 
 # curve
@@ -427,6 +500,51 @@ def test_the_command_writes_a_report_from_any_folder(tmp_path: Path, chain: list
         assert name in done.stdout
         assert (tmp_path / "runs" / "chain" / name).stat().st_size > 100
     assert json.dumps(records.read([tmp_path / "runs" / "chain" / "seed=1"])) == json.dumps(run(1))
+
+
+def test_records_without_the_usual_axes_are_still_shown(tmp_path: Path) -> None:
+    old = {"run": "old", "stage": "teacher", "test/accuracy": 0.9}  # of a version that had less
+    text_ = f'{json.dumps(old)}\n{{"run": "n", "stage": "prune"}}\n[1, 2]\n{{"run": "half", "st'
+    (tmp_path / records.FILE).write_text(text_)
+    (tmp_path / "curve.png").write_text("of an earlier report")
+    done = command(tmp_path, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("skipped") == 2
+    assert "teacher" in done.stdout and "prune" in done.stdout
+    assert (tmp_path / "report.html").stat().st_size > 10**6
+    assert not (tmp_path / "curve.png").exists()
+    (tmp_path / "records2.jsonl").write_text('{"run": "n", "stage": "prune", "seed": 1}')
+    assert command("records2.jsonl", "--out", "two", folder=tmp_path).returncode == 0
+    assert command(tmp_path, "--x", "size/params", folder=tmp_path).returncode == 2
+
+
+def test_what_nobody_may_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = tmp_path / "closed"
+    records.write(closed, [made("teacher")])
+    records.write(tmp_path / "open", [made("prune")])
+    real, refused = Path.read_bytes, closed.resolve() / records.FILE
+
+    def refuse(path: Path, **_: bool) -> bytes:
+        if path == refused:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.warns(records.RecordWarning, match="closed.*Permission denied"):
+        assert [r["stage"] for r in records.read([tmp_path])] == ["prune"]
+    monkeypatch.setattr(Path, "stat", lambda path, **_: refuse(refused))
+    with pytest.raises(CondenserError, match="cannot be read: Permission denied"):
+        records.read([closed])
+
+
+def test_a_thousand_rows_leave_the_terminal_readable() -> None:
+    many = [
+        made("prune", group=f"g{i}", test__accuracy=i / 1000, size__file_bytes=1e6 - i)
+        for i in range(1000)
+    ]
+    table, hidden = text.terminal(report.rows(many), 200)
+    assert table.row_count == text.MOST_ROWS
+    assert f"{1000 - text.MOST_ROWS} rows" in hidden
 
 
 def test_mistakes_are_one_line_and_exit_code_2(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from condenser.compress import Operation
     from condenser.data import DataModule
     from condenser.measure import Predictions, Widths
+    from condenser.pack import Row
     from condenser.tasks import Task
 
 LOGITS = "test_logits.safetensors"
@@ -30,7 +31,7 @@ def measured(
     import torch
 
     from condenser import blueprint, deploy, measure
-    from condenser.pack import pack
+    from condenser.pack import table
 
     data, model = bench.data, outcome.model
     blueprint.save(folder, outcome.blueprint, model)
@@ -57,7 +58,7 @@ def measured(
         rates = blueprint.rates(outcome.blueprint, model, bench.trusted)
         facts |= {f"gone/{layer}": rate for layer, rate in rates.items()}
     facts |= files(outcome, folder)
-    facts["size/packed_bytes"] = len(pack(outcome.blueprint, model))
+    facts |= packed(table(outcome.blueprint, model))
     with torch.no_grad():
         facts |= {f"compute/{k}": v for k, v in measure.compute(model, data.example()).items()}
     bits = widths(outcome.blueprint.operations)
@@ -172,6 +173,17 @@ def files(outcome: Outcome, folder: Path) -> dict[str, Any]:
         return {"size/file_bytes": deploy.size(outcome.file), "size/file_format": kind}
     size = sum((folder / name).stat().st_size for name in ("model.json", "weights.safetensors"))
     return {"size/file_bytes": size, "size/file_format": "safetensors"}
+
+
+def packed(rows: Sequence[Row]) -> dict[str, int]:
+    """Bytes of the packed file, in all and of each layer, and how many numbers a layer stores."""
+    facts = {"size/packed_bytes": sum(row.bytes for row in rows)}
+    for row in rows:
+        name = row.name.partition(".parametrizations.")[0].partition(".input_quantizer.")[0]
+        layer = name if name != row.name else name.rpartition(".")[0] or name
+        for key, value in ((f"packed/{layer}", row.bytes), (f"entries/{layer}", row.entries)):
+            facts[key] = facts.get(key, 0) + value
+    return facts
 
 
 def running(outcome: Outcome, bench: Workbench) -> dict[str, Any]:

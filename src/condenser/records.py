@@ -9,7 +9,7 @@ import secrets
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from condenser.errors import CondenserError, nearest
 
@@ -18,6 +18,7 @@ Record = dict[str, Value]
 R = TypeVar("R", bound=Mapping[str, Any])
 
 FILE = "records.jsonl"
+PLAIN = frozenset((str, int, bool, type(None)))  # what needs no second look
 
 # What every stage has, in the order it is written; null where it does not apply.
 REQUIRED: tuple[str, ...] = (
@@ -52,6 +53,8 @@ def complete(record: Mapping[str, object]) -> Record:
 
 
 def _plain(key: str, value: object) -> Value:
+    if type(value) in PLAIN:
+        return cast(Value, value)
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{key}={value}: allowed is a finite number or None")
     if value is None or isinstance(value, str | int | float):
@@ -100,22 +103,43 @@ def read(paths: Iterable[Path | str]) -> list[Record]:
 
     Folders are searched for records.jsonl; hidden folders below them (runs/.store) are skipped.
     A line that is no record is passed over with a RecordWarning that names file and line.
-    Raises CondenserError for a path that does not exist or holds no record.
+    Raises CondenserError for a path that does not exist, cannot be read or holds no record.
     """
-    records: dict[str, Record] = {}  # by content: overlapping paths and copied runs count once
-    seen: dict[Path, bool] = {}  # file: did it hold a record
+    return unique(by_file(paths))
+
+
+def by_file(paths: Iterable[Path | str]) -> dict[Path, dict[str, Record]]:
+    """The same, file by file; a record by its content."""
+    seen: dict[Path, dict[str, Record]] = {}
     for path in map(Path, paths):
-        if not os.path.exists(path):
+        if not _exists(path):
             raise CondenserError(_missing(path))
         files = [file.resolve() for file in _files(path)]
         for file in files:
             if file not in seen:
-                found = dict(_lines(file))
-                seen[file] = bool(found)
-                records.update(found)
+                seen[file] = dict(_lines(file))
         if not any(seen[file] for file in files):
-            raise CondenserError(f"{path}: holds no record" + _hint(path))
+            raise CondenserError(f"{path}: holds no record that can be read" + _hint(path))
+    return seen
+
+
+def unique(found: Mapping[Path, Mapping[str, Record]]) -> list[Record]:
+    """Overlapping paths and copied runs count once."""
+    records: dict[str, Record] = {}
+    for of_file in found.values():
+        records.update(of_file)
     return list(records.values())
+
+
+def _exists(path: Path) -> bool:
+    """Raises CondenserError where nobody is allowed to look."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise CondenserError(f"{path}: cannot be read: {error.strerror}") from error
+    return True
 
 
 def _files(path: Path) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""From records to what people look at: the table, the accuracy-vs-size curve, CSV and Markdown.
+"""From records to what people look at: a page, the table, curves, CSV and Markdown.
 
 Everything here is made from records alone, by pure functions; only write and read touch the disk.
 """
@@ -8,53 +8,116 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from condenser.errors import CondenserError
 from condenser.records import Record
 from condenser.report.labels import ordered
 from condenser.report.table import Row, rows
+from condenser.report.training import Curve
 
-__all__ = ["Report", "Row", "ordered", "rows", "write"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["PAGE", "Report", "Row", "ordered", "rows", "write"]
+
+PAGE = "report.html"
+USUAL_X = ("size/file_bytes", "size/params", "size/nonzero", "compute/macs")
+USUAL_Y = ("test/accuracy", "val/accuracy")
+DRAWN = ("curve", "heat", "layers", "methods", "training")
+FIGURES = tuple(f"{name}.{kind}" for name in DRAWN for kind in ("png", "svg"))
+Files = dict[str, tuple[bytes | str, str]]
+"""name → (content, what it shows)"""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was made: the table's rows in reading order, and each file with what it shows."""
+    """What was made: the table's rows in reading order, what is to be known of them, and each file
+    with what it shows."""
 
     rows: list[Row]
+    notes: list[str]
     files: dict[Path, str]
 
 
 def write(
-    records: Sequence[Record], out: Path, x: str = "size/file_bytes", y: str = "test/accuracy"
+    records: Sequence[Record],
+    out: Path,
+    x: str | None = None,
+    y: str | None = None,
+    curves: Sequence[Curve] = (),
+    skipped: Sequence[str] = (),
 ) -> Report:
-    """Write curve.png, curve.svg, table.csv, table.md and records.csv into the folder out, and
-    methods.png and methods.svg where methods were tried at several sizes.
+    """Write report.html, curve.png, curve.svg, table.csv, table.md and records.csv into the folder
+    out, and figures of methods, maps, layers and training where there is something to draw.
 
-    x and y are record keys of numbers, the curve's axes. Raises CondenserError if no record has
-    both, or if the folder cannot be written.
+    x and y are record keys of numbers, the curve's axes; None: bytes of the file and test
+    accuracy, or the next best that was measured. curves is what training left beside the records;
+    skipped what could not be read, to be said. Raises CondenserError if no record has both an x and
+    a y that were asked for, or if the folder cannot be written.
     """
-    from condenser.report import checks, curve, series, text
+    from condenser.report import checks, pairs, text
+    from condenser.report.page import page
+    from condenser.report.page.content import content
 
     table = ordered(rows(records))
-    drawn = curve.drawable(table, x, y)
-    figure = curve.draw(drawn, x, y)
-    left_out = len(table) - len(drawn)
-    without = f" (without {left_out} rows that lack {x} or {y})" if left_out else ""
-    files: dict[str, tuple[bytes | str, str]] = {
-        "curve.png": (curve.image(figure, "png"), f"{y} over {x}{without}"),
-        "curve.svg": (curve.image(figure, "svg"), "the same, for papers"),
-        "table.csv": (text.table_csv(table), "mean and std of every row"),
-        "table.md": (text.markdown(table, checks.notes(table)), "the table with its notes"),
+    x, y = axes(table, x, y)
+    tests = pairs.tested(table)
+    beside = pairs.neighbours(table, tests)
+    notes = [*checks.notes(table), *pairs.summary(beside)]
+    shown = content(table, x, y, curves, skipped, tests)
+    files: Files = {
+        PAGE: (page(shown), "everything, to be looked at in a browser; needs no network"),
+        **drawn(table, x, y, curves),
+        "table.csv": (text.table_csv(table), "mean, std and interval of every row"),
+        "table.md": (text.markdown(table, notes), "the table with its notes"),
+        "comparisons.csv": (text.pairs_csv(table, beside), "does A beat B: paired tests"),
         "records.csv": (text.records_csv(records), f"all {len(records)} records"),
     }
-    if (lines := series.draw(table, x, y)) is not None:
-        files["methods.png"] = (curve.image(lines, "png"), "the same, a line a method")
-        files["methods.svg"] = (curve.image(lines, "svg"), "the same, for papers")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for name, (content, _) in files.items():
-            (out / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        for name in {*FIGURES} - files.keys():
+            (out / name).unlink(missing_ok=True)  # of an earlier report, no longer true
+        for name, (made, _) in files.items():
+            (out / name).write_bytes(made if isinstance(made, bytes) else made.encode())
     except OSError as error:
-        raise CondenserError(f"{out}: cannot write the report: {error.strerror}") from error
-    return Report(table, {out / name: shows for name, (_, shows) in files.items()})
+        why = f"cannot write the report: {error.strerror}; --out FOLDER puts it elsewhere"
+        raise CondenserError(f"{out}: {why}") from error
+    return Report(table, notes, {out / name: shows for name, (_, shows) in files.items()})
+
+
+def axes(table: Sequence[Row], x: str | None, y: str | None) -> tuple[str | None, str | None]:
+    """What was asked for, or of the usual axes the first that records have."""
+    from condenser.report import curve
+
+    up = y or next((k for k in USUAL_Y if any(k in row.mean for row in table)), None)
+    here = [row for row in table if up in row.mean]
+    across = x or next((k for k in USUAL_X if any(k in row.mean for row in here)), None)
+    if x or y:
+        curve.drawable(table, across or USUAL_X[0], up or USUAL_Y[0])
+    return across, up
+
+
+def drawn(table: Sequence[Row], x: str | None, y: str | None, curves: Sequence[Curve]) -> Files:
+    """The figures, each as PNG and SVG."""
+    from condenser.report import curve, series
+    from condenser.report.figures import heat_figure, layers_figure, training_figure
+
+    figures: dict[str, tuple[Figure | None, str]] = {
+        "layers": (layers_figure(table), "what each layer lost and costs"),
+        "training": (training_figure(table, curves), "training curves"),
+    }
+    if y is not None:
+        figures["heat"] = heat_figure(table, y), "two settings that were crossed"
+    if x is not None and y is not None:
+        points = curve.drawable(table, x, y)
+        left_out = len(table) - len(points)
+        without = f" (without {left_out} rows that lack {x} or {y})" if left_out else ""
+        figures["curve"] = curve.draw(points, x, y), f"{y} over {x}{without}"
+        figures["methods"] = series.draw(table, x, y), "the same, a line a method"
+    files: Files = {}
+    for name, (figure, shows) in sorted(figures.items()):
+        if figure is not None:
+            files[f"{name}.png"] = curve.image(figure, "png"), shows
+            files[f"{name}.svg"] = curve.image(figure, "svg"), "the same, for papers"
+    return files

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from condenser.report import labels, settings
 from condenser.report.pareto import front
 from condenser.report.quantities import less_is_better, si
 from condenser.report.table import Row
 
-FILE = "size/file_bytes"
+FILE, ACCURACY = "size/file_bytes", "test/accuracy"
+# Measure → (head, rank) of the column that says original ÷ new beside it.
+RATIOS = {
+    FILE: ("smaller", 1),
+    "size/params": ("params ÷", 9),
+    "compute/macs": ("MACs ÷", 6),
+    "latency/ms_b1": ("faster", 6),
+}
+PLACE = ("hardware", "latency/runtime", "latency/threads")  # what makes two latencies comparable
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column; rank says how soon it gives way on a narrow terminal (0 never)."""
+    """One column; rank says how soon it gives way on a narrow terminal (0 never).
+
+    numbers: what the cells say, in the records' units, to sort by; none in columns of text.
+    """
 
     head: str
     cells: list[str]
     rank: int
     is_text: bool = False
+    numbers: list[float | None] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,10 @@ def _percent(value: float) -> str:
     return f"{100 * value:.2f}"
 
 
+def _points(value: float) -> str:
+    return f"{100 * value:+.2f}"
+
+
 def _kilobytes(value: float) -> str:
     return f"{value / 1000:,.1f}" if value < 1e6 else f"{value / 1000:,.0f}"
 
@@ -49,7 +65,7 @@ def _seconds(value: float) -> str:
 
 
 MEASURES = (
-    Measure("accuracy %", "test/accuracy", _percent, 0, has_std=True),
+    Measure("accuracy %", ACCURACY, _percent, 0, has_std=True),
     Measure("last %", "test/accuracy_last", _percent, 6),
     Measure("val %", "val/accuracy", _percent, 7),
     Measure("agree %", "teacher/agreement", _percent, 5),
@@ -64,19 +80,22 @@ MEASURES = (
     Measure("MACs", "compute/macs", si, 3),
     Measure("nonzero MACs", "compute/nonzero_macs", si, 8),
     Measure("latency ms", "latency/ms_b1", _milliseconds, 2),
+    Measure("energy µJ", "energy/uj", lambda value: f"{value:.3g}", 4),
     Measure("train s", "cost/train_seconds", _seconds, 8),
 )
 
 
 def columns(rows: Sequence[Row]) -> list[Column]:
     """Every column that says something about these rows, its cells in the order of the rows."""
-    measures = [_measure(m, rows) for m in MEASURES if any(m.key in row.mean for row in rows)]
-    at = next((i + 1 for i, c in enumerate(measures) if c.head == "file KB"), len(measures))
-    measures[at:at] = _smaller(rows)
+    bases = originals(rows)
+    found: list[Column] = []
+    for measure in MEASURES:
+        if any(measure.key in row.mean for row in rows):
+            found += [_measure(measure, rows), *_derived(measure.key, rows, bases)]
     runtimes = [str(row["latency/runtime"] or "") for row in rows]
     runtime = [Column("runtime", runtimes, 8, is_text=True)] if len(set(runtimes)) > 1 else []
-    n = Column("n", [str(row.n) for row in rows], 1)
-    return [*_identity(rows), *measures, *runtime, n]
+    n = Column("n", [str(row.n) for row in rows], 1, numbers=[row.n for row in rows])
+    return [*_identity(rows), *found, *runtime, n]
 
 
 def _identity(rows: Sequence[Row]) -> list[Column]:
@@ -87,7 +106,7 @@ def _identity(rows: Sequence[Row]) -> list[Column]:
     experiment = Column("experiment", [", ".join(row.experiments) for row in rows], 1, is_text=True)
     data = Column("data", [str(row["data"] or "") for row in rows], 1, is_text=True)
     several = [c for c in (experiment, data) if len(set(c.cells)) > 1]
-    best = set(pareto(rows, FILE, "test/accuracy"))
+    best = set(pareto(rows, FILE, ACCURACY))
     mark = Column("", ["◆" if i in best else "" for i in range(len(rows))], 1, is_text=True)
     return [mark, *several, stage, model, *(c for c in carried if any(c.cells))]
 
@@ -99,7 +118,8 @@ def _inherited(key: str, rows: Sequence[Row]) -> list[str]:
 
 
 def _measure(measure: Measure, rows: Sequence[Row]) -> Column:
-    return Column(measure.head, [_cell(measure, row) for row in rows], measure.rank)
+    numbers = [row.mean.get(measure.key) for row in rows]
+    return Column(measure.head, [_cell(measure, r) for r in rows], measure.rank, numbers=numbers)
 
 
 def _cell(measure: Measure, row: Row) -> str:
@@ -110,13 +130,41 @@ def _cell(measure: Measure, row: Row) -> str:
     return text if std is None else f"{text} ± {measure.show(std)}"
 
 
-def _smaller(rows: Sequence[Row]) -> list[Column]:
-    """original ÷ new, in bytes of the file to ship."""
-    cells = []
-    for row, base in zip(rows, originals(rows), strict=True):
-        size = row.mean.get(FILE)
-        cells.append(f"{base.mean[FILE] / size:,.1f}×" if base and size else "")
-    return [Column("smaller", cells, 1)] if any(cells) else []
+def _derived(key: str, rows: Sequence[Row], bases: Sequence[Row | None]) -> list[Column]:
+    """What is computed of a measure: its interval, and how it stands to the original's."""
+    if key == ACCURACY:
+        halves = [row.half.get(key) for row in rows]
+        deltas = [change(row, base, key) for row, base in zip(rows, bases, strict=True)]
+        found = [_column("± 95 %", 3, halves, _percent), _column("Δ points", 2, deltas, _points)]
+    else:
+        head, rank = RATIOS.get(key, ("", 0))
+        ratios = [ratio(row, base, key) for row, base in zip(rows, bases, strict=True)]
+        found = [_column(head, rank, ratios, lambda value: f"{value:,.1f}×")] if head else []
+    return [column for column in found if any(column.cells)]
+
+
+def _column(
+    head: str, rank: int, numbers: list[float | None], show: Callable[[float], str]
+) -> Column:
+    cells = ["" if number is None else show(number) for number in numbers]
+    return Column(head, cells, rank, numbers=numbers)
+
+
+def change(row: Row, base: Row | None, key: str) -> float | None:
+    """The row's mean minus the original's; None where one has none, or of the original itself."""
+    if base is None or base is row or key not in row.mean or key not in base.mean:
+        return None
+    return row.mean[key] - base.mean[key]
+
+
+def ratio(row: Row, base: Row | None, key: str) -> float | None:
+    """original ÷ new; None where one has none, and of times that were not taken alike."""
+    if base is None or not row.mean.get(key) or key not in base.mean:
+        return None
+    taken = PLACE if key.startswith("latency/") else ()
+    if any(row[place] != base[place] for place in taken):
+        return None
+    return base.mean[key] / row.mean[key]
 
 
 def originals(rows: Sequence[Row]) -> list[Row | None]:

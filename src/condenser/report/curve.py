@@ -63,6 +63,9 @@ def image(figure: Figure, kind: str) -> bytes:
 
     buffer = io.BytesIO()
     with matplotlib.rc_context(STYLE):
+        if figure.get_layout_engine() is not None:  # laid out once, for both kinds
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")
         figure.savefig(buffer, format=kind, metadata={"Date": None} if kind == "svg" else None)
     return buffer.getvalue()
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 
 from condenser.records import REQUIRED, Value
 from condenser.report.settings import setting
 from condenser.report.table import Row
 
+KEPT = 8  # lists of rows whose words are remembered
 STAGES = (
     *("teacher", "student", "distill", "tune", "prune", "cut", "merge", "factorize", "share"),
     *("quantize", "export", "control"),
@@ -52,6 +54,11 @@ def varied(rows: Sequence[Row]) -> list[str]:
     Settings a model inherits from earlier stages count too: they tell two quantised models apart.
     Of keys that are only there or not there one is kept: it says "distilled" for all of distill's.
     """
+    return list(_varied(tuple(rows)))
+
+
+@lru_cache(maxsize=KEPT)
+def _varied(rows: tuple[Row, ...]) -> tuple[str, ...]:
     found: list[str] = []
     presences: set[tuple[bool, ...]] = set()
     for key in _settings(rows):
@@ -66,7 +73,7 @@ def varied(rows: Sequence[Row]) -> list[str]:
                 continue
             presences.add(presence)
         found.append(key)
-    return found
+    return tuple(found)
 
 
 def _settings(rows: Sequence[Row]) -> list[str]:
@@ -100,14 +107,19 @@ def stage_names(rows: Sequence[Row]) -> list[str]:
 
     Rows that would still read the same carry the start of their group, ``prune 80 % #3f2a``.
     """
+    return list(_stage_names(tuple(rows)))
+
+
+@lru_cache(maxsize=KEPT)
+def _stage_names(rows: tuple[Row, ...]) -> tuple[str, ...]:
     keys = varied(rows)
     shown = list(dict.fromkeys((*HEADLINES, *keys)))
     names = [_stage_name(row, shown) for row in rows]
     same = Counter(_identity(row, name, keys) for row, name in zip(rows, names, strict=True))
-    return [
+    return tuple(
         f"{name} #{str(row['group'])[:4]}" if same[_identity(row, name, keys)] > 1 else name
         for row, name in zip(rows, names, strict=True)
-    ]
+    )
 
 
 def _stage_name(row: Row, keys: Sequence[str]) -> str:

@@ -8,6 +8,8 @@ NAMES = {
     "test/accuracy": "test accuracy",
     "test/accuracy_last": "test accuracy, last epoch",
     "val/accuracy": "validation accuracy",
+    "val/accuracy_last": "validation accuracy, last epoch",
+    "test/top5": "test top-5 accuracy",
     "teacher/agreement": "agreement with the teacher",
     "test/ece": "expected calibration error",
     "test/nll": "test negative log-likelihood",
@@ -17,18 +19,27 @@ NAMES = {
     "test/map": "test mean average precision",
     "size/file_bytes": "size of the file to ship",
     "size/fp32_bytes": "size of all weights in fp32",
+    "size/packed_bytes": "size of the packed file",
     "size/params": "parameters",
+    "size/distinct": "different values of the weights",
     "size/nonzero": "non-zero parameters",
     "compute/macs": "multiply-accumulates an image",
     "compute/nonzero_macs": "non-zero multiply-accumulates an image",
     "latency/ms_b1": "latency, one image",
-    "energy/uj": "estimated energy of one image, µJ",
+    "latency/iqr_b1": "interquartile range of the latency",
+    "export/latency_ms": "latency of the exported file, its batch",
+    "energy/uj": "estimated energy an image",
     "memory/peak_bytes": "memory that the file takes, one image",
+    "teacher/kl": "divergence from the teacher",
+    "teacher/accuracy": "accuracy of the teacher",
+    "teacher/worst_drop": "accuracy lost in the worst class",
+    "cka/teacher": "likeness of features to the teacher (CKA)",
+    "cost/epochs": "epochs of the stage",
     "cost/train_seconds": "training time of the stage",
 }
-COSTS = re.compile(r"^(size|compute|latency|energy|cost)/|bytes$")
-FRACTIONS = re.compile(r"accuracy|agreement|top5|/(exact_match|f1|auroc|map)$")
-WORSE_WHEN_HIGH = re.compile(r"/(ece|nll|loss|error)$")
+COSTS = re.compile(r"^(size|compute|latency|energy|cost)/|bytes$|latency_ms$")
+FRACTIONS = re.compile(r"accuracy|agreement|top5|_drop$|/(exact_match|f1|auroc|map)$")
+WORSE_WHEN_HIGH = re.compile(r"/(ece|nll|kl|loss|error)$|_drop$")
 
 
 def is_cost(key: str) -> bool:
@@ -50,11 +61,13 @@ def name(key: str) -> str:
 
 
 def unit(key: str) -> str:
-    """B, ms, s, % or nothing. KB and MB are 1,000 and 1,000,000 bytes, as in the papers."""
+    """B, ms, µJ, s, % or nothing. KB and MB are 1,000 and 1,000,000 bytes, as in the papers."""
     if key.endswith("bytes"):
         return "B"
-    if key.startswith("latency/"):
+    if key.startswith("latency/") or key.endswith("latency_ms"):
         return "ms"
+    if key.startswith("energy/"):
+        return "µJ" if "uj" in key else ""
     if key.endswith("seconds"):
         return "s"
     return "%" if is_fraction(key) else ""

@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 SWEPT = ("rate", "params", "macs", "bits", "count", "energy", "rank_ratio", "threshold")
 MARKERS = "ovDs^PX*h<>"
 POINTS = 3  # that make a line
+MOST = 24  # lines that a reader can follow
 LONGEST = 56  # letters of a name
 Lines = dict[str, list[Row]]
 
 
 def lines(rows: Sequence[Row], x: str, y: str) -> dict[str, Lines]:
-    """Network → method → its rows by x; only methods that were tried at three sizes or more."""
+    """Network → method → its rows by x; only methods that were tried at three sizes or more.
+
+    Nothing where a network has more lines than can be told apart.
+    """
     known = [row for row in rows if x in row.mean and y in row.mean]
     found: dict[str, Lines] = defaultdict(lambda: defaultdict(list))
     for row, method in zip(known, methods(known), strict=True):
@@ -33,13 +37,16 @@ def lines(rows: Sequence[Row], x: str, y: str) -> dict[str, Lines]:
     for model, of_method in found.items():
         long = {m: sorted(r, key=lambda row: row.mean[x]) for m, r in of_method.items()}
         long = {m: r for m, r in long.items() if len({row.mean[x] for row in r}) >= POINTS}
-        if long:
+        if 0 < len(long) <= MOST:
             kept[model] = dict(sorted(long.items()))
     return kept
 
 
 def methods(rows: Sequence[Row]) -> list[str]:
-    """A row's stage and what sets it apart, but for how much; yes and no only where it must."""
+    """A row's stage and what sets it apart, but for how much; yes and no only where it must.
+
+    What earlier stages left in it sets it apart too.
+    """
     keys = [key for key in labels.varied(rows) if key.rpartition("/")[2] not in SWEPT]
     whole = [described(row, keys) for row in rows]
     short = [described(row, [k for k in keys if not isinstance(row[k], bool)]) for row in rows]
@@ -52,8 +59,13 @@ def described(row: Row, keys: Sequence[str]) -> str:
     stage = str(row["stage"])
     own = str(row["control/of"]) if stage == "control" else stage
     said = [setting(k, row[k]) for k in keys if k.startswith(f"{own}/") and row[k] is not None]
+    said += [setting(k, row[k]) for k in keys if _inherited(k, own) and row[k] is not None]
     kind = [f"{row['control/kind']} (control)"] if stage == "control" else []
     return " ".join([own, *said, *kind])
+
+
+def _inherited(key: str, own: str) -> bool:
+    return not key.startswith((f"{own}/", "control/"))
 
 
 def draw(rows: Sequence[Row], x: str, y: str) -> Figure | None:

@@ -5,26 +5,34 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from condenser.records import Record, Value
+from condenser.report import statistics
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a row is itself: what is worked out of rows is kept by them
 class Row:
     """One stage under one config, repeated over seeds.
 
-    mean and std hold every numeric column; std is the sample's (ddof=1), with no entry where fewer
-    than two seeds measured the column.
+    mean, std and half hold every numeric column; std is the sample's (ddof=1), half is half the
+    95 % interval of the mean; both have no entry where fewer than two seeds measured the column.
     """
 
     records: tuple[Record, ...]  # one a seed
     mean: dict[str, float]
     std: dict[str, float]
+    half: dict[str, float]
     experiments: tuple[str, ...]  # all that list it, also by a duplicate
 
     @property
     def n(self) -> int:
         return len(self.records)
+
+    def by_seed(self, key: str) -> dict[object, float]:
+        """Seed → the number it measured, for paired tests."""
+        found = {record.get("seed"): record.get(key) for record in self.records}
+        return {seed: value for seed, value in found.items() if is_number(value)}
 
     def __getitem__(self, key: str) -> Value:
         """What the first seed says: for names, lineage and settings, which all seeds share."""
@@ -56,13 +64,15 @@ def _row(listed: list[Record]) -> Row:
     columns: dict[str, list[float]] = {}
     for record in seeds.values():
         for key, value in record.items():
-            if isinstance(value, int | float) and not isinstance(value, bool):
+            if is_number(value):
                 columns.setdefault(key, []).append(value)
     mean = {key: math.fsum(values) / len(values) for key, values in columns.items()}
-    std = {key: _std(values, mean[key]) for key, values in columns.items() if len(values) > 1}
+    several = {key: values for key, values in columns.items() if len(values) > 1}
+    std = {key: statistics.std(values, mean[key]) for key, values in several.items()}
+    half = {key: statistics.half_width(std[key], len(several[key])) for key in several}
     names = dict.fromkeys(str(name) for r in listed if (name := r.get("experiment")))
-    return Row(tuple(seeds.values()), mean, std, tuple(names))
+    return Row(tuple(seeds.values()), mean, std, half, tuple(names))
 
 
-def _std(values: list[float], mean: float) -> float:
-    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+def is_number(value: Value) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING
 
 from condenser.records import REQUIRED, Record, Value
 from condenser.report import labels
-from condenser.report.columns import MEASURES, Column, columns
+from condenser.report.columns import ACCURACY, FILE, MEASURES, Column, columns, pareto
+from condenser.report.pairs import Neighbours
 from condenser.report.table import Row
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+MOST_ROWS = 120  # of the terminal
 GAP = 2  # cells between two columns of the terminal table, the box's own space among them
 
 
 def terminal(rows: Sequence[Row], width: int) -> tuple[Table, list[str]]:
-    """The rich table that fits the width, and the heads of the columns that had to give way."""
+    """The rich table that fits the width, and what had to give way: heads of columns, and rows
+    where there are more than anyone reads down."""
     from rich import box
     from rich.table import Table
 
@@ -31,9 +34,22 @@ def terminal(rows: Sequence[Row], width: int) -> tuple[Table, list[str]]:
             table.add_column(column.head, overflow="fold")
         else:
             table.add_column(column.head, justify="right", no_wrap=True)
-    for cells in zip(*(column.cells for column in fitting), strict=True):
-        table.add_row(*cells, style="bold" if "◆" in cells else "")
-    return table, [column.head for column in every if column not in fitting]
+    lines = list(zip(*(column.cells for column in fitting), strict=True))
+    shown = _notable(rows)
+    for i in shown:
+        table.add_row(*lines[i], style="bold" if "◆" in lines[i] else "")
+    hidden = [column.head or "front" for column in every if column not in fitting]
+    return table, [*hidden, *([f"{len(rows) - len(shown)} rows"] if len(shown) < len(rows) else [])]
+
+
+def _notable(rows: Sequence[Row]) -> list[int]:
+    """All rows; of more than MOST_ROWS the front, what recipes start from, the most accurate."""
+    best = set(pareto(rows, FILE, ACCURACY))
+
+    def merit(i: int) -> tuple[bool, float]:
+        return i in best or rows[i]["position"] == 0, rows[i].mean.get(ACCURACY, -1.0)
+
+    return sorted(sorted(range(len(rows)), key=merit, reverse=True)[:MOST_ROWS])
 
 
 def _fit(every: list[Column], width: int) -> list[Column]:
@@ -63,17 +79,31 @@ def markdown(rows: Sequence[Row], notes: Sequence[str] = ()) -> str:
 
 
 def table_csv(rows: Sequence[Row]) -> str:
-    """One line a row in the records' keys and units: settings, n, mean and std of each measure."""
+    """One line a row in the records' keys and units: settings, n, and of each measure mean, std and
+    half the 95 % interval of the mean."""
     shown = dict.fromkeys((*labels.HEADLINES, *labels.varied(rows)))
     settings = [key for key in shown if any(row[key] is not None for row in rows)]
     names = ("experiment", "data", "model", "stage")
-    measured = [key for m in MEASURES for key in (m.key, f"{m.key}_std")]
+    measured = [key for m in MEASURES for key in (m.key, f"{m.key}_std", f"{m.key}_ci95")]
     lines: list[Sequence[Value]] = [("name", *names, *settings, "n", *measured)]
     for name, row in zip(labels.stage_names(rows), rows, strict=True):
-        numbers = [n for m in MEASURES for n in (row.mean.get(m.key), row.std.get(m.key))]
+        spread = row.mean, row.std, row.half
+        numbers = [of.get(measure.key) for measure in MEASURES for of in spread]
         experiment = ", ".join(row.experiments)
         identity = [experiment, *(row[key] for key in (*names[1:], *settings))]
         lines.append((name, *identity, row.n, *numbers))
+    return _csv(lines)
+
+
+def pairs_csv(rows: Sequence[Row], pairs: Sequence[Neighbours]) -> str:
+    """One line a pair, the surest first; differences are a − b as fractions."""
+    names = [name.replace("\n", ", ") for name in labels.full_names(rows)]
+    heads = ("a", "b", "differs", "n", "difference", "difference_ci95", "p")
+    lines: list[Sequence[Value]] = [heads]
+    for pair in pairs:
+        test = pair.test
+        numbers = (test.n, test.difference, test.half, test.p)
+        lines.append((names[pair.a], names[pair.b], pair.differs, *numbers))
     return _csv(lines)
 
 

@@ -1,0 +1,89 @@
+"""What the checks look at, and what a check says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from condenser.records import Record, Value
+from condenser.report.columns import originals
+from condenser.report.table import Row
+
+DENSE = ("teacher", "student", "distill")
+MASKED = ("prune",)
+CUT = ("cut", "merge", "factorize")
+CODED = ("share", "quantize")
+COMPRESSED = (*MASKED, *CUT, *CODED)
+PASS, WARN, FAIL = "pass", "warn", "fail"
+OPEN = "undecided"  # the records cannot say
+NONE = "not asked"  # nobody claims what it is about
+
+Pair = tuple[Value, Value]
+"""(data, model)"""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the checklist: its number there, what it asks, and what was found."""
+
+    number: int
+    title: str
+    status: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The rows by what they are in a comparison."""
+
+    rows: Sequence[Row]
+    dense: list[Row]
+    compressed: list[Row]
+    controls: list[Row]
+    exports: list[Row]
+    bases: dict[int, Row | None]  # id of a row → its original
+
+    @staticmethod
+    def of(rows: Sequence[Row]) -> Evidence:
+        def among(*stages: str) -> list[Row]:
+            return [row for row in rows if row["stage"] in stages]
+
+        bases = {id(row): base for row, base in zip(rows, originals(rows), strict=True)}
+        kinds = among(*DENSE), among(*COMPRESSED), among("control"), among("export")
+        return Evidence(rows, *kinds, bases)
+
+    def base(self, row: Row) -> Row | None:
+        return self.bases[id(row)]
+
+    def records(self) -> list[Record]:
+        return [record for row in self.rows for record in row.records]
+
+    def controlled(self, kind: str) -> set[Pair]:
+        """The (data, model) that have a control of this kind."""
+        return {pair(row) for row in self.controls if row["control/kind"] == kind}
+
+
+def pair(row: Row) -> Pair:
+    return row["data"], row["model"]
+
+
+def pairs(rows: Iterable[Row]) -> list[Pair]:
+    return sorted({pair(row) for row in rows}, key=str)
+
+
+def said(found: Iterable[Pair]) -> str:
+    """``lenet5 on mnist, mlp on digits``."""
+    return ", ".join(f"{model} on {data}" for data, model in sorted(found, key=str))
+
+
+def words(values: Iterable[object]) -> str:
+    return ", ".join(sorted({str(value) for value in values}))
+
+
+def of(count: int, total: int, what: str = "rows") -> str:
+    """``3 of 12 rows``."""
+    return f"{count} of {total} {what}"
+
+
+def lacking(rows: Sequence[Row], key: str) -> list[Row]:
+    return [row for row in rows if key not in row.mean]

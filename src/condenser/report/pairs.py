@@ -1,0 +1,98 @@
+"""Which rows beat which: the paired test of every two rows of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from condenser.report import labels, settings
+from condenser.report.columns import ACCURACY
+from condenser.report.statistics import LEVEL, Paired, paired
+from condenser.report.table import Row
+
+MOST = 200  # rows of a data set; beyond, the best on validation
+
+
+@dataclass(frozen=True)
+class Tested:
+    """The tests among rows of one data set: a test for every two of ``rows``, in their order, the
+    first minus the second; None where they have no seed in common. all: rows before the choice."""
+
+    data: object
+    rows: list[int]
+    all: int
+    tests: list[Paired | None]
+
+
+def tested(rows: Sequence[Row]) -> list[Tested]:
+    """Of each data set with two rows or more the tests of test accuracy."""
+    found = []
+    for data in dict.fromkeys(row["data"] for row in rows):
+        here = [i for i, r in enumerate(rows) if r["data"] == data and ACCURACY in r.mean]
+        best = sorted(here, key=lambda i: -rows[i].mean.get("val/accuracy", 0.0))[:MOST]
+        chosen = sorted(best)
+        values = [rows[i].by_seed(ACCURACY) for i in chosen]
+        tests = [paired(a, b) for a, b in combinations(values, 2)]
+        if tests:
+            found.append(Tested(data, chosen, len(here), tests))
+    return found
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Two rows that one setting sets apart, a the more accurate; what that setting is in each."""
+
+    a: int
+    b: int
+    differs: str
+    test: Paired
+
+
+def neighbours(rows: Sequence[Row], found: Sequence[Tested]) -> list[Neighbours]:
+    """The tested pairs that say something of one setting, the surest first."""
+    keys = ["stage", "model", *labels.varied(rows)]
+    pairs = []
+    for group in found:
+        for (i, j), test in zip(combinations(group.rows, 2), group.tests, strict=True):
+            apart = _apart(rows[i], rows[j], keys)
+            if test is not None and len(apart) == 1:
+                a, b, own = (i, j, test) if test.difference >= 0 else (j, i, _turned(test))
+                pairs.append(Neighbours(a, b, _said(rows[a], rows[b], apart[0]), own))
+    return sorted(pairs, key=lambda pair: 2.0 if pair.test.p is None else pair.test.p)
+
+
+def summary(pairs: Sequence[Neighbours]) -> list[str]:
+    """How many of these tests find something, and how many would by chance."""
+    told = [pair.test.p for pair in pairs if pair.test.p is not None]
+    if not told:
+        return []
+    sure = sum(p < 1 - LEVEL for p in told)
+    return [
+        f"paired tests: of {len(told)} pairs of rows that one setting sets apart {sure} differ at "
+        f"p<{1 - LEVEL:.2f}, about {(1 - LEVEL) * len(told):.0f} would by chance (comparisons.csv)"
+    ]
+
+
+def _apart(a: Row, b: Row, keys: Sequence[str]) -> list[str]:
+    """What sets the rows apart; not what only comes along with another method or criterion."""
+    found = [key for key in keys if a[key] != b[key]]
+
+    def comes_along(key: str) -> bool:
+        methods = (other for other in found if other.endswith("/method"))
+        stages = {other.partition("/")[0] for other in methods if other != key}
+        lacking = None in (a[key], b[key])
+        part = any(key.startswith(f"{other}/") for other in found)
+        return part or (lacking and key.partition("/")[0] in stages)
+
+    return [key for key in found if not comes_along(key)]
+
+
+def _turned(test: Paired) -> Paired:
+    return Paired(test.n, -test.difference, test.half, test.p)
+
+
+def _said(a: Row, b: Row, key: str) -> str:
+    """``distill T: 4 against 1``."""
+    one, two = (settings.value_text(key, row[key]) or "without" for row in (a, b))
+    return f"{settings.head(key) if '/' in key else key}: {one} against {two}"
