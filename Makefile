@@ -23,7 +23,7 @@ demo: setup
 	@$(RUN) src/report.py runs/demo
 
 test: setup
-	@$(RUN) -m pytest
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist worksteal
 
 lint: setup
 	@$(VENV)/bin/ruff check .
