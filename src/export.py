@@ -11,8 +11,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
 
-from condenser.errors import CondenserError, ConfigError
+from condenser import command
+from condenser.errors import ConfigError
 from condenser.run import saved_config
+from condenser.store import stored_at
 
 EXAMPLES = """examples:
   python src/export.py runs/demo/default                      the recipe's last model
@@ -23,29 +25,27 @@ EXAMPLES = """examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns 0, or 1 after one line on stderr that says what to mend."""
-    parser = argparse.ArgumentParser(
-        description="Write a finished run's model as ONNX, measured in onnxruntime.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command.parser(
+        "Write a finished run's model as ONNX, measured in onnxruntime.", EXAMPLES
     )
     parser.add_argument("run", type=Path, help="a run's folder: runs/EXPERIMENT/RUN")
     parser.add_argument("--stage", type=int, help="position in the recipe, from 0 (default: last)")
     parser.add_argument("--out", type=Path, help="default: RUN/model.onnx")
     options = parser.parse_args(arguments)
-    try:
-        record, file = export(options.run, options.stage)
-        out = options.out or options.run / "model.onnx"
-        out.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, out)
-    except CondenserError as error:
-        print(f"export: {error}", file=sys.stderr)
-        return 1
+    return command.answer("export", lambda: work(options))
+
+
+def work(options: argparse.Namespace) -> None:
+    """Write the file and say what it measures."""
+    record, file = export(options.run, options.stage)
+    out = options.out or options.run / "model.onnx"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(file, out)
     print(
         f"{out}: {record['size/file_bytes']:,} bytes, test accuracy {record['test/accuracy']:.2%}, "
         f"the same answer as torch on {record['export/agreement']:.2%}, "
         f"{record['latency/ms_b1']:.3f} ms an image in {record['latency/runtime']}"
     )
-    return 0
 
 
 def export(folder: Path, position: int | None) -> tuple[Any, Path]:
@@ -65,7 +65,7 @@ def export(folder: Path, position: int | None) -> tuple[Any, Path]:
 
     plan(config)
     record = run(config, f"python src/export.py {folder}")[-1]
-    return record, Path(config["store"]) / f"export-{record['key']}" / "model.onnx"
+    return record, stored_at(config, record) / "model.onnx"
 
 
 if __name__ == "__main__":

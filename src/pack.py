@@ -9,8 +9,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
 
-from condenser.errors import CondenserError, ConfigError
+from condenser import command
+from condenser.errors import ConfigError
 from condenser.run import saved_config, stored
+from condenser.store import stored_at
 
 EXAMPLES = """examples:
   python src/pack.py runs/demo/default                    writes runs/demo/default/model.cndp
@@ -21,25 +23,21 @@ EXAMPLES = """examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns 0, or 1 after one line on stderr that says what to mend."""
-    parser = argparse.ArgumentParser(
-        description="Pack a finished run's model, or unpack a packed one.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser("Pack a finished run's model, or unpack a packed one.", EXAMPLES)
     parser.add_argument("source", type=Path, help="a run's folder, or a packed file")
     parser.add_argument("--position", type=int, help="of the stage, from 0 (default: the last)")
     parser.add_argument("--out", type=Path, help="default: model.cndp in the run's folder")
     parser.add_argument("--trust", nargs="+", default=[], metavar="TARGET", help="of your networks")
     options = parser.parse_args(arguments)
-    try:
-        if options.source.is_file():
-            unpacked(options.source, options.out, options.trust)
-        else:
-            packed(options.source, options.position, options.out)
-    except CondenserError as error:
-        print(f"pack: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return command.answer("pack", lambda: work(options))
+
+
+def work(options: argparse.Namespace) -> None:
+    """A file is unpacked, a run packed."""
+    if options.source.is_file():
+        unpacked(options.source, options.out, options.trust)
+    else:
+        packed(options.source, options.position, options.out)
 
 
 def packed(run: Path, position: int | None, out: Path | None) -> None:
@@ -49,7 +47,7 @@ def packed(run: Path, position: int | None, out: Path | None) -> None:
     from condenser.pack import pack, table
 
     targets = [config[role]["model"]["_target_"] for role in ("teacher", "student")]
-    blueprint, model = load(Path(config["store"]) / f"{record['stage']}-{record['key']}", targets)
+    blueprint, model = load(stored_at(config, record), targets)
     file = out or run / "model.cndp"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(pack(blueprint, model))

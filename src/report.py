@@ -7,13 +7,13 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
 
-from condenser import records
-from condenser.errors import CondenserError
+from condenser import command, records
 
 if TYPE_CHECKING:
     from condenser.report import Report
@@ -33,19 +33,13 @@ PIPE_WIDTH = 200  # a pipe or a file has no edge to keep to
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns 0, or 2 after one line on stderr that says what to mend."""
     options = _parser().parse_args(arguments)
-    try:
-        _report(options.path, options.out, options.x, options.y, options.open)
-    except CondenserError as error:
-        print(f"report: {error}", file=sys.stderr)
-        return 2
-    return 0
+    work = partial(_report, options.path, options.out, options.x, options.y, options.open)
+    return command.answer("report", work, mistake=2)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description="Print the table of finished runs; write it as a page, and as files.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command.parser(
+        "Print the table of finished runs; write it as a page, and as files.", EXAMPLES
     )
     parser.add_argument(
         "path",

@@ -9,8 +9,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
 
-from condenser.errors import CondenserError
+from condenser import command
 from condenser.run import saved_config, stored
+from condenser.store import stored_at
 
 EXAMPLES = """examples:
   python src/sensitivity.py runs/demo/default                        weights, layer by layer
@@ -24,10 +25,8 @@ then prune each layer as far as it alone may go:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns 0, or 1 after one line on stderr that says what to mend."""
-    parser = argparse.ArgumentParser(
-        description="Prune a finished model's layers one at a time, and look what is lost.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command.parser(
+        "Prune a finished model's layers one at a time, and look what is lost.", EXAMPLES
     )
     parser.add_argument("run", type=Path, help="a run's folder: runs/EXPERIMENT/RUN")
     parser.add_argument("--position", type=int, help="of the stage, from 0 (default: 0, the dense)")
@@ -40,14 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, help="a folder (default: the run's)")
     options = parser.parse_args(arguments)
-    try:
-        made = study(options)
-    except CondenserError as error:
-        print(f"sensitivity: {error}", file=sys.stderr)
-        return 1
-    for path, shows in made.items():
+    return command.answer("sensitivity", lambda: work(options))
+
+
+def work(options: argparse.Namespace) -> None:
+    for path, shows in study(options).items():
         print(f"{path}  {shows}")
-    return 0
 
 
 def study(options: argparse.Namespace) -> dict[Path, str]:
@@ -62,8 +59,7 @@ def study(options: argparse.Namespace) -> dict[Path, str]:
     data = build(config["data"], batch_size=config["optim"]["batch_size"], seed=config["seed"])
     data.setup()
     targets = [config[role]["model"]["_target_"] for role in ("teacher", "student")]
-    folder = Path(config["store"]) / f"{record['stage']}-{record['key']}"
-    _, model = load(folder, targets)
+    _, model = load(stored_at(config, record), targets)
     rates, grain = options.rates or RATES, options.granularity
     result = analyse(model, data, grain, rates, options.images, options.exclude)
     title = f"{record['model']} {record['stage']} on {data.name}"

@@ -9,6 +9,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from condenser import cli
+from condenser.config import name_models
 from condenser.records import Record
 
 QUICK = ("debug=fast", "logger=csv", "trainer.threads=1", "trainer.accelerator=cpu")
@@ -16,12 +17,11 @@ QUICK = ("debug=fast", "logger=csv", "trainer.threads=1", "trainer.accelerator=c
 
 def config_of(*overrides: str, run: str = "test") -> dict[str, Any]:
     """The resolved config that these overrides compose."""
-    OmegaConf.register_new_resolver("run_name", cli.run_name, replace=True)
     words = [cli.lists_are_stages(word) for word in overrides]
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
         cfg = compose("train", [*words, f"run={run}"])
         config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-        cli.name_models(config)
+        name_models(config)
     return config
 
 

@@ -32,7 +32,7 @@ CHAINS = {
         "[teacher,{cut:{_target_:condenser.compress.structure.CutBlocks,count:1,"
         "criterion:{_target_:condenser.compress.structure.RandomBlock}}},"
         f"{{cut:{{rate:0.25}}}},{{share:{{across:true}}}},{DISTIL},quantize]",
-        ["RemovedBlocks", "KeptChannels", "Shared", "FoldBatchNorm", "Quantized"],
+        ["RemovedBlocks", "KeptChannels", "Shared", "Quantized"],
     ),
 }
 

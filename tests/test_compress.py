@@ -445,7 +445,13 @@ def test_sparse_weights_take_a_bit_and_the_values_that_are_left() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"bits": 1}, "quantize.bits=1: allowed is a whole number from 2 to 8"),
+        ({"bits": 0}, "quantize.bits=0: allowed is a whole number from 1 to 8"),
+        ({"bits": 33}, "quantize.bits=33: "),
+        ({"first_last": 9}, "quantize.first_last=9: "),
+        ({"ranges": "max"}, "quantize.ranges=max: allowed is minmax, mse, or a percentile"),
+        ({"ranges": 20}, "quantize.ranges=20: "),
+        ({"rounding": "up"}, "quantize.rounding=up: allowed is nearest or adaptive"),
+        ({"bits": 1, "affine": True}, "quantize.affine=true: allowed is false with 1 bit"),
         ({"bits": 9}, "quantize.bits=9: "),
         ({"activation_bits": 16}, "quantize.activation_bits=16: "),
     ],
@@ -472,6 +478,9 @@ def test_operations_are_json_and_back() -> None:
         "bits": 4,
         "activation_bits": None,
         "images": 7,
+        "widths": {},
+        "tensors": [],
+        "affine": False,
     }
 
 

@@ -47,7 +47,7 @@ def test_a_file_in_stages_is_a_word_of_recipes() -> None:
         (["distill"], r"stages\[0\]=distill: learns from a teacher; put teacher before it"),
         (["student", "distill"], r"stages\[1\]=distill: learns from a teacher"),
         (["teacher", "prun"], r"stages\[1\]=prun: allowed is one of .*; did you mean 'prune'\?"),
-        (["teacher", "sleep"], r"stages\[1\]=sleep: allowed is one of cut, distill, export, "),
+        (["teacher", "sleep"], r"stages\[1\]=sleep: allowed is one of budget, cut, distill, "),
         (["teacher", "quantize", "prune"], r"stages\[2\]=prune: trains a quantised model"),
         (["teacher", "quantize", "quantize"], r"stages\[2\]=quantize: .* quantised already"),
         (["teacher", "quantize", "export", "quantize"], r"\[3\]=quantize: .* quantised already"),
@@ -136,7 +136,8 @@ def test_a_target_replaces_the_settings_of_the_class_it_displaces(config: dict[s
     assert stage.settings["optim"] == {**config["prune"]["optim"], "epochs": 3}
     assert set(stage.settings) == {"_target_", "objective", "optim", "teachers", "vote"}
     _, stage = planned(config, "teacher", {"quantize": {"_target_": "a.Own"}})
-    assert stage.settings == {"_target_": "a.Own", "images": config["quantize"]["images"]}
+    around = {key: config["quantize"][key] for key in ("objective", "optim", "teachers", "vote")}
+    assert stage.settings == {"_target_": "a.Own", "images": 1024, **around}
 
 
 def test_merging_is_deep_and_makes_a_new_mapping() -> None:

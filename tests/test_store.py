@@ -146,7 +146,7 @@ def test_a_folder_without_facts_is_no_entry(tmp_path: Path) -> None:
     assert store.get("prune", "k") is None
     entry, reused = store.get_or_make("prune", "k", fill)
     assert not reused
-    assert names(entry.folder) == ["record.json", "weights"]
+    assert names(entry.folder) == ["SHA256SUMS", "record.json", "weights"]
 
 
 def test_cut_facts_name_their_file(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_after_a_kill_the_next_process_goes_on_and_sweeps_up(tmp_path: Path) -> 
     entry, reused = store.get_or_make("teacher", "k", goes_on)
     assert (reused, found) == (False, ["half way"])
     assert names(tmp_path) == ["teacher-k"]
-    assert names(entry.folder) == ["record.json", "weights"]
+    assert names(entry.folder) == ["SHA256SUMS", "record.json", "weights"]
 
 
 def test_an_entry_is_as_readable_as_any_folder(tmp_path: Path) -> None:
@@ -226,3 +226,13 @@ def test_an_entry_is_as_readable_as_any_folder(tmp_path: Path) -> None:
     entry = Store(tmp_path / "store").get_or_make("prune", "k", fill)[0]
     (tmp_path / "plain").mkdir()
     assert entry.folder.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_what_is_in_an_entry_is_as_readable_as_its_folder(tmp_path: Path) -> None:
+    def make(place: Place) -> Mapping[str, Any]:
+        (place.folder / "weights").touch(mode=0o600)  # as safetensors does
+        return {}
+
+    entry = Store(tmp_path / "store").get_or_make("prune", "k", make)[0]
+    readable = entry.folder.stat().st_mode & 0o444
+    assert {file.stat().st_mode & 0o444 for file in entry.folder.iterdir()} == {readable}

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import csv
+import json
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from wandb_file import read_file, read_run
+from wandb_server import Arrived, Server, deaf, serving
 
 from condenser.errors import ConfigError
 from condenser.tracking import CsvTracker, WandbTracker, identity
@@ -34,9 +37,10 @@ IDENTITY = identity(
 CONFIG = {"seed": 1, "distill": {"temperature": 4.0, "layers": ("a", "b")}, "path": Path("x")}
 RECORDS: list[dict[str, Any]] = [
     {"stage": "teacher", "position": 0, "model": "lenet5", "test/accuracy": 0.1 + 0.2,
-     "size/file_bytes": 12_345_678, "cost/reused": True, "teacher": None},
+     "key": "f00d", "size/file_bytes": 12_345_678, "cost/reused": False, "teacher": None},
     {"stage": "prune", "position": 1, "model": "lenet5", "test/accuracy": 1 / 3,
-     "size/file_bytes": 98_765, "prune/rate": 0.9, "teacher": "f00d", "versions": {"torch": "2"}},
+     "key": "beef", "size/file_bytes": 98_765, "prune/rate": 0.9, "teacher": "f00d",
+     "versions": {"torch": "2"}},
 ]  # fmt: skip
 
 
@@ -48,16 +52,30 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setattr("condenser.tracking.wandb_run.TABLE_SECONDS", 60)
+
+
+def stored(folder: Path, record: Mapping[str, Any]) -> Path:
+    """The model of a record as the store keeps it."""
+    entry = folder / "store" / f"{record['stage']}-{record['key']}"
+    entry.mkdir(parents=True, exist_ok=True)
+    for name in ("model.json", "weights.safetensors", "record.json"):
+        (entry / name).write_text(f"{name} of {record['key']}")
+    return entry
 
 
 def track(folder: Path, records: list[dict[str, Any]] = RECORDS, **settings: Any) -> WandbTracker:
-    """A whole run: three steps of a curve in each stage, its record, the end."""
+    """A whole run: three steps of a curve in each stage, its record, the end.
+
+    With more patience than people have: what is looked at is what arrives, on a busy machine too.
+    """
+    settings = {"init_timeout": 60, "finish_timeout": 100} | settings
     tracker = WandbTracker(identity=IDENTITY, config=CONFIG, folder=folder, **settings)
     for position, record in enumerate(records):
         for write in tracker.writers(f"{position}-{record['stage']}"):
             for step in range(3):
                 write({"train/loss": 1 / (step + 3), "epoch": step}, 10 * step)
-        tracker.record(record)
+        tracker.record(record, stored(folder, record))
     tracker.finish(records, exit_code=len(records) % 2)
     return tracker
 
@@ -142,7 +160,7 @@ def test_table_and_plot_hold_every_record(tmp_path: Path) -> None:
     track(tmp_path, mode="offline")
     run = read_run(tmp_path)
     logged = run.history[-1]
-    assert (logged["records/nrows"], logged["records/ncols"]) == (2, 9)
+    assert (logged["records/nrows"], logged["records/ncols"]) == (2, 10)
     assert logged["accuracy_vs_size_table/nrows"] == 2
     (chart,) = [value for key, value in run.config.items() if key.startswith("_wandb/visualize")]
     assert chart["panel_config"]["fieldSettings"] == {"x": "size/file_bytes", "y": "test/accuracy"}
@@ -167,6 +185,164 @@ def test_a_run_that_goes_on_names_the_one_before(tmp_path: Path) -> None:
     runs = [read_file(path) for path in tmp_path.glob("wandb/offline-run-*/*.wandb")]
     (second,) = [run for run in runs if run.run["run_id"] != first.run["run_id"]]
     assert second.config["resumed_from"] == first.run["run_id"]
+
+
+# --- a server, and what arrives there
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    with serving() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        yield server
+
+
+def assert_arrived(run: Arrived) -> None:
+    """All that the run has told, number for number."""
+    assert {key: run.settings[key] for key in ("groupName", "jobType", "displayName", "notes")} == {
+        "groupName": "temperature",
+        "jobType": "distill_prune",
+        "displayName": "temperature=4,seed=1",
+        "notes": "softer targets teach more",
+    }
+    assert run.settings["tags"] == ["digits", "lenet5", "test-once", "x" * 64]
+    assert run.config == {
+        "seed": 1,
+        "distill": {"temperature": 4.0, "layers": ["a", "b"]},
+        "path": "x",
+        "commit": "abc123",
+        "key": "f00d",
+    }
+    assert run.rows("stage") == [numbers(record) for record in RECORDS]
+    for label in ("0-teacher", "1-prune"):
+        assert run.rows(label) == [
+            {"train/loss": 1 / (step + 3), "epoch": step, "step": 10 * step} for step in range(3)
+        ]
+    ours = {key: value for key, value in run.summary.items() if key in RECORDS[-1]}
+    assert ours == RECORDS[-1]
+    assert run.exit_code == 0
+
+
+def test_an_online_run_arrives_number_for_number(server: Server, tmp_path: Path) -> None:
+    track(tmp_path)
+    assert_arrived(server.run())
+    (table,) = [body for name, body in server.run().files.items() if "/records_" in name]
+    cells = json.loads(table)
+    rows = [dict(zip(cells["columns"], row, strict=True)) for row in cells["data"]]
+    shown = [{**record, "versions": record.get("versions")} for record in RECORDS]
+    shown[1]["versions"] = '{"torch": "2"}'
+    assert rows == [dict.fromkeys(rows[0]) | record for record in shown]
+    assert server.unknown == []
+
+
+def test_an_offline_run_is_synced_whole(server: Server, tmp_path: Path) -> None:
+    track(tmp_path, mode="offline")
+    assert server.runs == {}
+    (folder,) = tmp_path.glob("wandb/offline-run-*")
+    done = subprocess.run(
+        [sys.executable, "-m", "wandb", "sync", str(folder)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert_arrived(server.run())
+    facts = server.model("lenet5-prune")
+    assert (facts.aliases, facts.metadata["teacher"]) == (["latest", "beef"], "f00d")
+    assert json.loads(facts.files["facts.json"]) == facts.metadata
+    assert facts.metadata["test/accuracy"] == 1 / 3
+
+
+def test_models_are_artifacts_that_name_what_they_are_made_of(
+    server: Server, tmp_path: Path
+) -> None:
+    track(tmp_path / "first")
+    teacher, prune = server.model("lenet5-teacher"), server.model("lenet5-prune")
+    assert prune.files == {
+        name: f"{name} of beef".encode() for name in ("model.json", "weights.safetensors")
+    }
+    assert prune.committed and teacher.committed and prune.aliases == ["latest", "beef"]
+    assert prune.metadata["teacher"] == teacher.metadata["key"] == "f00d"
+    (first,) = server.runs
+    ids = {artifact.name: key for key, artifact in server.artifacts.items()}
+    assert server.run().uses == [ids["lenet5-teacher"]]
+
+    again = [{**record, "cost/reused": record["stage"] == "teacher"} for record in RECORDS]
+    track(tmp_path / "second", again)
+    (second,) = server.runs.keys() - {first}
+    assert server.runs[second].uses == [ids["lenet5-teacher"]]
+    assert server.model("lenet5-teacher").run == first
+
+
+def test_a_model_from_the_store_that_the_project_lacks_is_logged(
+    server: Server, tmp_path: Path
+) -> None:
+    track(tmp_path, [{**record, "cost/reused": True} for record in RECORDS])
+    assert server.model("lenet5-teacher").files.keys() == {"model.json", "weights.safetensors"}
+    assert len(server.run().uses) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "files"),
+    [
+        ({"artifacts": "none"}, None),
+        ({"artifacts": "metadata"}, {"facts.json"}),
+        ({"largest_artifact": 10}, {"facts.json"}),
+    ],
+)
+def test_how_much_of_a_model_is_logged_is_a_setting(
+    settings: dict[str, Any], files: set[str] | None, server: Server, tmp_path: Path
+) -> None:
+    track(tmp_path, **settings)
+    found = [a for a in server.artifacts.values() if a.type == "model"]
+    assert [set(a.files) for a in found] == ([files] * 2 if files else [])
+    assert len(server.run().uses) == (1 if files else 0)
+
+
+def test_a_server_that_dies_in_the_middle_costs_little_and_no_data(
+    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracker = WandbTracker(IDENTITY, CONFIG, tmp_path, init_timeout=5, finish_timeout=3)
+    start = time.monotonic()
+    for position, record in enumerate(RECORDS):
+        for write in tracker.writers(f"{position}-{record['stage']}"):
+            for step in range(3):
+                write({"train/loss": 1 / (step + 3), "epoch": step}, 10 * step)
+        if position == 1:
+            server.die()
+        tracker.record(record, stored(tmp_path, record))
+    assert time.monotonic() - start < 15, "the training waited"
+    tracker.finish(RECORDS, exit_code=0)
+    assert time.monotonic() - start < 25, "W&B itself would wait for minutes"
+    assert_csv_complete(tmp_path)
+    (warning,) = warnings_in(caplog)
+    run = read_run(tmp_path)
+    assert run.rows("stage") == [numbers(record) for record in RECORDS]
+    assert run.summary["test/accuracy"] == 1 / 3
+
+    (command,) = re.findall("`(wandb sync .*)`", warning)
+    with serving() as other:
+        words = [sys.executable, "-m", *command.split()]
+        environment = {**os.environ, **other.environment}
+        environment.pop("WANDB_SERVICE", None)  # of this process, still busy with the dead server
+        done = subprocess.run(words, env=environment, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert_arrived(other.run())
+
+
+def test_a_deaf_server_makes_an_offline_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with deaf() as url:
+        monkeypatch.setenv("WANDB_BASE_URL", url)
+        monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+        start = time.monotonic()
+        track(tmp_path, init_timeout=2)
+        assert time.monotonic() - start < 15
+    (warning,) = warnings_in(caplog)
+    assert "offline" in warning
+    assert len(read_run(tmp_path).rows("stage")) == 2
 
 
 class Hostile:
@@ -271,7 +447,7 @@ def test_an_offline_run_talks_to_no_server(tmp_path: Path) -> None:
 def test_mode_is_found_where_people_set_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import wandb
 
-    from condenser.tracking.wandb_run import find_mode
+    from condenser.tracking.wandb_start import find_mode
 
     def found() -> str:
         try:
@@ -302,9 +478,12 @@ def test_disabled_and_other_ranks_leave_nothing_of_wandb(
     assert not (tmp_path / "rank").exists()
 
 
-def test_a_misspelt_mode_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="logger.mode=ofline.*did you mean 'offline'"):
-        WandbTracker(IDENTITY, CONFIG, tmp_path, mode="ofline")
+@pytest.mark.parametrize(
+    ("key", "value", "meant"), [("mode", "ofline", "offline"), ("artifacts", "non", "none")]
+)
+def test_a_misspelt_setting_is_refused(key: str, value: str, meant: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"logger.{key}={value}.*did you mean '{meant}'"):
+        WandbTracker(IDENTITY, CONFIG, tmp_path, **{key: value})  # type: ignore[arg-type]
 
 
 def test_a_resumed_curve_goes_on_where_the_checkpoint_was(tmp_path: Path) -> None:

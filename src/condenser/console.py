@@ -26,6 +26,9 @@ class Console:
     def warn(self, message: str) -> None:
         self.rich.print(f"warning: {message}", style="yellow", markup=False, soft_wrap=True)
 
+    def line(self, text: str) -> None:
+        self.rich.print(text, markup=False, soft_wrap=True)
+
     def started(self, stage: Stage) -> None:
         if self.terminal:
             self.rich.print(f"{stage.word} …", end="\r", style="dim")
@@ -35,6 +38,13 @@ class Console:
             value = record[key]
             return format(value, form) if isinstance(value, int | float) else "–"
 
+        if record.get("search/trial") is not None and not record.get("search/chosen"):
+            self.line(
+                f"trial {number('search/trial', 'd'):>3} {record['search/settings']:<32} "
+                f"val {number('val/accuracy', '7.2%')}  "
+                f"{number('size/packed_bytes', '>10,')} bytes packed"
+            )
+            return
         name = " ".join(str(record[key]) for key in ("stage", "control/kind") if record.get(key))
         took = "stored" if reused else f"{number('cost/train_seconds', '.1f')} s"
         self.rich.print(

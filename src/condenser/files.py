@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,11 @@ from condenser.errors import DamagedError
 
 
 def damaged(path: Path) -> DamagedError:
-    """What to say of a file whose bytes are not those that were written."""
+    """What to say of a file whose bytes are not those that were written, or not to be had."""
+    if path.exists() and not os.access(path, os.R_OK):
+        return DamagedError(
+            f"{path} cannot be read: it belongs to {path.owner()}; ask for the right"
+        )
     return DamagedError(f"{path} is damaged; delete the folder {path.parent} to have it made again")
 
 
@@ -26,6 +33,22 @@ def read_json(path: Path) -> dict[str, Any]:
     return data
 
 
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Replace the file by this JSON object, whole or not at all, also where the machine stops."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
 def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except PermissionError as error:
+        raise damaged(path) from error

@@ -13,7 +13,7 @@ from condenser.stages import Given, Stage, Workbench, find
 from condenser.stages.control import controls
 from condenser.store import Entry, Place, Store, key_of
 
-VERSION = 3  # of what stages compute: raise it when the same settings give another result
+VERSION = 4  # of what stages compute: raise it when the same settings give another result
 
 
 @dataclass(frozen=True)
@@ -113,10 +113,10 @@ def _check_order(kind: type[Stage], stages: list[Stage], where: str) -> None:
     if kind.takes_model and not stages:
         raise CondenserError(f"{where}: needs a model; put teacher, student or distill before it")
     chain = [stage.word for stage in stages[_last_fresh(stages) :]]
-    if kind.trains and kind.takes_model and "quantize" in chain:
-        raise CondenserError(f"{where}: trains a quantised model; put it before quantize")
     if kind.word == "quantize" and "quantize" in chain:
         raise CondenserError(f"{where}: the model is quantised already; quantise it once")
+    if kind.trains and kind.takes_model and "quantize" in chain:
+        raise CondenserError(f"{where}: trains a quantised model; put it before quantize")
 
 
 def _last_fresh(before: list[Stage]) -> int:
@@ -192,7 +192,7 @@ def make(
         "data": bench.data.fingerprint,
         "numerics": numerics(bench),
     }
-    key = key_of(
+    ingredients = (
         {**recipe, "seed": stage.seed, "parent": parent and parent.entry.key}
         | {"teacher": together([t.entry.key for t in used])}
         | ({"reference": reference.entry.key} if reference else {})
@@ -214,7 +214,7 @@ def make(
         [teacher.entry for teacher in used],
         reference.entry if reference else None,
     )
-    entry, reused = store.get_or_make(stage.word, key, work)
+    entry, reused = store.get_or_make(stage.word, key_of(ingredients), work, ingredients)
     name = stage.architecture["name"] if stage.architecture else parent.model_name  # type: ignore[union-attr]
     return Made(stage, entry, group, reused, parent, teachers, name)
 

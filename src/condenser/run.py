@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from condenser import recipe, records
+from condenser import budget, recipe, records, status
+from condenser.config import digest, folder_of
 from condenser.console import Console
 from condenser.errors import ConfigError, one_of
 from condenser.records import Record
@@ -22,28 +23,49 @@ def run(config: Mapping[str, Any], command: str | None = None) -> list[Record]:
     ``command`` is what a person would type to have the same again.
     """
     stages = recipe.plan(config)
-    folder = Path(config["runs"]) / config["name"] / config["run"]
+    folder = folder_of(config)
     say = Console(folder)
     with say.working("data"):
         bench = workbench(config, say)
         for stage in stages:
             stage.check(bench)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(yaml_of(config))
+    with status.kept(folder, digest(config)):
+        return follow(config, stages, bench, say, command)
+
+
+def follow(
+    config: Mapping[str, Any],
+    stages: list[Stage],
+    bench: Workbench,
+    say: Console,
+    command: str | None,
+) -> list[Record]:
+    """Run the stages; write and track the record of each."""
+    folder = folder_of(config)
+
+    def keep(settled: Mapping[str, Any]) -> None:
+        (folder / "config.yaml").write_text(yaml_of(settled))
+
+    keep(config)
     tracker = open_tracker(config, stages, bench, folder)
     bench = replace(bench, loggers=tracker.lightning_logger)
+    store = Store(Path(config["store"]), Path(config["runs"]) / ".store", say.warn)
     done: list[Record] = []
     failed = 1
     try:
-        for made, facts in recipe.run(stages, bench, Store(Path(config["store"])), say.started):
+        for made, facts in budget.run(config, stages, bench, store, say.started, say.line, keep):
             record = records.complete(facts | about(config) | {"command": command})
             done.append(record)
             records.write(folder, done)
-            tracker.record(record)
+            tracker.record(record, made.entry.folder)
             say.finished(record, made.reused)
         failed = 0
     finally:
+        if budget.place(stages) is not None:
+            done = budget.marked(done)
+            records.write(folder, done)
         tracker.finish(done, failed)
+        store.close()
     say.done()
     return done
 

@@ -13,7 +13,7 @@ from condenser.errors import CondenserError, nearest, one_of
 Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Alpha = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
-Bits = Annotated[int, Field(ge=2, le=8)]
+Bits = Annotated[int, Field(ge=1, le=8)]
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Target = Annotated[str, Field(alias="_target_", pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]
@@ -125,10 +125,29 @@ class Smaller(Trained, Open):
     """cut, share, merge, factorize: settings of the class that ``_target_`` names."""
 
 
-class Quantize(Open):
+class Quantize(Trained, Open):
     bits: Bits | None = None
     activation_bits: Bits | None = None
+    first_last: Bits | None = None
+    budget: Count | None = None
     images: Count
+
+
+class Budget(Section):
+    """budget: what the network of recipe=budget must keep to, and what is tried for it."""
+
+    packed_bytes: Count | None
+    min_accuracy: Annotated[float, Field(gt=0, le=1)] | None
+    n_trials: Count
+    rate: Annotated[list[Rate], Field(min_length=2, max_length=2)]
+    bits: Annotated[list[Annotated[int, Field(ge=1, le=8)]], Field(min_length=2, max_length=2)]
+    coding: Annotated[list[Literal["share", "quantize"]], Field(min_length=1)]
+    activation_bits: Bits | None
+    epochs: Annotated[int, Field(ge=0)]
+    objective: Literal["auto", "distill", "labels"]
+    teachers: Teachers
+    seed: Annotated[int, Field(ge=0)]
+    sampler: Open
 
 
 class Export(Section):
@@ -159,6 +178,17 @@ class Trainer(Section):
     progress: bool | None
 
 
+class Searching(Section):
+    """hydra.sweeper, where it searches."""
+
+    maximize: list[str]
+    minimize: list[str]
+    n_trials: Count
+    jobs: Count
+    seed: Annotated[int, Field(ge=0)]
+    params: dict[str, Any]
+
+
 class Config(Section):
     """A whole run."""
 
@@ -180,6 +210,7 @@ class Config(Section):
     merge: Smaller
     factorize: Smaller
     quantize: Quantize
+    budget: Budget
     export: Export
     controls: bool | list[Literal["random", "scratch", "compute", "dense"]]
     recipe: Recipe
@@ -193,7 +224,12 @@ def check(config: Mapping[str, Any]) -> None:
     Raises:
         CondenserError: naming key, value and what is allowed of each bad value.
     """
-    problems = list(_problems(Config, config, ""))
+    check_as(Config, config, "")
+
+
+def check_as(kind: type[Section], values: Mapping[str, Any], prefix: str) -> None:
+    """The same for any mapping; ``prefix`` goes before its keys."""
+    problems = list(_problems(kind, values, prefix))
     if problems:
         raise CondenserError("\n".join(problems))
 
@@ -201,9 +237,7 @@ def check(config: Mapping[str, Any]) -> None:
 def check_section(name: str, section: Mapping[str, Any], where: str) -> None:
     """The same for a stage's section after a recipe entry's overrides; ``where`` prefixes keys."""
     if kind := _sections().get(name):
-        problems = list(_problems(kind, section, f"{where}{name}."))
-        if problems:
-            raise CondenserError("\n".join(problems))
+        check_as(kind, section, f"{where}{name}.")
 
 
 def of_stage(name: str, section: Mapping[str, Any]) -> dict[str, Any]:
@@ -253,6 +287,7 @@ ALLOWED = {
     "string_pattern_mismatch": "a name that matches {pattern}",
     "missing": "a value (none is given)",
     "too_short": "a list of at least {min_length}",
+    "too_long": "a list of at most {max_length}",
 }
 
 

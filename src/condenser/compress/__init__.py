@@ -6,7 +6,12 @@ from condenser.compress.factorization import Factorization, Factorized
 from condenser.compress.given import Given
 from condenser.compress.merging import Merging
 from condenser.compress.pruning import WeightPruning
-from condenser.compress.quantization import FoldBatchNorm, PostTraining, Quantized
+from condenser.compress.quantization import (
+    FoldBatchNorm,
+    PostTraining,
+    QuantizationAware,
+    Quantized,
+)
 from condenser.compress.sharing import KMeansSharing, Shared
 from condenser.compress.sparse import Sparse, prunable, sparsity
 from condenser.compress.sparse_training import SparseTraining
@@ -27,6 +32,7 @@ __all__ = [
     "Operation",
     "PostTraining",
     "Probe",
+    "QuantizationAware",
     "Quantized",
     "Shared",
     "Sparse",

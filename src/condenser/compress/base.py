@@ -72,11 +72,13 @@ class Probe:
         sample: n → normalised training images (n, C, H, W) and their targets, the same each time.
         loss: (logits, target) → scalar.
         origin: the weights of this network before any training, for rewinding.
+        operations: what has made the network what it is.
     """
 
     sample: Callable[[int], tuple[Tensor, Tensor]]
     loss: Callable[[Tensor, Tensor], Tensor]
     origin: Callable[[], State]
+    operations: Sequence[Operation] = ()
 
 
 def listed(reasons: Mapping[str, str]) -> dict[str, str]:
@@ -89,7 +91,12 @@ class Compression(ABC):
 
     ``ready`` says whether the model is as small as asked: only then may an epoch be chosen as best.
     What it does to the structure it does in ``prepare``, in place, before an optimiser is made.
+
+    Class attributes:
+        trains: the network may be trained after ``prepare``.
     """
+
+    trains: ClassVar[bool] = True
 
     def check(self, model: nn.Module, image: Tensor) -> None:  # noqa: B027 - most can always
         """Before anything is trained: refuse what cannot work with this network's layers.
@@ -125,6 +132,9 @@ class Compression(ABC):
     @abstractmethod
     def restore(self, state: State) -> None:
         """Go on from ``state``, after ``prepare`` on the same model."""
+
+    def convert(self, model: nn.Module) -> None:  # noqa: B027 - most train what they leave
+        """Turn the network that was trained into what is kept, in place."""
 
     @abstractmethod
     def finish(self) -> list[Operation]:

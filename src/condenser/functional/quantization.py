@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -19,8 +21,7 @@ def symmetric_scale(weight: Tensor, bits: int, axis: int | None = 0) -> Tensor:
     levels = 2 ** (bits - 1) - 1
     flat = weight.abs().flatten() if axis is None else weight.abs().transpose(0, axis).flatten(1)
     peak = flat.max() if axis is None else flat.amax(dim=1)
-    scale, smallest = peak / levels, torch.finfo(peak.dtype).tiny
-    return torch.where(scale >= smallest, scale, torch.ones_like(scale))
+    return usable(peak / levels)
 
 
 def quantize(x: Tensor, scale: Tensor, zero_point: Tensor, low: int, high: int) -> Tensor:
@@ -43,6 +44,115 @@ def affine_range(low: Tensor, high: Tensor, bits: int = 8) -> tuple[Tensor, Tens
     return scale, torch.round(-low / scale)
 
 
-def per_channel(values: Tensor, like: Tensor, axis: int) -> Tensor:
-    """(channels,) values shaped so that they broadcast along ``axis`` of ``like``."""
-    return values.view([-1 if d == axis else 1 for d in range(like.dim())])
+def along_channels(values: Tensor, weight: Tensor) -> Tensor:
+    """(channels,) values shaped so that they broadcast along dimension 0 of ``weight``; or one."""
+    return values.view(-1, *[1] * (weight.dim() - 1)) if values.dim() else values
+
+
+def fake_quantize(
+    x: Tensor,
+    scale: Tensor,
+    zero_point: Tensor,
+    low: int,
+    high: int,
+    centre: float = 0.0,
+    damp: float = 1.0,
+) -> Tensor:
+    """x̂ = s·(clamp(round(x/s + c) + z, low, high) - z - c), in x's precision, with gradients.
+
+    ∂x̂/∂x is 1 where nothing was clamped, else 0 (straight through); ∂x̂/∂s is round(x/s + c) - c -
+    x/s where nothing was clamped, else the code's distance low - z - c or high - z - c from zero.
+    ``centre`` = ½ with codes 0 and 1 is the scaled sign ±s/2.
+
+    Args:
+        scale, zero_point: broadcast against ``x``.
+        damp: factor on the gradient of the scale; LSQ's is 1/√(entries · high).
+
+    Sources: Bengio, Léonard, Courville, "Estimating or Propagating Gradients Through Stochastic
+    Neurons", 2013, https://arxiv.org/abs/1308.3432; Esser et al., "Learned Step Size Quantization",
+    2020, https://arxiv.org/abs/1902.08153
+    """
+    made: Tensor = FakeQuantize.apply(x, scale, zero_point, (low, high), centre, damp)
+    return made
+
+
+class FakeQuantize(torch.autograd.Function):
+    """See ``fake_quantize``."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        scale: Tensor,
+        zero_point: Tensor,
+        codes: tuple[int, int],
+        centre: float,
+        damp: float,
+    ) -> Tensor:
+        steps = x.float() / scale
+        rounded = (steps + centre if centre else steps).round_().add_(zero_point)
+        q = rounded.clamp(*codes)
+        kept = q == rounded
+        made = q.sub_(zero_point + centre if centre else zero_point).mul_(scale).to(x.dtype)
+        if ctx.needs_input_grad[1]:
+            ctx.save_for_backward(kept, x, made, scale)
+        else:
+            ctx.save_for_backward(kept)
+        ctx.damp = damp
+        return made
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        kept, *rest = ctx.saved_tensors
+        through, moved = grad * kept, None
+        if rest:  # round(v) - v where nothing was clamped is (x̂ - x)/s, the code elsewhere x̂/s
+            x, made, scale = rest
+            apart = total(grad, made, scale.shape) - total(through, x, scale.shape)
+            moved = apart / scale * ctx.damp
+        return through, moved, None, None, None, None
+
+
+def total(a: Tensor, b: Tensor, shape: torch.Size) -> Tensor:
+    """Σ a·b down to ``shape``: a scalar, or a value for each index of dimension 0."""
+    if not shape:
+        return torch.dot(a.float().reshape(-1), b.float().reshape(-1))
+    return torch.linalg.vecdot(a.float().flatten(1), b.float().flatten(1)).view(shape)
+
+
+def binarize(weight: Tensor, scale: Tensor) -> Tensor:
+    """ŵ = α·sign(w), 0 where w is 0: ∂ŵ/∂w = 1 (straight through), ∂ŵ/∂α = sign(w).
+
+    Source: Rastegari et al., "XNOR-Net", 2016, https://arxiv.org/abs/1603.05279
+    """
+    sign = torch.sign(weight.detach())
+    return scale * sign + (weight - weight.detach())
+
+
+def mean_magnitude(weight: Tensor) -> Tensor:
+    """α = mean |w| of each output channel over what is not zero: min ‖w - α·sign(w)‖. (out,)"""
+    flat = weight.detach().abs().flatten(1)
+    alive = (flat != 0).sum(1).clamp(min=1)
+    return usable(flat.sum(1) / alive)
+
+
+def ternarize(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """ŵ = α·t, t = sign(w) where |w| > Δ = 0.7·mean |w|, else 0; α = mean of those |w|.
+
+    By output channel; the means over what is not zero. ∂ŵ/∂w = 1.
+
+    Returns:
+        ŵ, and α (out,).
+
+    Source: Li, Liu, "Ternary Weight Networks", 2016, https://arxiv.org/abs/1605.04711
+    """
+    flat = weight.detach().flatten(1)
+    threshold = 0.7 * mean_magnitude(weight)[:, None]
+    t = torch.sign(flat) * (flat.abs() > threshold)
+    alpha = usable((flat * t).sum(1) / t.abs().sum(1).clamp(min=1))
+    made = (alpha[:, None] * t).view_as(weight)
+    return made + (weight - weight.detach()), alpha
+
+
+def usable(scale: Tensor) -> Tensor:
+    """1 for a scale that is zero, or too small to be told from it."""
+    return torch.where(scale >= torch.finfo(torch.float32).tiny, scale, torch.ones_like(scale))

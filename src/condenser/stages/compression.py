@@ -20,8 +20,8 @@ class CompressionStage(TrainingStage):
 
     @property
     def objective(self) -> Mapping[str, Any]:
-        asked = self.settings["objective"]
-        if asked == "labels" or (asked == "auto" and not self.teachers):
+        asked, trains = self.settings["objective"], self.settings["optim"]["epochs"]
+        if not trains or asked == "labels" or (asked == "auto" and not self.teachers):
             return LABELS
         return own(self.config["distill"])
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from condenser.modules import Plan
     from condenser.store import Entry
 
-MASKED, REBUILT, CODED = ("prune",), ("cut", "merge", "factorize"), ("share",)
+MASKED, REBUILT, CODED = ("prune",), ("cut", "merge", "factorize"), ("share", "quantize")
 
 
 class Control(TrainingStage):

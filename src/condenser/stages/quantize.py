@@ -1,16 +1,15 @@
-"""quantize: weights and activations rounded to few bits, without training."""
+"""quantize: weights and activations rounded to few bits, after training or while it goes on."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
-from condenser.stages.base import Given, Outcome, Stage, Workbench
+from condenser.errors import ConfigError
+from condenser.stages.base import Workbench
+from condenser.stages.compression import CompressionStage
 
-if TYPE_CHECKING:
-    from condenser.store import Place
 
-
-class Quantize(Stage):
+class Quantize(CompressionStage):
     """Rounds the model of the stage before, with ranges calibrated on training images.
 
     The result is the simulated network: it computes, in float, what the integer file computes.
@@ -18,18 +17,11 @@ class Quantize(Stage):
     """
 
     word: ClassVar[str] = "quantize"
-    takes_model: ClassVar[bool] = True
-
-    def ingredients(self) -> dict[str, Any]:
-        return {"compression": dict(self.settings)}
 
     def check(self, bench: Workbench) -> None:
-        bench.build(self.settings)
-
-    def run(self, bench: Workbench, given: Given, place: Place) -> Outcome:
-        assert given.source is not None
-        blueprint, model = given.source.load(bench.trusted)
-        count = min(self.settings["images"], bench.data.train_size)
-        images = bench.data.calibration(count)
-        operations = bench.build(self.settings)(model, images)
-        return Outcome(blueprint.then(operations), model)
+        super().check(bench)
+        assert self.compression is not None
+        epochs, built = self.settings["optim"]["epochs"], bench.build(self.compression)
+        if epochs and not built.trains:
+            allowed = f"0 with {type(built).__name__}, which rounds what was trained"
+            raise ConfigError("quantize.optim.epochs", epochs, allowed, "quantize=lsq trains")

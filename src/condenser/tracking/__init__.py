@@ -1,8 +1,8 @@
 """Where the curves and records of a run go: CSV files always, Weights & Biases where wanted.
 
 The config names the tracker (conf/logger); the run constructs it with ``identity``, ``config``
-and ``folder``. Only ``wandb_run.py`` knows W&B, and neither it nor Lightning is imported before
-it is used.
+and ``folder``. Only the files called ``wandb_`` know W&B, and neither it nor Lightning is
+imported before it is used.
 """
 
 from condenser.tracking.base import Identity, Tracker, identity

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ class Tracker(Protocol):
     def lightning_logger(self, stage_label: str) -> list[Logger]:
         """The loggers for the Trainer of one stage, such as ``2-prune``."""
 
-    def record(self, record: Record) -> None:
-        """Takes the record of a stage that has just ended."""
+    def record(self, record: Record, folder: Path | None = None) -> None:
+        """Takes the record of a stage that has just ended, and the folder its model lies in."""
 
     def finish(self, records: Sequence[Record], exit_code: int) -> None:
         """Ends the run: all its records in order, and 0 or the exit code of its failure."""

@@ -37,7 +37,7 @@ class CsvTracker:
         """What each row of this stage's curves is given to."""
         return [CsvCurve(self.folder / stage_label / "metrics.csv")]
 
-    def record(self, record: Record) -> None:
+    def record(self, record: Record, folder: Path | None = None) -> None:
         """Nothing: the runner has the record on disk before a tracker hears of it."""
 
     def finish(self, records: Sequence[Record], exit_code: int) -> None:

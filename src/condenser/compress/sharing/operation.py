@@ -57,15 +57,8 @@ class Shared(Operation):
         return whole
 
     def lost(self, before: State, after: State) -> list[str]:
-        """Weights of which two that were one number are two, and neither of them zero.
-
-        Quantising takes the place of sharing: its codes are of a scale for each channel.
-        """
-        whole = {
-            n: f"{n}.weight"
-            for n in self.layers
-            if real(before, n) and real(after, n) and f"{n}.weight_scale" not in after
-        }
+        """Weights of which two that were one number are two, and neither of them zero."""
+        whole = {n: f"{n}.weight" for n in self.layers if real(before, n) and real(after, n)}
         torn = []
         for names in groups(list(whole), self.across):
             was = torch.cat([before[whole[name]].flatten() for name in names])

@@ -1,0 +1,37 @@
+"""What the scripts beside train.py share: how they describe themselves, and how they end."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+
+from condenser.errors import CondenserError
+
+
+def parser(description: str, epilog: str) -> argparse.ArgumentParser:
+    """A command line whose examples stand as they were written."""
+    return argparse.ArgumentParser(
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def answer(name: str, work: Callable[[], int | None], mistake: int = 1) -> int:
+    """Do the work. Returns what it returns, 0 for nothing, or ``mistake`` after the lines on
+    stderr that say what to mend."""
+    try:
+        status = work() or 0
+        sys.stdout.flush()
+    except CondenserError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return mistake
+    except KeyboardInterrupt:
+        print(f"{name}: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # its reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status

@@ -1,0 +1,17 @@
+"""Weights and activations on grids of few values."""
+
+from condenser.compress.quantization.aware import QuantizationAware
+from condenser.compress.quantization.operation import FoldBatchNorm, Quantized
+from condenser.compress.quantization.post_training import PostTraining
+from condenser.compress.quantization.quantizers import InputQuantizer, quantize_input
+from condenser.compress.quantization.sites import foldable
+
+__all__ = [
+    "FoldBatchNorm",
+    "InputQuantizer",
+    "PostTraining",
+    "QuantizationAware",
+    "Quantized",
+    "foldable",
+    "quantize_input",
+]

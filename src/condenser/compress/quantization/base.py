@@ -1,0 +1,181 @@
+"""What rounding after training and training with rounding have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from condenser.compress.base import Compression, Operation, Probe
+from condenser.compress.quantization.calibration import (
+    BATCH,
+    Ranges,
+    check_ranges,
+    covered,
+    input_ranges,
+)
+from condenser.compress.quantization.operation import Quantized
+from condenser.compress.quantization.quantizers import (
+    InputQuantizer,
+    WeightQuantizer,
+    quantize_input,
+)
+from condenser.compress.quantization.sites import (
+    foldable,
+    quantizable,
+    running_order,
+    weight_name,
+)
+from condenser.compress.quantization.widths import Widths, Wish, packed_widths, within_budget
+from condenser.compress.sharing import Shared
+from condenser.errors import ConfigError
+
+
+class Quantization(Compression):
+    """Weights and layers' inputs on grids of few values.
+
+    Layers whose weights come from a codebook get one scale for the whole weight, and their batch
+    norms are not folded, so that equal weights stay equal.
+
+    Args:
+        bits: of a weight, 1 to 8, or None to leave weights in float.
+        activation_bits: of a layer's input, 1 to 8, or None to leave activations in float.
+        images: how many training images to look at.
+        exclude: patterns of layer names left in float.
+        per_channel: a scale for each output channel; false: one for the whole weight.
+        affine: weights have a zero point; false: codes are as many below as above zero.
+        ranges: minmax; mse: the share of it with the least error; or a percentile, as 99.9.
+        first_last: at least so many bits for the first and the last layer; None: as the others.
+        budget: bytes for all weights, bits by layer as it pays, ``bits`` aside; None: no limit.
+
+    Raises:
+        ConfigError: bits or ranges out of range; in ``check``, no layer to quantise; in
+            ``prepare``, no training images, or a budget that the fewest bits do not meet.
+    """
+
+    def __init__(
+        self,
+        bits: int = 8,
+        activation_bits: int | None = 8,
+        images: int = 1024,
+        exclude: Sequence[str] = (),
+        per_channel: bool = True,
+        affine: bool = False,
+        ranges: Ranges = "minmax",
+        first_last: int | None = None,
+        budget: int | None = None,
+    ) -> None:
+        self.wish = Wish(bits, activation_bits, first_last, budget)
+        self.wish.check()
+        check_ranges(ranges)
+        if affine and bits == 1:
+            raise ConfigError("quantize.affine", "true", "false with 1 bit: ±α has no zero point")
+        self.images, self.exclude, self.ranges = images, exclude, ranges
+        self.per_channel, self.affine = per_channel, affine
+        self.widths: Widths = {}
+
+    def check(self, model: nn.Module, image: Tensor) -> None:
+        quantizable(model, self.exclude)
+
+    def facts(self) -> Mapping[str, str | float]:
+        """Bits of each layer's weight, where they are not the same for all."""
+        bits = {name: float(pair[0]) for name, pair in self.widths.items()}
+        same = len(set(bits.values())) < 2
+        return {} if same else {f"bits/{name}": value for name, value in bits.items()}
+
+    def given(self, probe: Probe | None) -> tuple[Tensor, Sequence[Operation]]:
+        """Training images, and what was done to the network before."""
+        if probe is None:
+            allowed = "training images to find ranges with; there are none"
+            raise ConfigError("quantize.images", self.images, allowed)
+        return probe.sample(self.images)[0], probe.operations
+
+    def settle(self, model: nn.Module, images: Tensor, before: Sequence[Operation]) -> None:
+        """Decide on layers, on their bits, and on which of them keep a codebook."""
+        self.seen = len(images)
+        names = quantizable(model, self.exclude)
+        shared = {name for op in before if isinstance(op, Shared) for name in op.layers}
+        whole = names if not self.per_channel else [name for name in names if name in shared]
+        self.tensors, self.shared = list(whole), shared
+        across = [op for op in before if isinstance(op, Shared) and op.across]
+        self.groups = [[name for name in op.layers if name in names] for op in across]
+        self.widths = self.wish.widths(names, running_order(model, names, images))
+        if self.wish.budget is not None:
+            chosen = within_budget(
+                model, names, self.wish.budget, departure(model, images), self.ranges
+            )
+            self.widths = {n: (chosen[n], pair[1]) for n, pair in self.widths.items()}
+        for group in self.groups:  # one codebook: one grid
+            most = max(self.widths[name][0] for name in group)
+            self.widths |= {name: (most, self.widths[name][1]) for name in group}
+
+    def folds(self, model: nn.Module) -> list[tuple[str, str]]:
+        """Batch norms that go into the convolutions before them."""
+        return [pair for pair in foldable(model) if pair[0] not in self.shared]
+
+    def quantizers(
+        self, model: nn.Module, settings: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> dict[str, WeightQuantizer]:
+        """Of each layer what rounds its weight, covering it as it is."""
+        found = {}
+        for name, (bits, _) in self.widths.items():
+            layer, whole = model.get_submodule(name), name in self.tensors
+            weight = layer.get_parameter(weight_name(layer))
+            own = (settings or {}).get(name, {})
+            channels = None if whole else len(weight)
+            found[name] = WeightQuantizer(bits, channels, self.affine, **own).to(weight.device)
+            rows = weight.detach().reshape(1 if whole else len(weight), -1)
+            found[name].cover(weight, *covered(rows, self.ranges, bits, not self.affine))
+        for group in self.groups:
+            scale = torch.stack([found[name].scale for name in group]).max()
+            for name in group:
+                found[name].scale.copy_(scale)
+        return found
+
+    def attach_inputs(self, model: nn.Module, images: Tensor, learn: bool = False) -> None:
+        """Give every layer whose input is to be rounded what rounds it, ranges as seen.
+
+        ``learn``: scales are parameters; but for the layer that sees the images, whose range is
+        known: it would have to compute a gradient that no one else needs.
+        """
+        bits = {name: pair[1] for name, pair in self.widths.items() if pair[1] is not None}
+        if not bits:
+            return
+        seen = input_ranges(model, list(bits), images, bits, self.ranges)
+        first = next(iter(seen))
+        for name, (low, high) in seen.items():
+            layer: Any = model.get_submodule(name)
+            quantizer = InputQuantizer(bits[name], learn and name != first)
+            layer.input_quantizer = quantizer.to(low.device)
+            layer.input_quantizer.cover(low, high)
+            layer.register_forward_pre_hook(quantize_input)
+
+    def operation(self) -> Quantized:
+        usual = self.wish.bits, self.wish.activation_bits
+        return Quantized(
+            list(self.widths),
+            *usual,
+            self.seen,
+            packed_widths(self.widths, *usual),
+            self.tensors,
+            self.affine,
+        )
+
+
+def departure(model: nn.Module, images: Tensor) -> Any:
+    """model → how far its answers on the images are from what they are now: mean KL."""
+
+    def answers(network: nn.Module) -> Tensor:
+        was = network.training
+        logits = torch.cat([network.eval()(part) for part in images.split(BATCH)])
+        network.train(was)
+        return functional.log_softmax(logits, 1)
+
+    with torch.no_grad():
+        now = answers(model)
+    return lambda other: functional.kl_div(
+        answers(other), now, reduction="batchmean", log_target=True
+    ).item()

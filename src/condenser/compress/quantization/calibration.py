@@ -1,0 +1,100 @@
+"""Ranges: what part of a layer's inputs, or of its weight, a grid is to cover."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from condenser.errors import ConfigError
+from condenser.functional import ranges as cover
+
+Ranges = str | float  # minmax, mse, or a percentile
+SAMPLE = 2**16  # values a batch that are kept of a layer's input
+BATCH = 256
+
+
+def check_ranges(ranges: Ranges) -> None:
+    """ConfigError for what is no way to find ranges."""
+    if isinstance(ranges, str):
+        good = ranges in ("minmax", "mse")
+    else:
+        good = not isinstance(ranges, bool) and 50 <= ranges <= 100
+    if not good:
+        allowed = "minmax, mse, or a percentile from 50 to 100, as 99.9"
+        raise ConfigError("quantize.ranges", ranges, allowed)
+
+
+def covered(rows: Tensor, ranges: Ranges, bits: int, symmetric: bool) -> tuple[Tensor, Tensor]:
+    """Low and high of each row of (rows, n)."""
+    if ranges == "mse":
+        return cover.least_error(rows, max(bits, 2) if symmetric else bits, symmetric)
+    if ranges == "minmax":
+        return cover.everything(rows)
+    return cover.percentile(rows, float(ranges))
+
+
+def input_ranges(
+    model: nn.Module,
+    names: Sequence[str],
+    images: Tensor,
+    bits: Mapping[str, int],
+    ranges: Ranges = "minmax",
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """The range of each layer's input, over all images; of layers that are called.
+
+    With minmax the least and the greatest value; else by an even sample of the values of every
+    batch. One bit has no range to speak of: ± the mean magnitude of values of both signs, and of
+    others what errs least.
+    """
+    seen: dict[str, list[Tensor]] = {}
+
+    def watch(name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+        def hook(_: nn.Module, args: tuple[Any, ...]) -> None:
+            seen.setdefault(name, []).append(some(args[0], extremes_only(bits[name], ranges)))
+
+        return hook
+
+    run(model, {name: watch(name) for name in names}, images)
+    return {name: one_range(torch.cat(parts), ranges, bits[name]) for name, parts in seen.items()}
+
+
+def extremes_only(bits: int, ranges: Ranges) -> bool:
+    return ranges == "minmax" and bits > 1
+
+
+def some(x: Tensor, extremes: bool) -> Tensor:
+    """What is remembered of a batch: its least and greatest value, or an even sample too."""
+    flat = x.detach().float().flatten()
+    ends = torch.stack([flat.amin(), flat.amax()])
+    return ends if extremes else torch.cat([ends, flat[:: max(1, flat.numel() // SAMPLE)]])
+
+
+def one_range(values: Tensor, ranges: Ranges, bits: int) -> tuple[Tensor, Tensor]:
+    if bits > 1:
+        low, high = covered(values[None], ranges, bits, symmetric=False)
+    elif values.amin() < 0:
+        return -values.abs().mean(), values.abs().mean()
+    else:
+        low, high = cover.least_error(values[None], bits, symmetric=False)
+    return low[0], high[0]
+
+
+@torch.no_grad()
+def run(
+    model: nn.Module, hooks: Mapping[str, Callable[..., Any]], images: Tensor, after: bool = False
+) -> None:
+    """The network over all images, with a hook before (or after) each of these layers."""
+    handles = []
+    for name, hook in hooks.items():
+        layer = model.get_submodule(name)
+        add = layer.register_forward_hook if after else layer.register_forward_pre_hook
+        handles.append(add(hook))
+    try:
+        for part in images.split(BATCH):
+            model(part)
+    finally:
+        for handle in handles:
+            handle.remove()

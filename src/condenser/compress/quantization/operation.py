@@ -1,0 +1,96 @@
+"""What quantising leaves behind, and how it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from condenser.compress.base import Operation, State
+from condenser.compress.quantization.quantizers import InputQuantizer, quantize_input
+from condenser.compress.quantization.sites import weight_name
+from condenser.functional.quantization import along_channels
+
+
+@dataclass(frozen=True)
+class FoldBatchNorm(Operation):
+    """Batch norms folded into the convolutions before them: y = γ(Wx - μ)/σ + β is one convolution.
+
+    ``pairs`` holds (convolution, batch norm) names.
+    """
+
+    pairs: Sequence[Sequence[str]]
+
+    def apply(self, model: nn.Module) -> None:
+        for conv, norm in self.pairs:
+            layers: Any = (model.get_submodule(conv).eval(), model.get_submodule(norm).eval())
+            model.set_submodule(conv, fuse_conv_bn_eval(*layers))
+            model.set_submodule(norm, nn.Identity())
+
+
+@dataclass(frozen=True)
+class Quantized(Operation):
+    """These layers' weights are s·q, or s·(q - z), of few bits; stored as integer codes q.
+
+    The scale is of each output channel, or of the whole weight for the layers in ``tensors``. One
+    bit is the scaled sign, q = ±1; where a weight was pruned q is 0, of any bits. With
+    ``activation_bits`` layers' inputs are rounded too, to an affine grid per tensor.
+
+    Attributes:
+        widths: layer → its own [bits, activation_bits], where they differ.
+        affine: weights have a zero point z.
+        images: training images that ranges were seen on.
+    """
+
+    layers: Sequence[str]
+    bits: int
+    activation_bits: int | None
+    images: int
+    widths: Mapping[str, Sequence[int | None]] = field(default_factory=dict)
+    tensors: Sequence[str] = field(default_factory=list)
+    affine: bool = False
+
+    def bits_of(self, layer: str) -> tuple[int, int | None]:
+        """Bits of a layer's weights, and of its input."""
+        bits, activation_bits = self.widths.get(layer, (self.bits, self.activation_bits))
+        return bits or self.bits, activation_bits
+
+    def apply(self, model: nn.Module) -> None:
+        for name in self.layers:
+            layer = model.get_submodule(name)
+            weight = layer.get_parameter(weight_name(layer))
+            shape = () if name in self.tensors else (weight.shape[0],)
+            layer.register_buffer("weight_scale", torch.ones(shape))
+            if self.affine:
+                layer.register_buffer("weight_zero_point", torch.zeros(shape))
+            if activation_bits := self.bits_of(name)[1]:
+                layer.input_quantizer = InputQuantizer(activation_bits)
+                layer.register_forward_pre_hook(quantize_input)
+
+    def encode(self, state: State) -> State:
+        coded = dict(state)
+        for key, weight, scale, zero in self._weights(state):
+            kind = torch.int8 if zero is None else torch.uint8
+            q = torch.round(weight / scale)
+            coded[key] = (q if zero is None else q + zero).to(kind)
+        return coded
+
+    def decode(self, state: State) -> State:
+        whole = dict(state)
+        for key, codes, scale, zero in self._weights(state):
+            q = codes.float()
+            whole[key] = (q if zero is None else q - zero) * scale
+        return whole
+
+    def _weights(self, state: State) -> Iterator[tuple[str, Tensor, Tensor, Tensor | None]]:
+        """Of the layers that are still there: a later operation may have taken some away."""
+        for name in self.layers:
+            for key in (f"{name}.weight", f"{name}.in_proj_weight"):
+                if key in state:
+                    scales = (f"{name}.weight_scale", f"{name}.weight_zero_point")
+                    grid = (along_channels(state[k], state[key]) for k in scales if k in state)
+                    yield key, state[key], next(grid), next(grid, None)

@@ -1,0 +1,68 @@
+"""From what hydra composed to the config of a run: plain values, every rule held."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from condenser import recipe, schema
+from condenser.errors import CondenserError
+from condenser.mistakes import options, refuse
+from condenser.store import key_of
+
+PLACES = ("runs", "store")  # where results lie is the machine's affair
+
+
+def checked(cfg: DictConfig) -> dict[str, Any]:
+    """The resolved config of a run.
+
+    Raises:
+        CondenserError: a line for each bad value.
+    """
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    name_models(config)
+    schema.check(config)
+    recipe.plan(config)
+    return config
+
+
+def folder_of(config: Mapping[str, Any]) -> Path:
+    """The folder of a run."""
+    return Path(config["runs"]) / config["name"] / config["run"]
+
+
+def digest(config: Mapping[str, Any]) -> str:
+    """What a finished run is known by: 16 hex digits of its whole config, places aside."""
+    data = {key: value for key, value in config["data"].items() if key != "root"}
+    rest = {key: value for key, value in config.items() if key not in PLACES}
+    return key_of({**rest, "data": data, "version": recipe.VERSION})
+
+
+def name_models(config: dict[str, Any]) -> None:
+    """``{distill: {model: lenet5}}`` in a recipe means the whole of conf/model/lenet5.yaml."""
+    for position, entry in enumerate(config["recipe"]["stages"]):
+        for word, overrides in entry.items() if isinstance(entry, dict) else ():
+            name = overrides.get("model") if isinstance(overrides, dict) else None
+            if isinstance(name, str):
+                key = f"recipe.stages[{position}].{word}.model"
+                overrides["model"] = model_named(name, key)
+
+
+def model_named(name: str, key: str) -> dict[str, Any]:
+    """The network that conf/model calls so."""
+    if name not in options("model"):
+        raise CondenserError(refuse(f"{key}={name}", "", name, sorted(options("model"))))
+    return deepcopy(_model(name))
+
+
+@lru_cache
+def _model(name: str) -> dict[str, Any]:
+    from hydra import compose
+
+    cfg = compose("train", [f"model@student.model={name}", f"run={name}"])
+    return OmegaConf.to_container(cfg.student.model, resolve=True)  # type: ignore[return-value]

@@ -1,0 +1,125 @@
+"""Exceptions of hydra, OmegaConf and the disk as lines that a person can act on."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from condenser.errors import CondenserError, nearest, one_of
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+COMPOSING = (CondenserError, HydraException, OmegaConfBaseException)  # what bad words raise
+REMEDIES = {
+    errno.ENOSPC: "make room, then give the same command again",
+    errno.EDQUOT: "make room, then give the same command again",
+    errno.EROFS: "runs=FOLDER and store=FOLDER name places that can be written",
+    errno.EACCES: "runs=FOLDER and store=FOLDER name places that can be written",
+    errno.EPERM: "runs=FOLDER and store=FOLDER name places that can be written",
+    errno.ENOTDIR: "runs=FOLDER and store=FOLDER name places that can be written",
+}
+# Writers that do not hand on the system's error say so in words of their own.
+FULL = re.compile(r"No space left|inline_container|PytorchStreamWriter|unexpected pos")
+
+
+def explain(error: BaseException) -> str:
+    """An exception of ours, hydra's, OmegaConf's or the disk's as one line for each mistake."""
+    if isinstance(error, CondenserError):
+        return str(error)
+    if said := of_the_disk(error):
+        return said
+    text = " ".join(str(part) for part in (error, error.__cause__ or ""))
+    if match := re.search(r"Could not override '([^']+)'", text):
+        return unknown_key(match[1])
+    if match := re.search(r"Could not find '([^']+)'", text):
+        group, _, option = match[1].rpartition("/")
+        return refuse(f"{group}={option}", "", option, options(group))
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: allowed is key=value, or a list as in 'key=[a,b]' within quotes"
+    if match := re.search(r"Key '[^']+' (?:is )?not in.*?full_key: (\S+)", text, re.S):
+        return unknown_key(match[1])
+    first = next((line for line in str(error).splitlines() if line.strip()), "")
+    if isinstance(error, COMPOSING):
+        return f"the config cannot be composed: {first}"
+    return f"{type(error).__name__}: {first}"
+
+
+def can_be_mended(error: BaseException) -> bool:
+    """By the user: a word of the config, room on the disk."""
+    return isinstance(error, COMPOSING) or of_the_disk(error) is not None
+
+
+def of_the_disk(error: BaseException) -> str | None:
+    """What to say where a full or closed disk is behind an exception; None: it is not."""
+    for cause in causes(error):
+        if isinstance(cause, OSError) and cause.errno in REMEDIES:
+            where = f"{cause.filename}: " if cause.filename else ""
+            return f"{where}{os.strerror(cause.errno)}; {REMEDIES[cause.errno]}"
+        if isinstance(cause, Exception) and FULL.search(str(cause)):
+            return f"a file could not be written: is the disk full? {REMEDIES[errno.ENOSPC]}"
+    return None
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """The exception and those that it came from."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
+
+
+def refuse(what: str, where: str, word: str, allowed: Sequence[str]) -> str:
+    """``what``: allowed is one of …; did you mean …?"""
+    hint = nearest(word, allowed)
+    return f"{what}: allowed{where} is {one_of(allowed)}" + (f"; {hint}" if hint else "")
+
+
+def unknown_key(key: str) -> str:
+    """What to say of ``distil=kd``, ``prune.rat=0.5`` or ``model@student.mode=lenet5``."""
+    group, at, _ = key.partition("@")
+    if at:
+        return refuse(f"{key}: no such role", "", key, [k for k in keys_of("") if "@" in k])
+    scope, _, last = group.rpartition(".")
+    known = keys_of(scope)
+    if scope and not known:
+        return unknown_key(scope)
+    return refuse(f"{key}: no such key", f" in {scope}" if scope else "", last, known)
+
+
+def keys_of(scope: str) -> Sequence[str]:
+    """The keys below ``scope`` in the config as it is without overrides."""
+    cfg = _plain()
+    choices = [str(key).lstrip("/") for key in cfg.hydra.runtime.choices]
+    node = OmegaConf.select(cfg, scope) if scope else cfg
+    found = [str(key) for key in node] if isinstance(node, DictConfig) else []
+    known = {*found, *([] if scope else choices)}
+    return sorted(key for key in known if not key.startswith("hydra"))
+
+
+@lru_cache
+def _plain() -> DictConfig:
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    hydra = GlobalHydra.instance()
+    before = hydra.hydra
+    hydra.clear()
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            chosen = [w for w in sys.argv if w.startswith(("hydra/launcher=", "hydra/sweeper="))]
+            return compose("train", chosen, return_hydra_config=True)
+    finally:
+        hydra.hydra = before
+
+
+def options(group: str) -> list[str]:
+    """The files of a config group."""
+    return [path.stem for path in (CONF / group).glob("*.yaml")]

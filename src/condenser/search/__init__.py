@@ -1,0 +1,6 @@
+"""Searching: settings proposed by Optuna, results told, all of it kept in a journal."""
+
+from condenser.search.space import Choice, Interval, Space
+from condenser.search.study import Search, Trial
+
+__all__ = ["Choice", "Interval", "Search", "Space", "Trial"]

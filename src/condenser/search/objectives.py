@@ -1,0 +1,95 @@
+"""What a search is for: keys of a record, greater or smaller."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from condenser.errors import CondenserError, ConfigError, nearest, one_of
+from condenser.records import REQUIRED, Record
+from condenser.search.study import Direction
+
+TEST = ("test/", "teacher/", "class/")  # measured on the test images
+NUMBERS = tuple(
+    key
+    for key in REQUIRED
+    if key.startswith(("val/", "size/", "compute/", "latency/ms", "cost/"))
+    if key not in ("size/file_format", "cost/reused")
+)
+
+
+@dataclass(frozen=True)
+class Objectives:
+    """Record keys to maximize, then those to minimize."""
+
+    maximize: Sequence[str]
+    minimize: Sequence[str]
+
+    @property
+    def keys(self) -> list[str]:
+        return [*self.maximize, *self.minimize]
+
+    @property
+    def directions(self) -> list[Direction]:
+        up: list[Direction] = ["maximize"] * len(self.maximize)
+        down: list[Direction] = ["minimize"] * len(self.minimize)
+        return up + down
+
+    def check(self, where: str) -> None:
+        """What can be said before anything was measured; ``where`` prefixes the setting's name.
+
+        Raises:
+            ConfigError: none at all, one twice, one measured on the test images, or one that looks
+                like a misspelt one.
+        """
+        for name, keys in (("maximize", self.maximize), ("minimize", self.minimize)):
+            for key in keys:
+                if key.startswith(TEST):
+                    allowed = "a fact that is not of the test images, which are read at the end"
+                    raise ConfigError(f"{where}{name}", key, allowed, "as val/accuracy")
+                if key not in NUMBERS and (hint := misspelt(key)):
+                    raise ConfigError(f"{where}{name}", key, one_of(NUMBERS), hint)
+                if self.keys.count(key) > 1:
+                    raise ConfigError(f"{where}{name}", key, "each key once")
+        if not self.keys:
+            raise ConfigError(f"{where}maximize", "[]", f"{one_of(NUMBERS)}, here or in minimize")
+
+    def read(self, record: Record) -> list[float]:
+        """Their values in a record.
+
+        Raises:
+            UnknownObjectiveError: the record has no such key, so that none will.
+            CondenserError: a value is no finite number.
+        """
+        return [value_of(record, key) for key in self.keys]
+
+
+class UnknownObjectiveError(ConfigError):
+    """A key that no record of the search has."""
+
+
+def value_of(record: Record, key: str) -> float:
+    if key not in record:
+        known = [k for k, v in record.items() if is_number(v) and not k.startswith(TEST)]
+        families = {k for k in known if k.partition("/")[0] == key.partition("/")[0]}
+        allowed = one_of(families or NUMBERS)
+        raise UnknownObjectiveError("the objective", key, allowed, nearest(key, known))
+    value = record[key]
+    if not is_number(value):
+        raise CondenserError(f"{key} is {value}, no number to compare")
+    return float(value)  # type: ignore[arg-type]
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value) and not isinstance(value, bool)
+
+
+def misspelt(key: str) -> str:
+    """The hint for a key that is nearly one of those that every record has.
+
+    One of a stage's own, such as prune/achieved, cannot be known beforehand.
+    """
+    family = key.partition("/")[0]
+    known = {k.partition("/")[0] for k in NUMBERS}
+    return nearest(key, NUMBERS) if family in known or nearest(family, known) else ""

@@ -1,0 +1,84 @@
+"""What a search found, as a file, as lines, and as marks in the records."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from condenser import records
+from condenser.errors import CondenserError
+from condenser.search.study import Search, Trial
+
+TRIAL, FRONT = "search/trial", "search/front"  # record keys; trials count from 1
+
+
+def write(path: Path, search: Search, keys: Sequence[str]) -> None:
+    """All trials as JSON, whole or not at all."""
+    best = {trial.number for trial in search.front()}
+    listed = [
+        {
+            "trial": trial.number + 1,
+            "state": trial.state,
+            "front": trial.number in best,
+            "run": trial.run,
+            "params": dict(trial.params),
+            **dict(zip(keys, trial.values or (), strict=False)),
+            **({"reason": trial.reason} if trial.reason else {}),
+        }
+        for trial in search.trials
+    ]
+    text = json.dumps({"objectives": list(keys), "trials": listed}, indent=1)
+    draft = path.with_name(f".{path.name}")
+    try:
+        draft.write_text(text + "\n")
+        os.replace(draft, path)
+    except OSError as error:
+        raise CondenserError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def mark(search: Search, folder: Path) -> None:
+    """Say in the last record of each run in ``folder`` which trial it was, and whether it is on the
+    front."""
+    best = {trial.number for trial in search.front()}
+    for trial in search.trials:
+        if trial.state != "done" or trial.run is None:
+            continue
+        run = folder / trial.run
+        if not (run / records.FILE).is_file():
+            continue  # deleted since
+        found = records.read([run / records.FILE])
+        last = records.final(found)
+        marks = {TRIAL: trial.number + 1, FRONT: trial.number in best}
+        if {key: last.get(key) for key in marks} != marks:
+            last.update(marks)
+            records.write(run, found)
+
+
+def shown(params: Mapping[str, Any]) -> str:
+    """``prune.rate=0.83 share.bits=4``."""
+    return " ".join(f"{key}={text(value)}" for key, value in params.items())
+
+
+def text(value: Any) -> str:
+    """A value as it is typed."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def measured(keys: Sequence[str], values: Sequence[float]) -> str:
+    """``val/accuracy 0.9712  size/packed_bytes 8,123``."""
+    return "  ".join(f"{key} {number(v)}" for key, v in zip(keys, values, strict=True))
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.4g}"
+
+
+def line(trial: Trial, keys: Sequence[str]) -> str:
+    """A trial in words: what it tried and what came of it."""
+    came = measured(keys, trial.values) if trial.values else f"{trial.state}: {trial.reason}"
+    return f"{shown(trial.params)}  {came}"

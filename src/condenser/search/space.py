@@ -1,0 +1,127 @@
+"""What a search may choose from: for each setting, listed values or an interval of numbers."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from condenser.errors import ConfigError
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+Value = str | int | float | bool | None
+DIGITS = 4  # of a number between two others: what a person would type, and what runs are named by
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of these, in no order."""
+
+    values: tuple[Value, ...]
+
+    def distribution(self) -> BaseDistribution:
+        from optuna.distributions import CategoricalDistribution
+
+        return CategoricalDistribution(self.values)
+
+    def clean(self, value: Any) -> Value:
+        return value  # type: ignore[no-any-return]
+
+    def ends(self) -> Sequence[Value]:
+        """Values that show whether all are allowed."""
+        return self.values
+
+    def all(self) -> Sequence[Value] | None:
+        return self.values
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number from ``low`` to ``high``, both included; whole where both and ``step`` are.
+
+    Args:
+        step: only low, low + step, …; None: any number, to four digits.
+        log: a tenth is as far from one as one is from ten.
+    """
+
+    low: float
+    high: float
+    step: float | None = None
+    log: bool = False
+
+    @property
+    def whole(self) -> bool:
+        return all(isinstance(n, int) for n in (self.low, self.high, self.step or 1))
+
+    def check(self, key: str) -> None:
+        """Raises ConfigError naming ``key`` where there is no number in it."""
+        shown = f"interval({self.low},{self.high})"
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low <= self.high):
+            raise ConfigError(key, shown, "two finite numbers, the lesser first")
+        if self.log and (self.low <= 0 or self.step is not None):
+            raise ConfigError(key, shown, "on a log scale an interval above 0, without steps")
+
+    def distribution(self) -> BaseDistribution:
+        from optuna.distributions import FloatDistribution, IntDistribution
+
+        if self.whole:
+            low, high = int(self.low), int(self.high)
+            return IntDistribution(low, high, log=self.log, step=int(self.step or 1))
+        return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
+
+    def clean(self, value: Any) -> Value:
+        """The number as it is used: Optuna's, to as many digits as a person would type."""
+        if self.whole:
+            return int(value)
+        rounded = float(f"{value:.{DIGITS}g}")
+        return min(max(rounded, self.low), self.high)
+
+    def ends(self) -> Sequence[Value]:
+        return tuple(dict.fromkeys((self.low, self.high)))
+
+    def all(self) -> Sequence[Value] | None:
+        """Every number there is; None where they cannot be listed."""
+        if self.low == self.high:
+            return (self.low,)
+        if self.step is None and not self.whole:
+            return None
+        step = self.step or 1
+        count = math.floor((self.high - self.low) / step + 1e-9) + 1
+        return [self.clean(self.low + step * place) for place in range(count)]
+
+
+Space = Mapping[str, Choice | Interval]
+
+
+def points(space: Space) -> Iterator[dict[str, Any]] | None:
+    """Every combination, the last setting moving fastest; None where there is no end of them."""
+    values = [setting.all() for setting in space.values()]
+    if any(listed is None for listed in values):
+        return None
+    listed = [found for found in values if found is not None]
+    return (dict(zip(space, point, strict=True)) for point in itertools.product(*listed))
+
+
+def size(space: Space) -> int | None:
+    """How many combinations there are; None: no end of them."""
+    values = [setting.all() for setting in space.values()]
+    return None if None in values else math.prod(len(v) for v in values if v is not None)
+
+
+def corners(space: Space) -> Iterator[dict[str, Any]]:
+    """Points that show each value or end once, the other settings at their first."""
+    first = {key: setting.ends()[0] for key, setting in space.items()}
+    yield first
+    for key, setting in space.items():
+        yield from ({**first, key: value} for value in setting.ends()[1:])
+
+
+def read(key: str, values: Any) -> Choice:
+    """A list of a config as a choice; ConfigError naming ``key`` where it is empty."""
+    if not values:
+        raise ConfigError(key, values, "a list of at least one value")
+    return Choice(tuple(dict.fromkeys(values)))

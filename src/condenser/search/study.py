@@ -1,0 +1,218 @@
+"""A search: asked for settings to try, told what came of them, the same after any kill."""
+
+from __future__ import annotations
+
+import json
+import random
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from condenser.errors import CondenserError, ConfigError
+from condenser.search.space import Space, size
+
+if TYPE_CHECKING:
+    import optuna
+
+    from condenser.search.journal import Journal
+
+Direction = Literal["maximize", "minimize"]
+
+NAME = "search"
+ASKED = "asked"  # the study's attribute that says what is searched
+PATIENCE = 100  # proposals in a row that were tried before, and then it is enough
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Settings that were proposed, and what came of them.
+
+    Attributes:
+        number: its place among those that were tried, from 0.
+        values: of the objectives, in order; None where it is not done or failed.
+        reason: why it failed.
+        run: the folder of its run, where it has one of its own.
+        id: its number in the journal, which counts proposals that were tried before, too.
+    """
+
+    number: int
+    params: Mapping[str, Any]
+    state: Literal["running", "done", "failed"]
+    values: tuple[float, ...] | None
+    reason: str | None
+    run: str | None
+    id: int
+
+
+class Search:
+    """Optuna's ask and tell with a journal, so that whoever comes back goes on.
+
+    What the n-th trial tries follows from ``seed``, n and what is known by then, not from how often
+    the search was interrupted. Settings that were tried already are not proposed again.
+
+    Args:
+        path: the journal's file.
+        space: what to choose from; not empty.
+        directions: maximize or minimize, one an objective.
+        sampler: makes an Optuna sampler from ``seed``.
+        asked: all else that determines the results; a journal of another search is refused.
+
+    Raises:
+        ConfigError: an empty space, or one that the sampler cannot go through.
+        DamagedError: the journal is not what was written.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        space: Space,
+        directions: Sequence[Direction],
+        sampler: Callable[..., optuna.samplers.BaseSampler],
+        seed: int,
+        asked: Mapping[str, Any],
+    ) -> None:
+        import optuna
+
+        from condenser.search.grid import SPACE, Grid
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        if not space:
+            raise ConfigError("the space of the search", "{}", "at least one setting with values")
+        self.path, self.space, self.seed = path, space, seed
+        self._sampler = sampler
+        self.size = size(space)
+        if isinstance(self._first(), Grid) and self.size is None:
+            allowed = "lists and ranges where the sampler is a grid; an interval has no end"
+            raise ConfigError("the space of the search", ", ".join(space), allowed)
+        self._distributions = drawn = {key: part.distribution() for key, part in space.items()}
+        texts = {key: optuna.distributions.distribution_to_json(d) for key, d in drawn.items()}
+        whole = {**asked, "directions": list(directions), "seed": seed, **texts}
+        self._journal, self._study = self._open(directions)
+        attributes = self._study.user_attrs
+        if ASKED in attributes and not any(t.state == "done" for t in self.trials):
+            if attributes[ASKED] != whole:
+                path.unlink()  # nothing came of it: the mistake is mended
+                self._journal, self._study = self._open(directions)
+        elif ASKED in attributes:
+            refuse_another(attributes[ASKED], whole, path)
+        if ASKED not in self._study.user_attrs:
+            self._study.set_user_attr(ASKED, json.loads(json.dumps(whole)))
+            self._study.set_user_attr(SPACE, texts)
+            self._journal.commit()
+
+    def _open(self, directions: Sequence[Direction]) -> tuple[Journal, optuna.Study]:
+        import optuna
+        from optuna.storages import JournalStorage
+
+        from condenser.search.journal import Journal, damaged
+
+        journal = Journal(self.path)
+        try:
+            storage = JournalStorage(journal)
+            known = optuna.get_all_study_names(storage)
+        except (AssertionError, KeyError, TypeError, ValueError) as error:
+            raise damaged(str(self.path)) from error
+        if NAME in known:
+            return journal, optuna.load_study(study_name=NAME, storage=storage)
+        return journal, optuna.create_study(
+            study_name=NAME, storage=storage, directions=list(directions)
+        )
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All that were tried, in order."""
+        found = [t for t in self._study.get_trials(deepcopy=False) if "repeats" not in t.user_attrs]
+        return [self._trial(place, trial) for place, trial in enumerate(found)]
+
+    def _trial(self, number: int, trial: optuna.trial.FrozenTrial) -> Trial:
+        states = {"COMPLETE": "done", "FAIL": "failed"}
+        state: Any = states.get(trial.state.name, "running")
+        values = tuple(trial.values) if state == "done" else None
+        reason, run = (trial.user_attrs.get(key) for key in ("reason", "run"))
+        return Trial(number, self._clean(trial.params), state, values, reason, run, trial.number)
+
+    def ask(self, count: int) -> list[Trial]:
+        """What to try next: first whatever was cut off, else up to ``count`` new ones; fewer, maybe
+        none, where nothing new is proposed."""
+        left = [trial for trial in self.trials if trial.state == "running"]
+        if left:
+            return left
+        asked: list[Trial] = []
+        while len(asked) < count and (trial := self._ask_new()):
+            asked.append(trial)
+        self._journal.commit()
+        return asked
+
+    def _ask_new(self) -> Trial | None:
+        from optuna.trial import TrialState
+
+        tried = [self._clean(trial.params) for trial in self.trials]
+        if self.size is not None and len(tried) >= self.size:
+            return None
+        for _ in range(PATIENCE):
+            number = len(self._study.get_trials(deepcopy=False))
+            self._study.sampler = self._draw(number)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                trial = self._study.ask(dict(self._distributions))
+            params = self._clean(trial.params)
+            if params not in tried:
+                return Trial(len(tried), params, "running", None, None, None, trial.number)
+            trial.set_user_attr("repeats", tried.index(params))
+            self._study.tell(trial, state=TrialState.FAIL)
+        return None
+
+    def tell(self, trial: Trial, values: Sequence[float], run: str | None = None) -> None:
+        """What the objectives of a trial are; kept at once."""
+        from optuna.trial import TrialState
+
+        self._end(trial, {"run": run} if run else {}, TrialState.COMPLETE, list(values))
+
+    def fail(self, trial: Trial, reason: str, run: str | None = None) -> None:
+        """That a trial failed, and why; kept at once."""
+        from optuna.trial import TrialState
+
+        said = {"reason": reason} | ({"run": run} if run else {})
+        self._end(trial, said, TrialState.FAIL, None)
+
+    def _end(self, trial: Trial, said: Mapping[str, str], state: Any, values: Any) -> None:
+        from optuna import Trial as OptunaTrial
+
+        self._study.sampler = self._draw(trial.id)
+        for key, value in said.items():
+            OptunaTrial(self._study, trial.id).set_user_attr(key, value)
+        self._study.tell(trial.id, values, state=state)
+        self._journal.commit()
+
+    def front(self) -> list[Trial]:
+        """The trials that no other beats in all objectives, in order."""
+        best = {trial.number for trial in self._study.best_trials}
+        return [trial for trial in self.trials if trial.state == "done" and trial.id in best]
+
+    def _first(self) -> optuna.samplers.BaseSampler:
+        try:
+            return self._draw(0)
+        except (TypeError, ValueError) as error:
+            raise CondenserError(f"the sampler of the search: {error}") from error
+
+    def _draw(self, number: int) -> optuna.samplers.BaseSampler:
+        """A fresh sampler for the trial: its draws do not depend on what was drawn before."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that an option is experimental
+            return self._sampler(seed=random.Random(f"{self.seed}/{number}").getrandbits(32))
+
+    def _clean(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: self.space[key].clean(params[key]) for key in self.space if key in params}
+
+
+def refuse_another(was: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
+    """CondenserError where the journal is of another search, saying how it differs."""
+    now = json.loads(json.dumps(now))
+    other = sorted(key for key in {**was, **now} if was.get(key) != now.get(key))
+    if other:
+        raise CondenserError(
+            f"{path}: the search in this folder was begun with another {', '.join(other)}; "
+            "give this one a name= of its own, or delete the file"
+        )

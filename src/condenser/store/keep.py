@@ -1,0 +1,157 @@
+"""The store: entries made once, found by all, and held while somebody works with them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from condenser.errors import CondenserError
+from condenser.store import sums
+from condenser.store.entries import FACTS, INGREDIENTS, Entry, canonical
+from condenser.store.hold import Hold, hold
+from condenser.store.trouble import in_words, writable
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a stage that is being made works.
+
+    Attributes:
+        folder: what is in it when the stage ends becomes the entry.
+        checkpoint: a file that outlives a kill, for the next who makes the same entry.
+        shelf: a folder for what other stages can use, too, named by what is in it.
+    """
+
+    folder: Path
+    checkpoint: Path
+    shelf: Path
+
+
+class Store:
+    """A folder of entries. An entry appears whole or not at all.
+
+    Args:
+        root: the folder; made when it is needed.
+        spare: where new entries go if ``root`` cannot be written. What is in ``root`` is used all
+            the same, and ``warn`` hears of it once.
+
+    An entry that was handed out is held, against ``store.py rm``, until ``close`` or the end of
+    the process.
+    """
+
+    def __init__(
+        self, root: Path, spare: Path | None = None, warn: Callable[[str], None] = print
+    ) -> None:
+        self.root, self.spare, self._warn = root, spare, warn
+        self._held: dict[Path, Hold] = {}
+
+    def get(self, stage: str, key: str) -> Entry | None:
+        for root in self._roots():
+            folder = root / f"{stage}-{key}"
+            if (folder / FACTS).is_file() and self._hold(folder):
+                return Entry(folder, key)
+        return None
+
+    def get_or_make(
+        self,
+        stage: str,
+        key: str,
+        make: Callable[[Place], Mapping[str, Any]],
+        ingredients: Mapping[str, Any] | None = None,
+    ) -> tuple[Entry, bool]:
+        """The entry, and whether it was there already.
+
+        ``make`` fills a place's folder and returns the facts; ``ingredients`` are kept beside
+        them: what ``key`` is the hash of. While one process makes an entry, others that want it
+        wait.
+
+        Raises:
+            CondenserError: the disk is full, or no place can be written. What is in the store, and
+                what a training had saved of itself, stays.
+        """
+        from filelock import FileLock
+
+        if entry := self.get(stage, key):
+            return entry, True
+        root = self._for_new()
+        with in_words(root):
+            root.mkdir(parents=True, exist_ok=True)
+            with FileLock(root / f"{stage}-{key}.lock"):
+                if entry := self.get(stage, key):
+                    return entry, True
+                self._make(root / f"{stage}-{key}", make, ingredients)
+        if entry := self.get(stage, key):
+            return entry, False
+        raise CondenserError(f"{root / stage}-{key} was removed as soon as it was made")
+
+    def close(self) -> None:
+        """Let go of every entry."""
+        while self._held:
+            self._held.popitem()[1].close()
+
+    def _make(
+        self,
+        folder: Path,
+        make: Callable[[Place], Mapping[str, Any]],
+        ingredients: Mapping[str, Any] | None,
+    ) -> None:
+        shutil.rmtree(folder, ignore_errors=True)  # an entry without facts is no entry
+        checkpoint = folder.with_name(f".{folder.name}.ckpt")
+        draft = folder.with_name(f".{folder.name}")
+        shutil.rmtree(draft, ignore_errors=True)  # left by a process that was killed
+        draft.mkdir()
+        try:
+            facts = make(Place(draft, checkpoint, folder.parent))
+            if ingredients is not None:
+                (draft / INGREDIENTS).write_text(canonical(ingredients) + "\n")
+            (draft / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
+            share(draft)
+            sums.write(draft)
+            os.replace(draft, folder)
+            sums.force(folder.parent)
+            checkpoint.unlink(missing_ok=True)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def _roots(self) -> Iterator[Path]:
+        yield self.root
+        if self.spare is not None and self.spare != self.root:
+            yield self.spare
+
+    def _for_new(self) -> Path:
+        """Where an entry that nobody has yet is made."""
+        if self.spare in (None, self.root) or writable(self.root):
+            return self.root
+        assert self.spare is not None
+        self._warn(f"{self.root} cannot be written: it is read, and new results go to {self.spare}")
+        self._warn = lambda message: None
+        return self.spare
+
+    def _hold(self, folder: Path) -> bool:
+        """Whether the entry was there to be held."""
+        if folder not in self._held:
+            held = hold(folder / FACTS)
+            if held is None:
+                return False
+            self._held[folder] = held
+        return True
+
+
+def share(folder: Path) -> None:
+    """Let whoever may read the folder read its files; safetensors writes for its owner alone."""
+    readable = folder.stat().st_mode & 0o444
+    for name in sums.files(folder):
+        file = folder / name
+        file.chmod(file.stat().st_mode | readable)
+
+
+def stored_at(config: Mapping[str, Any], record: Mapping[str, Any]) -> Path:
+    """The folder of a record's model, seen from its run's config: in its store, or the spare."""
+    name = f"{record['stage']}-{record['key']}"
+    places = [Path(config["store"]) / name, Path(config["runs"]) / ".store" / name]
+    return next((place for place in places if place.is_dir()), places[0])

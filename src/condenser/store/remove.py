@@ -1,0 +1,67 @@
+"""Taking entries out of a store: wholly, and never under somebody's hands."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from condenser.errors import CondenserError
+from condenser.store.entries import FACTS
+from condenser.store.hold import alone
+from condenser.store.inventory import TAUGHT, Kept
+from condenser.store.trouble import in_words
+
+GONE = ".gone-"
+
+
+def remove(kept: Kept) -> None:
+    """Rename the entry, which takes it out of everybody's sight at once, then delete it.
+
+    Raises:
+        CondenserError: a run works with it or makes it, or the store cannot be written.
+    """
+    _check_free(kept.folder)
+    file = kept.folder / (TAUGHT if kept.stage == "taught" else FACTS)
+    gone = kept.folder.with_name(f"{GONE}{kept.name}-{os.getpid()}")
+    with in_words(kept.folder.parent):
+        held = alone(file) if file.is_file() else None
+        if held is None and file.is_file():
+            raise CondenserError(f"{kept.name}: a run works with it; nothing of it was removed")
+        try:
+            os.replace(kept.folder, gone)
+        finally:
+            if held is not None:
+                held.close()
+        shutil.rmtree(gone)
+
+
+def sweep(path: Path) -> bool:
+    """Delete a leftover unless somebody is making it just now; whether it is gone."""
+    name = path.name.removeprefix(".").partition(".")[0]
+    if not path.name.startswith(GONE):
+        try:
+            _check_free(path.with_name(name))
+        except CondenserError:
+            return False
+    with in_words(path.parent):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    return True
+
+
+def _check_free(folder: Path) -> None:
+    """CondenserError while somebody makes what goes by this name."""
+    from filelock import FileLock, Timeout
+
+    lock = folder.with_name(f"{folder.name}.lock")
+    if not lock.exists():
+        return  # whoever makes an entry has one
+    with in_words(folder.parent):
+        try:
+            with FileLock(lock, timeout=0):
+                return
+        except Timeout as error:
+            raise CondenserError(f"{folder.name}: a run is making it just now") from error

@@ -1,0 +1,47 @@
+"""Whether an entry is what was written, told from its bytes."""
+
+from __future__ import annotations
+
+from condenser.errors import DamagedError
+from condenser.files import read_json, sha256
+from condenser.store import sums
+from condenser.store.entries import FACTS, MODEL, key_of
+from condenser.store.inventory import TAUGHT, Kept
+
+WEIGHTS = "weights.safetensors"
+INTACT, UNVERIFIED = "intact", "unverified"
+
+
+def verify(kept: Kept) -> str:
+    """``intact``; ``unverified``, where the entry has no checksums but nothing speaks against it;
+    or what is damaged, file by file."""
+    try:
+        if kept.stage == "taught":
+            return _taught(kept)
+        if sums.read(kept.folder) is None:
+            return _old(kept)
+        wrong = sums.problems(kept.folder)
+        if not wrong and kept.ingredients and key_of(kept.ingredients) != kept.key:
+            wrong = [f"the key is not that of what it was made of ({key_of(kept.ingredients)})"]
+    except (DamagedError, KeyError, TypeError, AttributeError) as error:
+        return f"damaged: {error}"
+    return f"damaged: {', '.join(wrong)}" if wrong else INTACT
+
+
+def _old(kept: Kept) -> str:
+    """An entry of before there were checksums: its model.json holds the hash of the weights."""
+    read_json(kept.folder / FACTS)
+    weights, expected = kept.folder / WEIGHTS, read_json(kept.folder / MODEL)["weights_sha256"]
+    whole = weights.is_file() and sha256(weights) == expected
+    return UNVERIFIED if whole else f"damaged: {WEIGHTS} altered"
+
+
+def _taught(kept: Kept) -> str:
+    """A teacher's outputs: their manifest holds the hash of each array."""
+    expected = read_json(kept.folder / TAUGHT)["sha256"]
+    wrong = [
+        f"{name}.npy {what}"
+        for name, digest in expected.items()
+        if (what := sums.problem(kept.folder, f"{name}.npy", digest))
+    ]
+    return f"damaged: {', '.join(wrong)}" if wrong else INTACT

@@ -1,0 +1,47 @@
+"""GPUs of this machine, and whose turn it is on which."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def gpus() -> list[str]:
+    """The GPUs that jobs may use: those that CUDA_VISIBLE_DEVICES names, else all there are."""
+    asked = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if asked is not None:
+        return [name for name in asked.replace(" ", "").split(",") if name and name != "-1"]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    query = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return done.stdout.split()
+
+
+def wanted(trainer: Mapping[str, Any]) -> int:
+    """How many GPUs a job takes where there are any."""
+    return 0 if trainer["accelerator"] in ("cpu", "mps") else int(trainer["devices"])
+
+
+class Seats:
+    """Hands GPUs to jobs, the least taken first; with more jobs than GPUs they share."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.taken = Counter(dict.fromkeys(names, 0))
+
+    def take(self, count: int) -> list[str]:
+        """``count`` GPUs, or all there are."""
+        order = sorted(self.taken, key=lambda name: self.taken[name])  # stable: first come first
+        seats = order[:count]
+        self.taken.update(seats)
+        return seats
+
+    def give(self, seats: Sequence[str]) -> None:
+        self.taken.subtract(seats)

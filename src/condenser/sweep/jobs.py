@@ -1,0 +1,124 @@
+"""The jobs of a sweep, composed and checked before the first one starts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from condenser.config import checked, digest, folder_of
+from condenser.errors import CondenserError
+from condenser.mistakes import COMPOSING, explain
+from condenser.naming import run_name
+from condenser.sweep.composer import Composer
+
+Words = Sequence[str]  # the overrides of a job
+
+
+class SweepError(CondenserError):
+    """A sweep that was not begun, or of which not every job ended well."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep.
+
+    Attributes:
+        overrides: what makes it this one, as words of the command line.
+        config: the resolved config.
+        cfg: the same as hydra composed it, hydra's own part with it.
+        digest: of the config; a finished run of the same one is not done again.
+        label: what tells it from the sweep's others, for people.
+    """
+
+    number: int
+    overrides: tuple[str, ...]
+    config: Mapping[str, Any]
+    cfg: DictConfig
+    digest: str
+    label: str
+
+    @property
+    def name(self) -> str:
+        return str(self.config["run"])
+
+    @property
+    def folder(self) -> Path:
+        return folder_of(self.config)
+
+
+def compose(
+    loader: ConfigLoader, master: DictConfig, batch: Sequence[Words], first: int = 0
+) -> list[Job]:
+    """The jobs of these lists of overrides.
+
+    Raises:
+        SweepError: a line for each problem of any job: what is wrong, and with which overrides.
+    """
+    jobs: list[Job] = []
+    composer = Composer(loader, master)
+    found: dict[str, list[Words]] = defaultdict(list)
+    common = set(batch[0]).intersection(*batch)  # what does not tell one job from another
+    for number, overrides in enumerate(batch, start=first):
+        try:
+            jobs.append(job(composer, overrides, number, common))
+        except COMPOSING as error:
+            for line in explain(error).splitlines():
+                found[line].append(overrides)
+    for line, overrides in problems(jobs):
+        found[line].append(overrides)
+    if found:
+        raise SweepError("\n".join(["no job was started:", *lines(found, common, len(batch))]))
+    return jobs
+
+
+def lines(found: Mapping[str, Sequence[Words]], common: set[str], total: int) -> Iterator[str]:
+    """Each problem, and whose it is: all jobs', one's, or some jobs' and of which first."""
+    for line, of in found.items():
+        first = " ".join(word for word in of[0] if word not in common)
+        if len(of) == total > 1:
+            whose = f"all {total} jobs"
+        elif len(of) == 1:
+            whose = first or "the only job"
+        else:
+            whose = f"{len(of)} of {total} jobs, first {first}"
+        yield f"{line} ({whose})"
+
+
+def job(composer: Composer, overrides: Words, number: int, common: set[str]) -> Job:
+    """One job, checked as its run will check it."""
+    cfg = composer(overrides)
+    plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    with seen_by_hydra(cfg):
+        config = checked(plain)
+    own = [word for word in overrides if word not in common]
+    label = run_name(own, plain) if own else config["run"]
+    return Job(number, tuple(overrides), config, cfg, digest(config), label)
+
+
+@contextmanager
+def seen_by_hydra(cfg: DictConfig) -> Iterator[None]:
+    """``${hydra:…}`` means this config's."""
+    hydra = HydraConfig.instance()
+    before = hydra.cfg
+    hydra.set_config(cfg)
+    try:
+        yield
+    finally:
+        hydra.cfg = before
+
+
+def problems(jobs: Sequence[Job]) -> Iterator[tuple[str, Words]]:
+    """What is wrong with the jobs together: two of them want one folder."""
+    owners: dict[Path, Job] = {}
+    for one in jobs:
+        other = owners.setdefault(one.folder, one)
+        if other is not one:
+            yield f"run={one.name}: that of {other.label} is called so, too", one.overrides

@@ -1,0 +1,78 @@
+"""The jobs of a sweep as processes on this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hydra.core.utils import JobReturn
+from omegaconf import DictConfig
+
+from condenser.errors import ConfigError
+from condenser.sweep.attempt import Attempt
+from condenser.sweep.board import Board
+from condenser.sweep.devices import gpus
+from condenser.sweep.ending import failures, returned
+from condenser.sweep.jobs import Job
+from condenser.sweep.pool import Pool
+from condenser.sweep.process import command
+
+
+@dataclass(frozen=True)
+class Settings:
+    """hydra.launcher: how a sweep is run.
+
+    Attributes:
+        jobs: at once; None: one for each GPU, one where there is none.
+        timeout_min: of each job in minutes; None: none.
+        retries: of a job that failed.
+        grace_s: seconds that a job has to end by itself when it is stopped.
+    """
+
+    jobs: int | None
+    timeout_min: float | None
+    retries: int
+    grace_s: float
+
+    def __post_init__(self) -> None:
+        if self.jobs is not None:
+            at_least("jobs", self.jobs, 1)
+        at_least("retries", self.retries, 0)
+        at_least("grace_s", self.grace_s, 0)
+        if self.timeout_min is not None and self.timeout_min <= 0:
+            allowed = "a number of minutes above 0, or null"
+            raise ConfigError("hydra.launcher.timeout_min", self.timeout_min, allowed)
+
+
+def at_least(key: str, value: float, least: int) -> None:
+    if value < least:
+        raise ConfigError(f"hydra.launcher.{key}", value, f"a number of at least {least}")
+
+
+def launch(jobs: Sequence[Job], config: DictConfig, settings: Settings) -> list[JobReturn]:
+    """Run the jobs as processes, show how they do, say which failed."""
+    found = gpus()
+    slots = settings.jobs or max(1, len(found))
+    attempts = [Attempt(job) for job in jobs]
+    with Board(attempts, slots) as board:
+        Pool(
+            command=lambda job: command(job, config),
+            slots=slots,
+            timeout=settings.timeout_min and settings.timeout_min * 60,
+            retries=settings.retries,
+            grace=settings.grace_s,
+            threads=threads(min(slots, len(jobs))),
+            gpus=found,
+            changed=board.changed,
+            beat=board.beat,
+        ).run(attempts)
+    if said := failures(attempts):
+        print(said, file=sys.stderr)
+    return [returned(attempt) for attempt in attempts]
+
+
+def threads(at_once: int) -> int | None:
+    """CPU threads for each of several jobs: more than there are cores cost a multiple."""
+    return None if at_once == 1 else max(1, (os.cpu_count() or 1) // at_once)

@@ -1,0 +1,196 @@
+"""Runs the jobs of a sweep, so many at once, and lets none of them harm another."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from condenser import status
+from condenser.sweep.attempt import Attempt, of_code
+from condenser.sweep.devices import Seats, wanted
+from condenser.sweep.jobs import Job
+from condenser.sweep.process import Process, environment, stop
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+LOG = "console.log"
+LOCKS = ".locks"
+WORDS = 6  # lines of a failed job that the end shows
+
+
+@dataclass
+class Pool:
+    """What the jobs share.
+
+    Attributes:
+        command: what starts a job.
+        slots: how many run at once.
+        timeout: seconds after which a job is stopped; None: never.
+        retries: how often a job that failed is started again.
+        grace: seconds that a job has to end by itself when it is stopped.
+        threads: of the CPU for each job, where nothing else says.
+        changed: is told of every attempt whose state is another now.
+        beat: is called many times a second.
+    """
+
+    command: Callable[[Job], Sequence[str]]
+    slots: int = 1
+    timeout: float | None = None
+    retries: int = 0
+    grace: float = 10.0
+    threads: int | None = None
+    gpus: Sequence[str] = ()
+    changed: Callable[[Attempt], None] = lambda attempt: None
+    beat: Callable[[], None] = lambda: None
+    locks: dict[int, BaseFileLock] = field(default_factory=dict)
+
+    def run(self, attempts: Sequence[Attempt]) -> None:
+        """Bring every attempt to its end. When this is interrupted nothing of it runs on."""
+        self.seats = Seats(self.gpus)
+        try:
+            with signals_as_interrupt():
+                while left := [attempt for attempt in attempts if not attempt.over]:
+                    self.step(left)
+                    self.beat()
+                    time.sleep(0.1)
+        except BaseException:
+            self.stop_all(attempts)
+            raise
+        finally:
+            for lock in self.locks.values():
+                lock.release()
+
+    def step(self, attempts: Sequence[Attempt]) -> None:
+        """What can be done now: those that run are looked after, free slots are filled."""
+        for attempt in attempts:
+            if attempt.state == "running":
+                self.look_after(attempt)
+        free = self.slots - sum(attempt.state == "running" for attempt in attempts)
+        for attempt in attempts:
+            if free > 0 and attempt.state in ("waiting", "elsewhere"):
+                self.begin(attempt)
+                free -= attempt.state == "running"
+
+    def begin(self, attempt: Attempt) -> None:
+        """Start it, unless it is done or another sweep is at it."""
+        if not self.owned(attempt.job):
+            self.turn(attempt, "elsewhere")
+            return
+        job = attempt.job
+        if record := status.finished(job.folder, job.digest):
+            attempt.record = record
+            self.leave(attempt, "kept")
+            return
+        if not attempt.tries:
+            old = status.read(job.folder)
+            attempt.earlier = old.get("attempts", 0) if old.get("hash") == job.digest else 0
+        attempt.tries += 1
+        attempt.seats = self.seats.take(wanted(job.config["trainer"]))
+        status.write(job.folder, **self.facts(attempt, "running"))
+        env = environment(attempt.seats if self.gpus else None, self.threads)
+        attempt.log = str(job.folder / LOG)
+        attempt.process = Process(self.command(job), env, job.folder / LOG)
+        self.turn(attempt, "running")
+
+    def look_after(self, attempt: Attempt) -> None:
+        """See whether it has ended, or must."""
+        assert attempt.process is not None
+        attempt.seconds = attempt.process.seconds
+        attempt.code = attempt.process.poll()
+        if attempt.code is not None:
+            attempt.record = status.finished(attempt.job.folder, attempt.job.digest)
+            well = attempt.code == 0 and attempt.record is not None
+            words = attempt.process.last_words(WORDS)
+            self.end(attempt, "" if well else of_code(attempt.code, words))
+        elif self.timeout is not None and attempt.seconds > self.timeout:
+            stop([attempt.process], self.grace)
+            self.end(attempt, f"not done after {self.timeout / 60:g} minutes")
+
+    def end(self, attempt: Attempt, reason: str) -> None:
+        """It has ended: well where there is no reason, else for that reason."""
+        assert attempt.process is not None
+        self.seats.give(attempt.seats)
+        attempt.reason = reason
+        if not reason:
+            status.write(attempt.job.folder, exit=0, seconds=round(attempt.seconds, 3))
+            self.leave(attempt, "done")
+            return
+        attempt.words = attempt.process.last_words(WORDS)
+        status.write(attempt.job.folder, **self.facts(attempt, "failed"))
+        if attempt.tries <= self.retries:
+            self.turn(attempt, "waiting")
+        else:
+            self.leave(attempt, "failed")
+
+    def facts(self, attempt: Attempt, state: str) -> dict[str, Any]:
+        """What status.json is to say of it."""
+        return {
+            "hash": attempt.job.digest,
+            "state": state,
+            "overrides": list(attempt.job.overrides),
+            "attempts": attempt.earlier + attempt.tries,
+            "seconds": round(attempt.seconds, 3),
+            "exit": attempt.code,
+            "reason": attempt.reason or None,
+        }
+
+    def turn(self, attempt: Attempt, state: Any) -> None:
+        if attempt.state != state:
+            attempt.state = state
+            self.changed(attempt)
+
+    def leave(self, attempt: Attempt, state: Any) -> None:
+        """Over, for this sweep."""
+        self.turn(attempt, state)
+        self.locks.pop(attempt.job.number).release()
+
+    def owned(self, job: Job) -> bool:
+        """Whether the run's folder is this sweep's to write: two sweeps in one share the work."""
+        from filelock import FileLock, Timeout
+
+        if job.number in self.locks:
+            return True
+        place = job.folder.parent / LOCKS
+        place.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(place / f"{job.folder.name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        self.locks[job.number] = lock
+        return True
+
+    def stop_all(self, attempts: Sequence[Attempt]) -> None:
+        running = [attempt for attempt in attempts if attempt.state == "running"]
+        stop([attempt.process for attempt in running if attempt.process], self.grace)
+        for attempt in running:
+            with suppress(OSError):  # it may be why all is stopped
+                status.write(attempt.job.folder, **self.facts(attempt, "stopped"))
+            self.turn(attempt, "stopped")
+
+
+@contextmanager
+def signals_as_interrupt() -> Iterator[None]:
+    """A closed terminal and a polite kill stop a sweep as Ctrl-C does."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard = [  # nohup has it that a closed terminal is not
+        name for name in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(name) != signal.SIG_IGN
+    ]
+    before = {name: signal.signal(name, interrupt) for name in heard}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)

@@ -1,0 +1,132 @@
+"""One job as a process of its own, with everything that it starts."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from condenser.sweep.jobs import Job
+
+TRAIN = Path(__file__).resolve().parents[2] / "train.py"
+# A job is a run by itself: what says otherwise of the process that starts it is not handed on.
+FOREIGN = re.compile(
+    r"(GROUP_|ROLE_|LOCAL_|NODE_)?(RANK|WORLD_SIZE)|ROLE_NAME|MASTER_(ADDR|PORT)|TORCHELASTIC_.*"
+    r"|PL_.*|SLURM_(NTASKS.*|PROCID|LOCALID|NODEID|STEP.*|TASKS_PER_NODE)"
+    r"|WANDB_(RUN_ID|RUN_NAME|SERVICE|RESUME)|_HYDRA.*"
+)
+
+
+def command(job: Job, config: DictConfig) -> list[str]:
+    """What runs a job by itself."""
+    beside = [
+        word
+        for word in config.hydra.overrides.hydra
+        if not word.lstrip("+~").startswith(
+            ("hydra.mode", "hydra.sweep", "hydra.launcher", "hydra/sweeper", "hydra/launcher")
+        )
+    ]
+    flags = ["--config-name", str(config.hydra.job.config_name)]
+    for source in config.hydra.runtime.config_sources:
+        if source.provider == "command-line":
+            flags += ["--config-dir", source.path]
+    return [sys.executable, str(TRAIN), *flags, *job.overrides, *beside, "hydra.mode=RUN"]
+
+
+def environment(seats: Sequence[str] | None, threads: int | None) -> dict[str, str]:
+    """What a job inherits.
+
+    Args:
+        seats: the GPUs it may see; None leaves that as it is.
+        threads: of the CPU, unless OMP_NUM_THREADS is set already.
+    """
+    own = {name: value for name, value in os.environ.items() if not FOREIGN.fullmatch(name)}
+    own["PYTHONUNBUFFERED"] = "1"  # the last words of a process that is killed
+    if seats is not None:
+        own["CUDA_VISIBLE_DEVICES"] = ",".join(seats)
+    if threads is not None:
+        own.setdefault("OMP_NUM_THREADS", str(threads))
+    return own
+
+
+class Process:
+    """A command that runs in a session of its own; its output goes to the end of ``log``."""
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str], log: Path) -> None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self.log, self.begun = log, time.monotonic()
+        with log.open("ab") as out:
+            self.start = out.tell()
+            self.popen = subprocess.Popen(
+                command,
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=die_with_parent(),
+            )
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.begun
+
+    def poll(self) -> int | None:
+        """The exit code once it has ended; nothing that it started outlives it."""
+        code = self.popen.poll()
+        if code is not None:
+            self.send(signal.SIGKILL)
+        return code
+
+    def send(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.popen.pid, number)
+
+    def last_words(self, count: int) -> list[str]:
+        """The last lines that it wrote."""
+        return last_lines(self.log, count, self.start)
+
+
+def stop(processes: Sequence[Process], grace: float) -> None:
+    """End them and all they started: asked first, forced after ``grace`` seconds."""
+    for process in processes:
+        process.send(signal.SIGTERM)
+    limit = time.monotonic() + grace
+    try:
+        for process in processes:
+            with suppress(subprocess.TimeoutExpired):
+                process.popen.wait(max(0.0, limit - time.monotonic()))
+    finally:  # also where the user cannot wait
+        for process in processes:
+            process.send(signal.SIGKILL)
+            process.popen.wait()
+
+
+def last_lines(file: Path, count: int, start: int = 0) -> list[str]:
+    """The last lines of a file that say something, from byte ``start`` on."""
+    try:
+        with file.open("rb") as stream:
+            end = stream.seek(0, os.SEEK_END)
+            stream.seek(max(start, end - 20_000))
+            text = stream.read().decode(errors="replace")
+    except OSError:
+        return []
+    return list(deque((line for line in re.split(r"[\r\n]+", text) if line.strip()), count))
+
+
+def die_with_parent() -> Callable[[], None] | None:
+    """For a child to call before it is the command: its parent's end, however, is its own."""
+    if sys.platform != "linux":
+        return None
+    libc, ask_signal = ctypes.CDLL(None), 1  # PR_SET_PDEATHSIG
+    return lambda: libc.prctl(ask_signal, signal.SIGKILL) and None

@@ -1,0 +1,199 @@
+"""The jobs of a sweep as a SLURM job array, by submitit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.utils import JobReturn
+from omegaconf import DictConfig
+
+from condenser import status
+from condenser.errors import CondenserError, ConfigError
+from condenser.sweep.attempt import Attempt, of_code
+from condenser.sweep.board import Board
+from condenser.sweep.ending import failures, returned
+from condenser.sweep.jobs import Job
+from condenser.sweep.pool import WORDS, signals_as_interrupt
+from condenser.sweep.process import TRAIN, command, environment
+
+if TYPE_CHECKING:
+    import submitit
+
+SECONDS = 1.0  # between two looks at the jobs
+DIRECT = ("nodes", "tasks_per_node", "gpus_per_node", "cpus_per_task", "mem_gb", "timeout_min")
+OF_SLURM = ("partition", "account", "qos", "constraint")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """conf/hydra/launcher/slurm.yaml says what each is."""
+
+    jobs: int
+    nodes: int
+    tasks_per_node: int
+    gpus_per_node: int | None
+    cpus_per_task: int | None
+    mem_gb: float | None
+    timeout_min: int
+    requeue: int
+    partition: str | None
+    account: str | None
+    qos: str | None
+    constraint: str | None
+    setup: Sequence[str]
+    sbatch: Mapping[str, Any]
+    folder: str
+    cluster: str
+
+    def __post_init__(self) -> None:
+        for key in ("jobs", "nodes", "tasks_per_node", "timeout_min"):
+            if getattr(self, key) < 1:
+                allowed = "a whole number of at least 1"
+                raise ConfigError(f"hydra.launcher.{key}", getattr(self, key), allowed)
+        if self.cluster not in ("slurm", "local"):
+            raise ConfigError("hydra.launcher.cluster", self.cluster, "one of local, slurm")
+
+
+class Command:
+    """What each task of a job does on its node. submitit sends it there."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = list(words)
+
+    def __call__(self) -> None:
+        """Run the command as one rank of the job.
+
+        Raises:
+            RuntimeError: it did not end well.
+        """
+        ranks = {name: value for name, value in os.environ.items() if name.startswith("SLURM_")}
+        code = subprocess.run(
+            self.words, env=environment(None, None) | ranks, preexec_fn=deaf, check=False
+        ).returncode
+        if code:
+            raise RuntimeError(of_code(code))
+
+    def checkpoint(self) -> Any:
+        """Out of time or preempted: the same again, which goes on where it was."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def deaf() -> None:
+    """SLURM warns every process of a job; only submitit's is to act on it."""
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+
+
+def launch(jobs: Sequence[Job], config: DictConfig, settings: Settings) -> list[JobReturn]:
+    """Submit what is not done yet, wait for all, say which failed.
+
+    Raises:
+        CondenserError: there is no SLURM here.
+    """
+    attempts = [Attempt(job) for job in jobs]
+    for attempt in attempts:
+        if record := status.finished(attempt.job.folder, attempt.job.digest):
+            attempt.record, attempt.state = record, "kept"
+    todo = [attempt for attempt in attempts if not attempt.over]
+    with Board(attempts, settings.jobs) as board, signals_as_interrupt():
+        for attempt in attempts:
+            board.changed(attempt)
+        if todo:
+            executor = executor_of(settings)
+            words = [Command(command(attempt.job, config)) for attempt in todo]
+            with executor.batch():
+                submitted = [executor.submit(one) for one in words]
+            wait(dict(zip(range(len(todo)), submitted, strict=True)), todo, board)
+    if said := failures(attempts):
+        print(said, file=sys.stderr)
+    return [returned(attempt) for attempt in attempts]
+
+
+def executor_of(settings: Settings) -> submitit.AutoExecutor:
+    """What submits; the settings in submitit's words."""
+    import submitit
+
+    folder = Path(settings.folder).absolute()
+    own = {"max_num_timeout": settings.requeue} if settings.cluster == "slurm" else {}
+    try:
+        executor = submitit.AutoExecutor(
+            folder / "%j",
+            cluster=settings.cluster,
+            **{f"slurm_{key}": value for key, value in own.items()},
+        )
+    except RuntimeError as error:
+        allowed = "a machine with sbatch, or hydra.launcher.cluster=local to try it out"
+        raise CondenserError(f"hydra/launcher=slurm: allowed is {allowed}: {error}") from error
+    source = f'export PYTHONPATH="{TRAIN.parent}${{PYTHONPATH:+:$PYTHONPATH}}"'
+    slurm = {f"slurm_{key}": getattr(settings, key) for key in OF_SLURM}
+    slurm |= {"slurm_array_parallelism": settings.jobs}
+    slurm |= {"slurm_srun_args": ["--kill-on-bad-exit=1"]}  # a rank that fails ends its job
+    slurm |= {"slurm_setup": [*settings.setup, source]}
+    slurm |= {"slurm_additional_parameters": dict(settings.sbatch)}
+    executor.update_parameters(
+        name="condenser",
+        stderr_to_stdout=True,
+        **{key: value for key in DIRECT if (value := getattr(settings, key)) is not None},
+        **{key: value for key, value in slurm.items() if value},
+    )
+    return executor
+
+
+def wait(
+    submitted: Mapping[int, submitit.Job[None]], attempts: Sequence[Attempt], board: Board
+) -> None:
+    """Follow the jobs to their ends; when this is interrupted they are cancelled."""
+    begun = time.monotonic()
+    try:
+        while any(not attempt.over for attempt in attempts):
+            for number, attempt in enumerate(attempts):
+                if not attempt.over:
+                    look_after(attempt, submitted[number], time.monotonic() - begun)
+                    if attempt.over:
+                        board.changed(attempt)
+            board.beat()
+            time.sleep(SECONDS)
+    except BaseException:
+        for job in submitted.values():
+            with suppress(Exception):
+                job.cancel(check=False)
+        raise
+
+
+def look_after(attempt: Attempt, job: submitit.Job[None], seconds: float) -> None:
+    """See whether it has ended, and how."""
+    if not job.done():
+        attempt.state = "running" if job.state == "RUNNING" else "waiting"
+        return
+    attempt.seconds, attempt.tries, attempt.log = seconds, 1, str(job.paths.stdout)
+    attempt.record = status.finished(attempt.job.folder, attempt.job.digest)
+    attempt.state = "done" if ended_well(job) and attempt.record else "failed"
+    if attempt.state == "failed":
+        attempt.words = own_words(job.stdout() or "")[-WORDS:]
+        attempt.reason = attempt.words[-1].strip() if attempt.words else "no output"
+        facts = {"hash": attempt.job.digest, "state": "failed", "reason": attempt.reason}
+        status.write(attempt.job.folder, **facts)
+
+
+def ended_well(job: submitit.Job[None]) -> bool:
+    """Whether every rank did."""
+    try:
+        return job.exception() is None
+    except Exception:  # a node that died leaves no result, which submitit raises
+        return False
+
+
+def own_words(output: str) -> list[str]:
+    """The lines of a job that are not submitit's about it."""
+    lines = output.partition("\nsubmitit ERROR")[0].splitlines()
+    return [line for line in lines if line.strip() and not line.startswith("submitit ")]

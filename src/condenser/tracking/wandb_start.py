@@ -1,0 +1,144 @@
+"""How a W&B run begins and ends: every wait has an end, and offline is the way out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from condenser.tracking.base import Identity
+
+if TYPE_CHECKING:
+    from wandb import Run
+
+log = logging.getLogger(__name__)
+
+OLD_MODES = {"dryrun": "offline", "run": "online"}  # W&B still takes these from the environment
+
+
+def open_run(mode: str | None, timeouts: tuple[float, float], **facts: Any) -> Run | None:
+    """Begins a W&B run that no other code logs into, or none where the mode is ``disabled``.
+
+    ``timeouts`` are seconds to start and to finish, ``facts`` are arguments of wandb.init.
+    """
+    if mode == "disabled":
+        return None
+    import wandb
+
+    try:
+        with no_analytics():
+            wandb.setup(wandb.Settings(silent=True))
+            mode = OLD_MODES.get(mode, mode) if mode else find_mode()
+            return None if mode == "disabled" else begin_run(mode, timeouts, facts)
+    except BaseException:
+        stop_service()
+        raise
+
+
+def begin_run(mode: str, timeouts: tuple[float, float], facts: dict[str, Any]) -> Run:
+    """Begins a run; where online does not work, it warns and begins an offline run instead."""
+    import wandb
+
+    folder: Path = facts["dir"]
+    folder.mkdir(parents=True, exist_ok=True)
+    run_id = os.environ.get("WANDB_RUN_ID") or uuid4().hex[:8]
+    settings = run_settings(*timeouts)
+    begin: Any = partial(wandb.init, id=run_id, reinit="create_new", settings=settings, **facts)
+    try:
+        run = begin(mode=mode)
+    except Exception as error:
+        if mode == "offline":
+            raise
+        stop_service()  # it still tries, and holds the id
+        for empty in (folder / "wandb").glob(f"run-*-{run_id}"):
+            shutil.rmtree(empty, ignore_errors=True)
+        run = begin(mode="offline")
+        log.warning("W&B is offline for this run; `wandb sync` can send it later: %s", brief(error))
+    log.info("W&B run: %s", run.settings.sync_dir if run.offline else run.url)
+    return run
+
+
+@contextmanager
+def no_analytics() -> Iterator[None]:
+    """Starts W&B without its usage reports, which even an offline run sends as it exits.
+
+    Where packets are dropped, as on many clusters, that delays the exit by 10 s. A person's own
+    ``$WANDB_ERROR_REPORTING`` stands.
+    """
+    name = "WANDB_ERROR_REPORTING"
+    theirs = name in os.environ
+    os.environ.setdefault(name, "false")
+    try:
+        yield
+    finally:
+        if not theirs:
+            del os.environ[name]
+
+
+def run_settings(init_timeout: float, finish_timeout: float) -> Any:
+    """W&B without output, code or git state, and with an end to every wait."""
+    import wandb
+
+    return wandb.Settings(
+        silent=True,
+        console="off",
+        disable_git=True,
+        disable_code=True,
+        init_timeout=init_timeout,
+        finish_timeout=finish_timeout,
+        finish_timeout_raises=True,
+        x_transaction_log_flush_interval=1,  # a killed run loses a second of curves, not fifteen
+    )
+
+
+def find_mode() -> str:
+    """The mode in W&B's own settings files, else online with an API key and offline without."""
+    import wandb
+
+    mode: str = wandb.setup().settings.mode
+    if mode != "online":
+        return mode
+    with suppress(wandb.Error):  # a key of the wrong form: starting online says what is wrong
+        mode = "online" if wandb.login(prompt=False, verify=False) else "offline"
+    return mode
+
+
+def facts_of(identity: Identity, folder: Path) -> dict[str, str]:
+    """What the W&B config holds beside the run's own: commit, key hash, the run it goes on from."""
+    logs = (folder / "wandb").glob("*run-*/run-*.wandb")
+    earlier = max(logs, key=lambda path: path.stat().st_mtime, default=None)
+    resumed_from = earlier.stem.removeprefix("run-") if earlier else None
+    facts = {"commit": identity.commit, "key": identity.key, "resumed_from": resumed_from}
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def close_run(run: Run, exit_code: int) -> None:
+    """Finishes the run and leaves nothing of it to the next."""
+    try:
+        run.finish(exit_code=exit_code)
+    finally:
+        stop_service()
+
+
+def brief(error: Exception) -> str:
+    """Kind and first line of an error."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+
+
+def stop_service() -> None:
+    """Ends W&B's background process, unless somebody's own run still needs it.
+
+    Without that, settings, credentials and ``$WANDB_SERVICE`` live on into the next run, and a
+    background process that broke in one run breaks all later ones.
+    """
+    import wandb
+
+    if wandb.run is None:
+        with suppress(SystemExit):  # which carries the background process's exit code
+            wandb.teardown()

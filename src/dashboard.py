@@ -1,0 +1,93 @@
+"""The W&B workspace of a project, or its JSON where there is no W&B; src/dashboard.py --help"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
+
+from condenser import command, records
+from condenser.errors import CondenserError
+
+if TYPE_CHECKING:
+    from condenser.tracking.wandb_dashboard import Contents
+
+EXAMPLES = """examples:
+  python src/dashboard.py                            for the default recipe, in project condenser
+  python src/dashboard.py runs/demo                  its stages, and the settings that it varied
+  python src/dashboard.py runs/demo --offline        writes dashboard.json and sends nothing
+
+Runs arrive on W&B as they train, or by `wandb sync RUN/wandb/offline-run-*`.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line. Returns 0, or 1 after a line on stderr that says what to mend."""
+    parser = command.parser("Make the W&B workspace of a project.", EXAMPLES)
+    parser.add_argument("runs", nargs="*", type=Path, help="whose stages and settings it shows")
+    parser.add_argument("--project", default="condenser", help="(%(default)s)")
+    parser.add_argument("--entity", help="user or team (default: yours)")
+    parser.add_argument("--title", default="Condenser", help="of the workspace (%(default)s)")
+    parser.add_argument("--offline", action="store_true", help="write the JSON, send nothing")
+    parser.add_argument("--out", type=Path, default=Path("dashboard.json"), help="(%(default)s)")
+    options = parser.parse_args(arguments)
+    return command.answer("dashboard", lambda: work(options))
+
+
+def work(options: argparse.Namespace) -> None:
+    """Save the workspace on W&B, or in a file where W&B cannot be had."""
+    found = read(options.runs)
+    from condenser.tracking import wandb_dashboard as dashboard
+
+    shown = shown_of(options.runs, found) if found else dashboard.Contents()
+    offline = options.offline or os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun")
+    if not offline and dashboard.can_save(os.environ.get("WANDB_MODE")):
+        try:
+            print(dashboard.save(options.title, options.project, options.entity, shown))
+            return
+        except CondenserError as error:
+            write(options, shown)
+            raise CondenserError(f"{error}; it is in {options.out}") from error
+    write(options, shown)
+    print(f"{options.out}: the workspace as JSON, as W&B takes it; nothing was sent")
+    print("to have it on W&B: `wandb login`, and the same command without --offline")
+
+
+def write(options: argparse.Namespace, shown: Contents) -> None:
+    from condenser.tracking import wandb_dashboard as dashboard
+
+    made = dashboard.workspace(options.title, options.project, options.entity or "ENTITY", shown)
+    try:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(dashboard.as_json(made))
+    except OSError as error:
+        raise CondenserError(f"{options.out}: cannot be written: {error.strerror}") from error
+
+
+def read(runs: Sequence[Path]) -> list[records.Record]:
+    """The records of the runs that were named."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", records.RecordWarning)
+        return records.read(runs) if runs else []
+
+
+def shown_of(runs: Sequence[Path], found: list[records.Record]) -> Contents:
+    """The stages that these runs trained, and the settings in which they differ."""
+    from omegaconf import OmegaConf
+
+    from condenser.tracking import wandb_dashboard as dashboard
+
+    files = [file for folder in runs for file in sorted(folder.rglob("config.yaml"))]
+    configs = [OmegaConf.to_container(OmegaConf.load(file)) for file in files]
+    mappings = [config for config in configs if isinstance(config, dict)]
+    return dashboard.contents(found, dashboard.varied(mappings))  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

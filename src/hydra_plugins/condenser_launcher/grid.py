@@ -1,0 +1,53 @@
+"""hydra/sweeper=grid: every combination, all checked before the first starts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
+
+
+@dataclass
+class GridConf:
+    """Settings, as hydra's own sweeper has them."""
+
+    _target_: str = "hydra_plugins.condenser_launcher.grid.Grid"
+    max_batch_size: int | None = None  # jobs that the launcher gets at once; null: all
+    params: dict[str, str] | None = None  # what is swept, beside the command line
+
+
+ConfigStore.instance().store(
+    group="hydra/sweeper", name="grid", node=GridConf, provider="condenser"
+)
+
+
+class Grid(BasicSweeper):
+    """Hydra's grid, with whatever launcher: a job that fails costs itself only."""
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run every combination.
+
+        Raises:
+            SweepError: a config that cannot be, before any job; or jobs that failed, after all.
+        """
+        assert self.config is not None and self.launcher is not None and self.hydra_context
+        from condenser.sweep.ending import failed
+        from condenser.sweep.jobs import compose
+
+        loader = self.hydra_context.config_loader
+        words = [*self._parse_config(), *arguments]
+        overrides = OverridesParser.create(config_loader=loader).parse_overrides(words)
+        self.overrides = self.split_arguments(overrides, self.max_batch_size)
+        jobs = compose(loader, self.config, [job for batch in self.overrides for job in batch])
+        if isinstance(getattr(self.launcher, "composed", None), dict):
+            self.launcher.composed = {job.overrides: job for job in jobs}  # type: ignore[attr-defined]
+        returns: list[Sequence[JobReturn]] = []
+        for batch in self.overrides:
+            returns.append(self.launcher.launch(batch, sum(map(len, returns))))
+        done = [one for batch in returns for one in batch]
+        if any(one.status != JobStatus.COMPLETED for one in done):
+            raise failed(done)
+        return returns

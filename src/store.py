@@ -1,0 +1,136 @@
+"""What the store keeps, for whom, how large, and whether it is whole; python src/store.py --help"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
+
+from condenser import command
+from condenser.errors import ConfigError
+from condenser.store import inventory, listing
+from condenser.store.inventory import Kept
+from condenser.store.remove import remove, sweep
+from condenser.store.verify import INTACT, UNVERIFIED, verify
+
+EXAMPLES = """examples:
+  python src/store.py ls                        what is kept, the oldest first, and for which runs
+  python src/store.py show 3fa9                 settings, facts and lineage of one entry
+  python src/store.py verify                    whether every file is the one that was written
+  python src/store.py rm 3fa9 77b0              these two, by the first letters of their keys
+  python src/store.py rm --unused --dry-run     what no run names: say it only
+  python src/store.py rm --damaged              what verify finds not to be what was written
+  python src/store.py rm --leftovers            what killed runs left; they cannot go on then
+
+The runs that count are those below --runs (default: the folder that the store is in). An entry
+that a running process works with is never removed; what is removed is made again by the next run
+that wants it.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line. Returns 0, or 1 after a line on stderr that says what to mend, and
+    after ``verify`` has found damage."""
+    options = _parser().parse_args(arguments)
+    options.runs = options.runs or [options.store.absolute().parent]
+    return command.answer("store", lambda: options.work(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command.parser("Look at the results that runs share, and tidy up.", EXAMPLES)
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--store", type=Path, default=Path("runs/.store"), help="(%(default)s)")
+    shared.add_argument("--runs", type=Path, nargs="+", metavar="FOLDER", help="whose runs count")
+    verbs = parser.add_subparsers(required=True, metavar="ls | show | rm | verify")
+
+    verb = verbs.add_parser("ls", parents=[shared], help="what is kept, and for whom")
+    verb.set_defaults(work=_ls)
+    verb = verbs.add_parser("show", parents=[shared], help="one entry's settings, facts, lineage")
+    verb.add_argument("key", help="its key, or the first four letters or more")
+    verb.set_defaults(work=_show)
+    verb = verbs.add_parser("verify", parents=[shared], help="whether files are what was written")
+    verb.add_argument("key", nargs="*", help="(default: all)")
+    verb.set_defaults(work=_verify)
+    verb = verbs.add_parser("rm", parents=[shared], help="remove entries")
+    verb.add_argument("key", nargs="*", help="of what to remove, or its first letters")
+    verb.add_argument("--unused", action="store_true", help="all that no run's records name")
+    verb.add_argument("--damaged", action="store_true", help="all that verify finds damaged")
+    verb.add_argument("--leftovers", action="store_true", help="drafts, checkpoints of killed runs")
+    verb.add_argument("--dry-run", action="store_true", help="say it, remove nothing")
+    verb.set_defaults(work=_rm)
+    return parser
+
+
+def _ls(options: argparse.Namespace) -> None:
+    kept = inventory.inventory(options.store, options.runs)
+    print(listing.table(kept))
+    print(listing.totals(kept, inventory.leftovers(options.store)))
+
+
+def _show(options: argparse.Namespace) -> None:
+    kept = inventory.inventory(options.store, options.runs)
+    found = inventory.find(kept, options.key)
+    print(listing.page(found, kept, verify(found)))
+
+
+def _verify(options: argparse.Namespace) -> int:
+    kept = inventory.inventory(options.store, options.runs)
+    chosen = [inventory.find(kept, key) for key in options.key] or kept
+    states = {one.name: verify(one) for one in chosen}
+    for name, state in states.items():
+        if state != INTACT:
+            print(f"{name}  {state}")
+    damaged = [name for name, state in states.items() if state not in (INTACT, UNVERIFIED)]
+    old = sum(state == UNVERIFIED for state in states.values())
+    print(listing.verdict(len(states), old, len(damaged)))
+    if damaged:
+        print(
+            "mend: python src/store.py rm --damaged; the next run that wants them makes them again"
+        )
+    return 1 if damaged else 0
+
+
+def _rm(options: argparse.Namespace) -> None:
+    if not (options.key or options.unused or options.damaged or options.leftovers):
+        raise ConfigError("rm", "nothing", "keys, --unused, --damaged or --leftovers")
+    kept = inventory.inventory(options.store, options.runs)
+    chosen = dict.fromkeys(inventory.find(kept, key).name for key in options.key)
+    if options.unused:
+        chosen |= dict.fromkeys(k.name for k in kept if not k.runs and k.stage != "taught")
+    if options.damaged:
+        chosen |= dict.fromkeys(k.name for k in kept if verify(k) not in (INTACT, UNVERIFIED))
+    left = inventory.leftovers(options.store) if options.leftovers else []
+    by_name = {one.name: one for one in kept}
+    _remove([by_name[name] for name in chosen], left, options.dry_run)
+
+
+def _remove(chosen: Sequence[Kept], left: Sequence[Path], dry: bool) -> None:
+    """All that can be removed; what somebody works with is named and stays."""
+    freed, busy = 0, []
+    for one in chosen:
+        try:
+            if not dry:
+                remove(one)
+        except command.CondenserError as error:
+            busy.append(str(error))
+            continue
+        freed += one.bytes
+        named = f", named by {listing.people(one.runs)}" if one.runs else ""
+        print(f"{one.name}  {one.bytes:,} bytes{named}")
+    for path in left:
+        size = inventory.size(path)
+        if dry or sweep(path):
+            freed += size
+            print(f"{path.name}  {size:,} bytes")
+        else:
+            busy.append(f"{path.name}: a run is making it just now")
+    print(f"{freed:,} bytes {'would be free' if dry else 'are free'}")
+    if busy:
+        raise command.CondenserError("\n".join(busy))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

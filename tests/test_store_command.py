@@ -1,0 +1,350 @@
+"""python src/store.py: what is kept, for whom, whether it is whole; and a store in trouble."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import store as command
+from condenser import records
+from condenser.errors import CondenserError
+from condenser.store import Entry, Place, Store, key_of, stored_at
+from condenser.store.hold import hold
+
+SRC = Path(__file__).resolve().parents[1] / "src"
+WEIGHTS = bytes(range(200))
+
+
+def ingredients(stage: str, **more: Any) -> dict[str, Any]:
+    base = {"version": 3, "stage": stage, "settings": {"optim": {"lr": 0.1}}, "seed": 0}
+    return {**base, "parent": None, "teacher": None, **more}
+
+
+def put(root: Path, stage: str, accuracy: float = 0.5, **more: Any) -> Entry:
+    """An entry as a stage leaves it, but for what is in the network."""
+
+    def make(place: Place) -> Mapping[str, Any]:
+        (place.folder / "weights.safetensors").write_bytes(WEIGHTS)
+        model = {"architecture": {"_target_": "condenser.models.LeNet5"}}
+        model |= {"weights_sha256": hashlib.sha256(WEIGHTS).hexdigest()}
+        (place.folder / "model.json").write_text(json.dumps(model))
+        return {"test/accuracy": accuracy, "date": f"2026-01-0{1 + int(accuracy * 8)}T10:11:12"}
+
+    made, store = ingredients(stage, **more), Store(root)
+    entry, _ = store.get_or_make(stage, key_of(made), make, made)
+    store.close()
+    return entry
+
+
+def named(folder: Path, run: str, *entries: tuple[str, Entry]) -> None:
+    """A run whose records name these entries as their own."""
+    lines: list[Any] = [
+        {"run": run, "experiment": "demo", "stage": stage, "position": i, "model": "lenet5"}
+        | {"key": entry.key}
+        for i, (stage, entry) in enumerate(entries)
+    ]
+    records.write(folder / "demo" / run, lines)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Teacher → distill → prune of one run, and a student that no run names."""
+    root = tmp_path / "runs/.store"
+    teacher = put(root, "teacher", 0.99)
+    distill = put(root, "distill", 0.25, teacher=teacher.key)
+    prune = put(root, "prune", 0.75, parent=distill.key, teacher=teacher.key)
+    put(root, "student", 0.125)
+    named(tmp_path / "runs", "a", ("teacher", teacher), ("distill", distill), ("prune", prune))
+    named(tmp_path / "runs", "b", ("teacher", teacher))
+    return tmp_path / "runs"
+
+
+def key(runs: Path, stage: str) -> str:
+    (folder,) = (runs / ".store").glob(f"{stage}-*[!k]")
+    return folder.name.rpartition("-")[2]
+
+
+def folder(runs: Path, stage: str) -> Path:
+    return runs / ".store" / f"{stage}-{key(runs, stage)}"
+
+
+@pytest.fixture
+def ask(runs: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Exit status, stdout and stderr of the command."""
+
+    def call(verb: str, *words: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = command.main([verb, *words, "--store", str(runs / ".store")])
+        return (status, *capsys.readouterr())
+
+    return call
+
+
+def test_ls_says_what_is_kept_and_for_whom(runs: Path, ask: Any) -> None:
+    status, said, _ = ask("ls")
+    head, *lines, in_all, unused = said.splitlines()
+    cells = [line.split() for line in lines]
+    assert status == 0 and head.split()[:4] == ["stage", "key", "model", "test"]
+    assert [line[:4] for line in cells] == [
+        ["student", key(runs, "student"), "LeNet5", "12.50%"],
+        ["distill", key(runs, "distill"), "lenet5", "25.00%"],
+        ["prune", key(runs, "prune"), "lenet5", "75.00%"],
+        ["teacher", key(runs, "teacher"), "lenet5", "99.00%"],
+    ]
+    assert lines[-1].endswith("2026-01-08 10:11  demo/a, demo/b") and "no run" in said
+    size = sum(f.stat().st_size for f in (runs / ".store").rglob("*") if f.suffix != ".lock")
+    size -= sum(f.stat().st_size for f in (runs / ".store").rglob("*") if f.is_dir())
+    assert in_all == f"4 entries, {size:,} bytes" and unused.startswith("no run names 1, ")
+
+
+def test_show_tells_settings_facts_and_lineage(runs: Path, ask: Any) -> None:
+    status, said, _ = ask("show", key(runs, "prune")[:6])
+    teacher, distill = (f"{s}-{key(runs, s)}" for s in ("teacher", "distill"))
+    assert status == 0 and said.splitlines()[0].endswith("intact")
+    assert f"  parent  {distill}  lenet5  25.00%\n    teacher  {teacher}  lenet5  99.00%" in said
+    assert "  optim.lr = 0.1\n" in said and "  test/accuracy = 0.75\n" in said
+    assert said.count(teacher) == 1 and "  demo/a\n" in said
+
+
+def test_sums_are_those_of_sha256sum(runs: Path) -> None:
+    done = subprocess.run(
+        ["sha256sum", "--check", "--strict", "SHA256SUMS"],
+        cwd=folder(runs, "prune"),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and done.stdout.count(": OK") == 4
+
+
+def flip(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "weights": (lambda f: flip(f / "weights.safetensors"), "weights.safetensors altered"),
+    "facts": (lambda f: flip(f / "record.json"), "record.json altered"),
+    "a file gone": (lambda f: (f / "model.json").unlink(), "model.json missing"),
+    "a file more": (lambda f: (f / "other").touch(), "other unknown"),
+    "sums": (lambda f: (f / "SHA256SUMS").write_text("no sums"), "SHA256SUMS is damaged"),
+    "another key": (lambda f: f.rename(f.with_name("prune-0123456789abcdef")), "the key is not"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_verify_finds_damage(kind: str, runs: Path, ask: Any) -> None:
+    assert ask("verify")[:2] == (0, "4 entries: 4 intact\n")
+    damage, expected = DAMAGE[kind]
+    damage(folder(runs, "prune"))
+    status, said, _ = ask("verify")
+    assert status == 1 and expected in said.splitlines()[0]
+    assert "4 entries: 3 intact, 1 damaged" in said
+    assert "rm --damaged" in said
+    assert ask("rm", "--damaged")[1].startswith("prune-")
+    assert ask("verify")[:2] == (0, "3 entries: 3 intact\n")
+
+
+def test_old_entries_are_unverified_until_something_speaks_against_them(
+    runs: Path, ask: Any
+) -> None:
+    old = folder(runs, "prune")
+    (old / "SHA256SUMS").unlink()
+    (old / "ingredients.json").unlink()
+    assert ask("verify")[:2][0] == 0 and f"{old.name}  unverified\n" in ask("verify")[1]
+    assert Store(runs / ".store").get("prune", old.name[6:]) is not None
+    assert "unverified" in ask("show", old.name)[1]
+    flip(old / "weights.safetensors")
+    assert "weights.safetensors altered" in ask("verify", old.name)[1]
+
+
+def test_ls_sees_a_missing_file_without_reading_any(runs: Path, ask: Any) -> None:
+    (folder(runs, "prune") / "weights.safetensors").unlink()
+    assert "damaged: lacks weights.safetensors" in ask("ls")[1]
+
+
+def test_rm_takes_what_its_first_letters_name(runs: Path, ask: Any) -> None:
+    gone = folder(runs, "distill")
+    status, said, _ = ask("rm", gone.name[8:14], "--dry-run")
+    assert status == 0 and "would be free" in said and gone.is_dir()
+    status, said, _ = ask("rm", gone.name[8:14])
+    assert status == 0 and said.startswith(f"{gone.name}  ") and "named by demo/a" in said
+    assert not gone.exists() and len(ask("ls")[1].splitlines()) == 6
+    assert not [path for path in (runs / ".store").iterdir() if path.name.startswith(".")]
+
+
+def test_rm_unused_spares_what_any_run_names(runs: Path, ask: Any) -> None:
+    student = folder(runs, "student")
+    assert student.name in ask("rm", "--unused", "--dry-run")[1] and student.is_dir()
+    status, said, _ = ask("rm", "--unused")
+    assert status == 0 and student.name in said and not student.exists()
+    assert all(folder(runs, stage).is_dir() for stage in ("teacher", "distill", "prune"))
+    assert ask("rm", "--unused")[1] == "0 bytes are free\n"
+
+
+def test_rm_leaves_what_somebody_works_with(runs: Path, ask: Any) -> None:
+    """A run holds the entries that it was given, in whatever process it is."""
+    code = """
+import sys
+from pathlib import Path
+from condenser.store import Store
+store = Store(Path(sys.argv[1]))
+assert store.get("student", sys.argv[2])
+print("held", flush=True)
+sys.stdin.read()
+"""
+    student = folder(runs, "student")
+    words = [sys.executable, "-c", code, str(runs / ".store"), key(runs, "student")]
+    with subprocess.Popen(
+        words, env={"PYTHONPATH": str(SRC)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as user:
+        assert user.stdout is not None and user.stdout.readline() == b"held\n"
+        status, said, complained = ask("rm", "--unused", key(runs, "prune"))
+        assert status == 1 and complained == (
+            f"store: {student.name}: a run works with it; nothing of it was removed\n"
+        )
+        assert student.is_dir() and "prune-" in said and ask("verify", student.name)[0] == 0
+        user.communicate()
+    assert ask("rm", "--unused")[0] == 0 and not student.exists()
+
+
+def test_rm_leaves_what_is_being_made(runs: Path, ask: Any) -> None:
+    from filelock import FileLock
+
+    root, prune = runs / ".store", folder(runs, "prune")
+    for name in (".prune-1234", ".student-5678.ckpt", ".gone-share-9999-17"):
+        (root / name).write_text("half")
+    with FileLock(root / "prune-1234.lock"), FileLock(root / f"{prune.name}.lock"):
+        assert "left by runs that stopped: 3, 12 bytes" in ask("ls")[1]
+        status, said, complained = ask("rm", "--leftovers", prune.name)
+        assert status == 1 and complained.count("a run is making it just now") == 2
+        assert "8 bytes are free" in said
+        assert (root / ".prune-1234").exists() and prune.is_dir()
+    assert ask("rm", "--leftovers")[0] == 0
+    assert not [path for path in root.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("show", "0000"), "0000: no such key"),
+        (("show", "prune-zzzz"), "prune-zzzz: no such key"),
+        (("show", "ab"), "ab: allowed is a key, or its first 4 letters or more"),
+        (("show", "prune"), "prune: no such key in the store"),
+        (("rm",), "rm=nothing: allowed is keys, --unused, --damaged or --left"),
+        (("ls", "--runs"), "expected at least one argument"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(
+    words: tuple[str, ...], said: str, ask: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        status, _, complained = ask(*words)
+    except SystemExit as exit:  # of argparse
+        status, complained = exit.code, capsys.readouterr().err.splitlines()[-1] + "\n"
+    assert status in (1, 2) and said in complained and complained.count("\n") == 1
+
+
+def test_an_ambiguous_key_names_its_entries(runs: Path, ask: Any) -> None:
+    root = runs / ".store"
+    for stage in ("prune", "distill"):
+        folder(runs, stage).rename(root / f"{stage}-77770000{stage[:1]}0000000")
+    status, _, complained = ask("rm", "7777")
+    assert status == 1 and "names 2 entries: distill-7777" in complained
+    assert ask("rm", "77770000p", "--dry-run")[0] == 0
+
+
+def test_no_store_is_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["ls", "--store", str(tmp_path / "none")]) == 1
+    assert (
+        capsys.readouterr().err
+        == f"store: {tmp_path / 'none'}: no store there; name one with --store\n"
+    )
+
+
+# --- a store in trouble
+
+
+def test_a_full_disk_loses_nothing(runs: Path) -> None:
+    """/dev/full is a disk without room."""
+    store = Store(runs / ".store")
+
+    def make(place: Place) -> Mapping[str, Any]:
+        place.checkpoint.write_text("half way")
+        (place.folder / "weights.safetensors").symlink_to("/dev/full")
+        (place.folder / "weights.safetensors").write_bytes(WEIGHTS)
+        return {}
+
+    with pytest.raises(CondenserError, match="the disk is full; what was finished is kept"):
+        store.get_or_make("prune", "new", make)
+    assert store.get("prune", "new") is None
+    assert (runs / ".store/.prune-new.ckpt").read_text() == "half way"
+    assert not (runs / ".store/.prune-new").exists()
+
+
+def test_a_store_that_cannot_be_written_is_read(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may write anywhere, so what the system says of the folder is put in its mouth."""
+    from condenser.store import keep
+
+    root, warned = runs / ".store", list[str]()
+    monkeypatch.setattr(keep, "writable", lambda folder: folder != root)
+    store = Store(root, tmp_path / "mine/.store", warned.append)
+    prune = key(runs, "prune")
+    assert store.get_or_make("prune", prune, lambda place: {})[0].folder == folder(runs, "prune")
+    assert warned == []
+    for name in ("one", "two"):
+        entry, reused = store.get_or_make("prune", name, lambda place: {"by": 1})
+        assert (entry.folder.parent, reused) == (tmp_path / "mine/.store", False)
+    assert len(warned) == 1 and "new results go to" in warned[0]
+    config = {"store": str(root), "runs": str(tmp_path / "mine")}
+    assert stored_at(config, {"stage": "prune", "key": "one"}) == entry.folder.with_name(
+        "prune-one"
+    )
+    assert stored_at(config, {"stage": "prune", "key": prune}) == folder(runs, "prune")
+
+
+def test_a_store_that_cannot_be_written_is_named(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import filelock
+
+    def refuse(path: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(filelock, "FileLock", refuse)
+    with pytest.raises(CondenserError, match=r"cannot be written \(read-only file system\): name"):
+        Store(runs / ".store").get_or_make("prune", "new", lambda place: {})
+
+    def elsewhere(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/another/file")
+
+    monkeypatch.setattr(filelock, "FileLock", elsewhere)
+    with pytest.raises(PermissionError):
+        Store(runs / ".store").get_or_make("prune", "new", lambda place: {})
+
+
+def test_what_was_held_and_is_gone_is_not_handed_out(runs: Path) -> None:
+    store, student = Store(runs / ".store"), folder(runs, "student")
+    facts = student / "record.json"
+    held = hold(facts)
+    assert held is not None
+    student.rename(student.with_name(".gone-x"))
+    assert hold(facts) is None and store.get("student", student.name[8:]) is None
+    held.close()
+
+
+def test_it_answers_before_torch_is_loaded() -> None:
+    code = "import sys, store; print({'torch', 'rich', 'hydra', 'pydantic'} & set(sys.modules))"
+    run = [sys.executable, "-c", code]
+    out = subprocess.run(run, env={"PYTHONPATH": str(SRC)}, capture_output=True, text=True)
+    assert (out.stdout, out.stderr) == ("set()\n", "")
