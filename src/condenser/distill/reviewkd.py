@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from condenser.capture import Pairs, penultimate_pair, preactivations_of, stage_pairs
 from condenser.distill.feature import FeatureObjective
+from condenser.errors import ConfigError
 from condenser.functional.features import as_map
 from condenser.functional.map_losses import pyramid
 
@@ -65,14 +68,25 @@ class ReviewKD(FeatureObjective):
     ``pyramid`` is the mean squared error of the maps and of their pooled versions. Usual weight 0.6
     to 8 by pair, rising from 0 in the first 20 of 240 epochs.
 
+    Args:
+        middle: channels in which stages are fused; None: as many as the student's deepest, up to
+            512, as the authors have it. That is the width of a convolution in their networks; where
+            it is a linear layer's, fusing large maps in it costs more than all the rest.
+
     Source: Chen, Liu, Zhao, Jia, "Distilling Knowledge via Knowledge Review", CVPR 2021,
     https://arxiv.org/abs/2104.09044; code: https://github.com/dvlab-research/ReviewKD
     """
 
     pairs = review_pairs
 
+    def __init__(self, *args: Any, middle: int | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if middle is not None and middle < 1:
+            raise ConfigError("distill.middle", middle, "a whole number of at least 1, or null")
+        self.middle = middle
+
     def build(self, student: list[Tensor], teacher: list[Tensor]) -> None:
-        middle, last = min(512, student[-1].shape[1]), len(student) - 1
+        middle, last = self.middle or min(512, student[-1].shape[1]), len(student) - 1
         self.fusions = nn.ModuleList(
             Fusion(s.shape[1], middle, t.shape[1], deepest=depth == last)
             for depth, (s, t) in enumerate(zip(student, teacher, strict=True))
