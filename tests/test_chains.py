@@ -34,6 +34,18 @@ CHAINS = {
         f"{{cut:{{rate:0.25}}}},{{share:{{across:true}}}},{DISTIL},quantize]",
         ["RemovedBlocks", "KeptChannels", "Shared", "Quantized"],
     ),
+    "prune, share, distilled with the rounding": (
+        "resnet8",
+        "[teacher,prune,share,{quantize:{_target_:condenser.compress.QuantizationAware,bits:3,"
+        "activation_bits:4,images:100,teachers:dense,objective:distill,optim:{epochs:1}}}]",
+        ["Sparse", "Shared", "Quantized"],
+    ),
+    "distilled with the rounding": (
+        "resnet8",
+        "[teacher,{quantize:{_target_:condenser.compress.QuantizationAware,bits:1,"
+        "activation_bits:1,first_last:8,images:100,teachers:dense,optim:{epochs:1}}}]",
+        ["FoldBatchNorm", "Quantized"],
+    ),
 }
 
 
@@ -51,7 +63,8 @@ def test_every_step_loads_to_the_same_bits(
     torch.set_num_threads(1)
     for record in records:
         place = folder_of(tmp_path, record)
-        assert {path.suffix for path in place.iterdir()} == {".json", ".safetensors"}
+        kinds = {path.suffix for path in place.iterdir()}
+        assert kinds == {".json", ".safetensors", ""}  # and SHA256SUMS
         blueprint, network = load(place)
         _, again = load(place)
         said = predict(network, data.test_dataloader()).logits

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from condenser.compress import Magnitude, WeightPruning
+from condenser.compress import Magnitude, Probe, QuantizationAware, WeightPruning
 from condenser.data import DataModule, HorizontalFlip, Shift, digits
 from condenser.distill import KD
 from condenser.functional.schedules import cosine
-from condenser.models import MLP, LeNet5
+from condenser.models import MLP, LeNet5, ResNet
 from condenser.modules import Distillation, Plan, Student
 from condenser.modules.fit import Fit, fit
 from condenser.modules.resume import Resume
@@ -68,11 +68,21 @@ def pruned() -> Student:
     return Student(model, plan(), data(), compression=compression)
 
 
+def rounded() -> Student:
+    torch.manual_seed(3)
+    model = ResNet((1, 8, 8), 10, depth=8, widths=[4, 4, 8, 8])
+    compression, source = QuantizationAware(3, 3), data()
+    source.setup()
+    images = source.sample(64)
+    compression.prepare(model, Probe(lambda n: images, torch.nn.functional.cross_entropy, dict))
+    return Student(model, plan(), source, compression=compression)
+
+
 def trained(make: Callable[[], Student], resume: Resume) -> Fit:
     return fit(make(), TRAINER, resume=resume)
 
 
-@pytest.mark.parametrize("make", [with_dropout, distilled, pruned])
+@pytest.mark.parametrize("make", [with_dropout, distilled, pruned, rounded])
 @pytest.mark.parametrize("epoch", [0, 3])
 def test_killed_and_started_again_is_undisturbed(
     make: Callable[[], Student], epoch: int, tmp_path: Path

@@ -62,6 +62,7 @@ def measured(
     with torch.no_grad():
         facts |= {f"compute/{k}": v for k, v in measure.compute(model, data.example()).items()}
     bits = widths(outcome.blueprint.operations)
+    facts |= {f"bits/{layer}": pair[0] for layer, pair in bits.items()}
     facts |= {f"energy/{k}": v for k, v in measure.energy(model, data.example(), bits).items()}
     facts |= running(outcome, bench)
     return facts | outcome.facts | provenance()

@@ -80,12 +80,6 @@ class Quantization(Compression):
     def check(self, model: nn.Module, image: Tensor) -> None:
         quantizable(model, self.exclude)
 
-    def facts(self) -> Mapping[str, str | float]:
-        """Bits of each layer's weight, where they are not the same for all."""
-        bits = {name: float(pair[0]) for name, pair in self.widths.items()}
-        same = len(set(bits.values())) < 2
-        return {} if same else {f"bits/{name}": value for name, value in bits.items()}
-
     def given(self, probe: Probe | None) -> tuple[Tensor, Sequence[Operation]]:
         """Training images, and what was done to the network before."""
         if probe is None:
