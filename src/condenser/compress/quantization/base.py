@@ -41,7 +41,7 @@ class Quantization(Compression):
     norms are not folded, so that equal weights stay equal.
 
     Args:
-        bits: of a weight, 1 to 8, or None to leave weights in float.
+        bits: of a weight, 1 to 8.
         activation_bits: of a layer's input, 1 to 8, or None to leave activations in float.
         images: how many training images to look at.
         exclude: patterns of layer names left in float.
