@@ -19,7 +19,8 @@ from running import config_of, run_in
 from torch import Tensor, nn
 
 from condenser import deploy, measure, recipe, schema
-from condenser.compress import PostTraining, Quantized
+from condenser.compress import KMeansSharing, PostTraining, Quantized
+from condenser.compress.quantization import folded
 from condenser.data import Normalise, digits
 from condenser.deploy import graph, quantized
 from condenser.errors import CondenserError, ConfigError
@@ -254,6 +255,30 @@ def test_one_scale_for_a_weight_is_kept_by_a_q_dq_file(network: Any, tmp_path: P
         np.testing.assert_allclose(weight, expected, atol=1e-7, err_msg=layer)
     network_says, file_says = answers(made, data().test)
     assert (network_says - file_says).abs().mean() < 0.03 * network_says.abs().max()
+
+
+def test_a_codebook_whose_batch_norms_stayed_is_deployed_as_it_was(
+    network: Any, tmp_path: Path
+) -> None:
+    blueprint, model = network("resnet8")
+    images = data().train[:256]
+    sharing = KMeansSharing(4)
+    sharing.prepare(model)
+    shared = sharing.finish()
+    (operation,) = PostTraining(8, 8)(model, images, shared)  # no batch norm was folded
+    assert isinstance(operation, Quantized)
+    batch = data().train[256:512]
+    with torch.no_grad():
+        exact, plain = model(batch), folded(model, operation)
+        unrounded = graph.without_input_quantizers(model)(batch)
+        torch.testing.assert_close(
+            graph.without_input_quantizers(plain)(batch), unrounded, atol=1e-3, rtol=1e-3
+        )
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in plain.modules())
+    file = deploy.write(model, deploy.Form(), images, tmp_path / "model", operation)
+    given = deploy.session(file)(batch)
+    off = (given - exact).square().mean() / exact.var()
+    assert off < 0.01
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 4), (3, 3, 3)])

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.quantization import Quantized
+from condenser.compress.quantization import Quantized, folded
 from condenser.deploy.dynamic import to_dynamic_onnx
 from condenser.deploy.executorch_program import to_executorch, traced
 from condenser.deploy.graph import program, to_onnx
@@ -50,6 +50,7 @@ def write(
         CondenserError: it cannot be written.
     """
     path = stem.with_suffix(SUFFIX[form.target])
+    model = folded(model, operation) if operation is not None else model
     if form.target == "executorch":
         to_executorch(model, images, path, operation, form.normalisation)
         return path

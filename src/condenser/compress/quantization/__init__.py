@@ -1,6 +1,7 @@
 """Weights and activations on grids of few values."""
 
 from condenser.compress.quantization.aware import QuantizationAware
+from condenser.compress.quantization.folding import folded
 from condenser.compress.quantization.operation import FoldBatchNorm, Quantized
 from condenser.compress.quantization.post_training import PostTraining
 from condenser.compress.quantization.quantizers import InputQuantizer, quantize_input
@@ -13,5 +14,6 @@ __all__ = [
     "QuantizationAware",
     "Quantized",
     "foldable",
+    "folded",
     "quantize_input",
 ]

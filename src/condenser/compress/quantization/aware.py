@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from condenser.compress.base import Operation, Probe, State
 from condenser.compress.quantization.base import Quantization
 from condenser.compress.quantization.calibration import BATCH
+from condenser.compress.quantization.folding import fold
 from condenser.compress.quantization.operation import FoldBatchNorm
 from condenser.compress.quantization.quantizers import (
     InputQuantizer,
@@ -21,7 +22,6 @@ from condenser.compress.quantization.quantizers import (
     show_rounded,
 )
 from condenser.errors import ConfigError
-from condenser.functional.quantization import along_channels
 
 Settings = Mapping[str, Mapping[str, Any]]
 
@@ -154,31 +154,3 @@ def settle_input(layer: Any) -> None:
     kept.load_state_dict(learnt.state_dict())
     kept.scale.copy_(kept.scale.abs())
     layer.input_quantizer = kept
-
-
-def fold(model: nn.Module, conv_name: str, norm_name: str, bits: int | None) -> None:
-    """y = γ(Wx - μ)/σ + β as one convolution whose codes are those of W, or their opposites.
-
-    ``bits`` None: the convolution was left in float.
-    """
-    conv: Any = model.get_submodule(conv_name)
-    norm: Any = model.get_submodule(norm_name)
-    if bits is None:
-        FoldBatchNorm([(conv_name, norm_name)]).apply(model)
-        return
-    factor = torch.rsqrt(norm.running_var + norm.eps) * (norm.weight if norm.affine else 1.0)
-    codes = torch.round(conv.weight / along_channels(conv.weight_scale, conv.weight))  # q - z
-    conv.weight_scale = conv.weight_scale * factor.abs()
-    if hasattr(conv, "weight_zero_point"):
-        top = 2**bits - 1  # unsigned codes: q becomes top - q
-        conv.weight_zero_point = torch.where(
-            factor < 0, top - conv.weight_zero_point, conv.weight_zero_point
-        )
-    sign = torch.where(factor < 0, -1.0, 1.0)
-    conv.weight.copy_(
-        codes * along_channels(sign, codes) * along_channels(conv.weight_scale, codes)
-    )
-    bias = torch.zeros_like(norm.running_mean) if conv.bias is None else conv.bias
-    shift = norm.bias if norm.affine else 0.0
-    conv.bias = nn.Parameter((bias - norm.running_mean) * factor + shift)
-    model.set_submodule(norm_name, nn.Identity())
