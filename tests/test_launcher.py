@@ -21,6 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from condenser import cli, records, status
+from condenser.distributed import ranks
 from condenser.errors import ConfigError
 from condenser.sweep.attempt import Attempt
 from condenser.sweep.board import Board, duration, heading, left
@@ -465,13 +466,13 @@ def other_rank(monkeypatch: pytest.MonkeyPatch, names: Sequence[str]) -> list[bo
     for name in names:
         with monkeypatch.context() as patch:
             patch.setenv(name, "1")
-            found.append(status.first_rank())
+            found.append(ranks.first())
     return found
 
 
 def test_of_several_ranks_one_writes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert status.first_rank()
-    assert other_rank(monkeypatch, status.RANKS) == [False] * len(status.RANKS)
+    assert ranks.first()
+    assert other_rank(monkeypatch, ranks.VARIABLES) == [False] * len(ranks.VARIABLES)
     monkeypatch.setenv("LOCAL_RANK", "1")
     with status.kept(tmp_path / "run", "a"):
         pass

@@ -54,7 +54,8 @@ def task(cfg: DictConfig) -> Record:
             return record
         from condenser.run import run
 
-        return records.final(run(config, command(HydraConfig.get().overrides.task)))
+        done = run(config, command(HydraConfig.get().overrides.task))
+        return records.final(done) if done else {}  # of several processes the first has records
     except Exception as error:
         with suppress(OSError):  # hydra made the folder; what never started leaves no trace
             Path(HydraConfig.get().runtime.output_dir).rmdir()

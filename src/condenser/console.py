@@ -12,13 +12,13 @@ from condenser.stages import Stage
 
 
 class Console:
-    """Prints to a terminal, or plain lines to a file."""
+    """Prints to a terminal, or plain lines to a file; of several processes the first alone."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, quiet: bool = False) -> None:
         from rich.console import Console as Rich
 
-        self.rich, self.folder = Rich(highlight=False), folder
-        self.terminal = self.rich.is_terminal
+        self.rich, self.folder = Rich(highlight=False, quiet=quiet), folder
+        self.terminal = self.rich.is_terminal and not quiet
 
     def working(self, what: str) -> Any:
         return self.rich.status(what) if self.terminal else nullcontext()

@@ -205,7 +205,7 @@ def make(
     )
 
     def work(place: Place) -> Mapping[str, Any]:
-        outcome = stage.run(bench, given, place)
+        outcome = stage.work(bench, given, place)
         keep_promises(stage, outcome, given, bench)
         return measured(stage, outcome, bench, place.folder, given)
 

@@ -11,6 +11,8 @@ from typing import Any
 from condenser import budget, recipe, records, status
 from condenser.config import digest, folder_of
 from condenser.console import Console
+from condenser.distributed import launch
+from condenser.distributed.team import Team, form
 from condenser.errors import ConfigError, one_of
 from condenser.records import Record
 from condenser.stages import Stage, Workbench
@@ -20,17 +22,26 @@ from condenser.store import Store
 def run(config: Mapping[str, Any], command: str | None = None) -> list[Record]:
     """Run a checked, resolved config; write and return the records of its stages.
 
-    ``command`` is what a person would type to have the same again.
+    ``command`` is what a person would type to have the same again. Where the config has several
+    processes train, it starts them; or this is one of them, and returns none unless it leads.
     """
     stages = recipe.plan(config)
+    if (count := launch.needed(config["trainer"])) > 1:
+        return launch.launch(run, count, config, command)
+    team = form(config["trainer"])
     folder = folder_of(config)
-    say = Console(folder)
+    say = Console(folder, quiet=not team.leads)
     with say.working("data"):
-        bench = workbench(config, say)
+        bench = workbench(config, say, team)
         for stage in stages:
             stage.check(bench)
+    if not team.leads:
+        team.follow(bench)
+        return []
     with status.kept(folder, digest(config)):
-        return follow(config, stages, bench, say, command)
+        done = follow(config, stages, bench, say, command)
+    team.dismiss()
+    return done
 
 
 def follow(
@@ -108,7 +119,7 @@ def yaml_of(config: Mapping[str, Any]) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(dict(config)))
 
 
-def workbench(config: Mapping[str, Any], say: Console) -> Workbench:
+def workbench(config: Mapping[str, Any], say: Console, team: Team | None = None) -> Workbench:
     """Data read, threads set, everything that stages share."""
     import torch
 
@@ -136,6 +147,7 @@ def workbench(config: Mapping[str, Any], say: Console) -> Workbench:
         compile=compiled,
         checkpoint_seconds=checkpoint_seconds,
         warn=say.warn,
+        team=team or Team(),
     )
 
 

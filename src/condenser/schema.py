@@ -173,7 +173,11 @@ class Recipe(Section):
 
 class Trainer(Section):
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
-    devices: Count
+    devices: Count | Literal["auto"]
+    num_nodes: Count
+    strategy: Literal["auto", "ddp", "fsdp", "tensor_parallel"]
+    tensor_parallel_size: Count | None
+    sync_batchnorm: bool
     precision: Literal["32-true", "bf16-mixed", "bf16-true", "64-true"]
     deterministic: bool | Literal["warn"]
     threads: Count | None

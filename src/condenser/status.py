@@ -8,7 +8,6 @@ has no process is a run that was killed: the same command goes on where it was.
 
 from __future__ import annotations
 
-import os
 import time
 import warnings
 from collections.abc import Iterator
@@ -18,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from condenser import records
+from condenser.distributed import ranks
 from condenser.errors import CondenserError, DamagedError
 from condenser.files import read_json, write_json
 from condenser.records import Record
 
 FILE = "status.json"
-RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -63,15 +62,10 @@ def written(folder: Path) -> list[Record]:
             return []
 
 
-def first_rank() -> bool:
-    """Of the processes of one run, the one that writes."""
-    return all(os.environ.get(rank, "0") == "0" for rank in RANKS)
-
-
 @contextmanager
 def kept(folder: Path, digest: str) -> Iterator[None]:
     """Write how the run that goes on within stands, and how it ended."""
-    if not first_rank():
+    if not ranks.first():
         yield
         return
     begun = time.monotonic()

@@ -78,6 +78,7 @@ class DataModule(pl.LightningDataModule):
         self.augment: tuple[Augmentation, ...] = tuple(augment)
         self.views, self.limit = views, limit
         self.epoch = 0  # of the training batches while no trainer is attached
+        self.part = (0, 1)  # of each batch this process has: number, of how many
         self._settings = f"{describe(self.augment)} views={views} limit={limit}"
         self._given = tuple(None if v is None else tuple(float(x) for x in v) for v in (mean, std))
         self._parts: Parts | None = None
@@ -145,7 +146,6 @@ class DataModule(pl.LightningDataModule):
         return loader.shown(order, view, batch_size)
 
     def train_dataloader(self) -> Shuffled:
-        trainer = self.trainer
         samples, normalise = self._placed("train")
         return Shuffled(
             samples,
@@ -155,8 +155,8 @@ class DataModule(pl.LightningDataModule):
             augment=self.augment,
             views=self.views,
             epoch=self._epoch,
-            rank=trainer.global_rank if trainer else 0,
-            world_size=trainer.world_size if trainer else 1,
+            rank=self.part[0],
+            world_size=self.part[1],
             drop_last=self.drop_last,
         )
 

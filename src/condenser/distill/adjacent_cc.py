@@ -27,6 +27,7 @@ class AdjacentCC(FeatureObjective):
     """
 
     pairs = penultimate_pair
+    relational = True
 
     def __init__(
         self,

@@ -39,6 +39,8 @@ class Objective(nn.Module, ABC):
         least_classes: the fewest classes it has a meaning for, where the task is multiclass.
         instead: what conf/distill has for the data that it refuses.
         stochastic: ``forward`` draws random numbers.
+        relational: it compares a batch's samples with one another, so that where several processes
+            share a batch each is shown all of it.
         task: what is learnt, once ``prepare`` has said so.
         student_layers, teacher_layers: whose features it wants to see, as ``Capture`` names them.
     """
@@ -48,6 +50,7 @@ class Objective(nn.Module, ABC):
     least_classes: ClassVar[int] = 2
     instead: ClassVar[str] = "kd"
     stochastic: ClassVar[bool] = False
+    relational: bool = False
     task: Task = Multiclass(outputs=0)  # its maths asks for no number of classes
     student_layers: Sequence[str] = ()
     teacher_layers: Sequence[str] = ()

@@ -29,6 +29,7 @@ class CC(FeatureObjective):
     """
 
     pairs = penultimate_pair
+    relational = True
 
     def __init__(
         self,

@@ -33,6 +33,7 @@ class CRD(FeatureObjective):
     """
 
     pairs = penultimate_pair
+    relational = True
 
     def __init__(
         self,

@@ -36,6 +36,7 @@ class DIST(LogitObjective):
     """
 
     least_classes: ClassVar[int] = 3
+    relational = True
 
     def __init__(
         self,

@@ -40,6 +40,8 @@ class MultiTemperature(LogitObjective):
     https://openaccess.thecvf.com/content/CVPR2023/html/Jin_Multi-Level_Logit_Distillation_CVPR_2023_paper.html
     """
 
+    relational = True
+
     def __init__(
         self,
         temperatures: Sequence[float] = (2.0, 3.0, 4.0, 5.0, 6.0),

@@ -20,6 +20,7 @@ class PKT(FeatureObjective):
     """
 
     pairs = penultimate_pair
+    relational = True
 
     def distance(self, student: Tensor, teacher: Tensor) -> Tensor:
         return neighbourhood(student, teacher)

@@ -31,6 +31,7 @@ class RKD(FeatureObjective):
     """
 
     pairs = penultimate_pair
+    relational = True
 
     def __init__(
         self,

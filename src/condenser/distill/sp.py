@@ -20,6 +20,7 @@ class SP(FeatureObjective):
     """
 
     pairs = last_pair
+    relational = True
 
     def distance(self, student: Tensor, teacher: Tensor) -> Tensor:
         return similarity(student, teacher)

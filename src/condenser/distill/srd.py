@@ -30,6 +30,7 @@ class SRD(FeatureObjective):
     """
 
     pairs = penultimate_pair
+    relational = True
 
     def __init__(
         self,

@@ -43,6 +43,7 @@ class Sum(Objective):
         self.full = [float(term["weight"]) for term in terms.values()]
         self.warmups = [float(term.get("warmup", 0.0)) for term in terms.values()]
         self.weights = self.full
+        self.relational = any(part.relational for part in self.parts)
         self.gather()
 
     def gather(self) -> None:

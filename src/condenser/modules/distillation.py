@@ -54,6 +54,8 @@ class Distillation(Student):
         given, epochs = self.captures[1], self.plan.epochs
         self.taught = obtain(self.teacher, given, self.data, self.cache, epochs, *where)
         self.teacher.to(self.device, self.dtype_of_features)
+        if self.taught is None:
+            self.shard(self.teacher, watched=bool(given.names))
         for capture in self.captures:
             capture.open()
 
@@ -73,7 +75,7 @@ class Distillation(Student):
                 teacher = self.taught(batch.index, self.current_epoch, self.dtype_of_features)
             else:
                 teacher = Outputs(self.teacher(batch.image), given.take(), batch.index)
-        return self.objective(student, teacher, batch.target)
+        return self.judge(self.objective, student, teacher, batch.target)
 
 
 def connect(

@@ -13,8 +13,9 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 
 from condenser.data import Batch
+from condenser.distributed import strategies
 from condenser.modules.resume import Resume
-from condenser.modules.student import State, Student
+from condenser.modules.student import State, Student, state_of
 
 BUNDLE = 16  # optimiser steps that share one round of Lightning's bookkeeping
 
@@ -94,7 +95,7 @@ def fit(
     """Train ``module`` by its plan, and hand back the epoch that validation prefers, and the last.
 
     Args:
-        trainer: settings of ``pl.Trainer``.
+        trainer: settings of ``pl.Trainer``, its strategy in words (``distributed.strategies``).
         progress: show a bar.
         resume: where a killed training left its state, and keeps it from now on.
     """
@@ -117,17 +118,17 @@ def fit(
             log_every_n_steps=1,
             inference_mode=False,
             use_distributed_sampler=False,
-            **trainer,
+            **strategies.settings(trainer, module),
         )
         data = module.data
-        data.trainer = running
-        bundle = BUNDLE if running.world_size == 1 else 1  # DDP wants one backward a forward
+        data.trainer, data.part = running, strategies.part(trainer)
+        bundle = 1 if strategies.wraps(running) else BUNDLE
         train = Bundles(data.train_dataloader(), bundle)
         running.fit(module, train, data.val_dataloader(), ckpt_path=left, weights_only=True)
     assert module.best.epoch is not None
     return Fit(
         best=module.best.state,
-        last={name: t.detach().clone() for name, t in module.model.state_dict().items()},
+        last=state_of(module.model),
         seconds=clock.total,
         epochs=module.plan.epochs,
         best_epoch=module.best.epoch + 1,
@@ -146,5 +147,6 @@ class quiet_lightning(warnings.catch_warnings):
             "pytorch_lightning",
             "lightning_fabric",
             "pytorch_lightning.utilities.rank_zero",
+            "torch.distributed.tensor._redistribute",  # that it sends more than it would have to
         ):
             logging.getLogger(name).setLevel(logging.ERROR)

@@ -40,8 +40,8 @@ class Mutual(Student):
         self.captures = (*ours, *theirs)
         self.peer_accuracy, self.told = MeanMetric(), 0.0
 
-    def trained(self) -> list[nn.Parameter]:
-        return [*super().trained(), *self.peer.parameters(), *self.peer_objective.parameters()]
+    def networks(self) -> list[nn.Module]:
+        return [*super().networks(), self.peer, self.peer_objective]
 
     def on_train_start(self) -> None:
         super().on_train_start()
@@ -69,11 +69,17 @@ class Mutual(Student):
     def terms(self, batch: Batch) -> dict[str, Tensor]:
         logits, other = self.model(batch.image), self.peer(batch.image)
         seen, shown, own, given = (capture.take() for capture in self.captures)
-        ours = self.objective(
-            Outputs(logits, seen, batch.index), frozen(other, shown, batch.index), batch.target
+        ours = self.judge(
+            self.objective,
+            Outputs(logits, seen, batch.index),
+            frozen(other, shown, batch.index),
+            batch.target,
         )
-        theirs = self.peer_objective(
-            Outputs(other, own, batch.index), frozen(logits, given, batch.index), batch.target
+        theirs = self.judge(
+            self.peer_objective,
+            Outputs(other, own, batch.index),
+            frozen(logits, given, batch.index),
+            batch.target,
         )
         return {**ours, "loss": ours["loss"] + theirs["loss"], "peer": theirs["loss"]}
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
+from condenser.distributed.peers import agreed
+
 
 class Resume(Checkpoint):
     """Writes the whole state of training to ``path`` at the end of an epoch, every so often.
@@ -25,7 +27,7 @@ class Resume(Checkpoint):
         self.path, self.every, self.written = path, every, time.monotonic()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if time.monotonic() - self.written < self.every:
+        if agreed(time.monotonic() - self.written < self.every):
             return
         draft = self.path.with_name(f"{self.path.name}.{os.getpid()}")
         trainer.save_checkpoint(draft)

@@ -15,6 +15,7 @@ from torchmetrics import MeanMetric
 from condenser.compress.base import Compression, Project
 from condenser.data import Batch, DataModule
 from condenser.distill import Labels, Objective, Outputs
+from condenser.distributed.peers import Peers, agreed, assembled
 from condenser.errors import CondenserError
 from condenser.functional.schedules import constant
 from condenser.modules.shares import gradient_shares
@@ -52,7 +53,7 @@ class Best:
         """Keep the weights if accuracy is higher, or equal with a lower loss."""
         if (accuracy, -loss) > (self.accuracy, -self.loss):
             self.accuracy, self.loss, self.epoch = accuracy, loss, epoch
-            self.state = {name: t.detach().clone() for name, t in model.state_dict().items()}
+            self.state = state_of(model)
 
 
 class Student(pl.LightningModule):
@@ -60,7 +61,8 @@ class Student(pl.LightningModule):
 
     Lightning's bookkeeping costs as much as the step of a small network, so that one
     ``training_step`` takes a list of batches and does one optimiser step for each of them.
-    Randomness within a step is a function of (seed, step).
+    Randomness within a step is a function of (seed, step). Where several processes train, see
+    ``condenser.distributed``, each has its part of a batch.
 
     Args:
         held: structure of earlier stages, restored after every optimiser step.
@@ -91,19 +93,44 @@ class Student(pl.LightningModule):
         self.val_accuracy, self.val_loss = MeanMetric(), MeanMetric()
         self.objective.prepare(data.task, data.targets)
 
+    def networks(self) -> list[nn.Module]:
+        """All that is trained."""
+        return [self.model, self.objective]
+
     def trained(self) -> list[nn.Parameter]:
         """What the optimiser is given, if it asks for gradients."""
-        return [*self.model.parameters(), *self.objective.parameters()]
+        return [p for network in self.networks() for p in network.parameters()]
+
+    @property
+    def sharded(self) -> bool:
+        """Whether parameters lie in parts on several processes."""
+        return self.device_mesh is not None
+
+    def configure_model(self) -> None:
+        """Lightning asks when the processes have met."""
+        for network in self.networks():
+            self.shard(network, watched=bool(self.objective.student_layers))
+
+    def shard(self, network: nn.Module, watched: bool) -> None:
+        if self.device_mesh is not None:
+            from condenser.distributed.shard import shard
+
+            shard(network, self.device_mesh, watched)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         parameters = [p for p in self.trained() if p.requires_grad]
-        return self.plan.optimizer(parameters, lr=self.plan.lr)
+        optimizer = self.plan.optimizer(parameters, lr=self.plan.lr)
+        if self.sharded:  # parameters that are cut in different ways do not go into one call
+            for group in optimizer.param_groups:
+                group["foreach"] = False
+        return optimizer
 
     def facts(self) -> dict[str, Any]:
         """What the module alone knows of a training that has ended, by record key."""
         return {}
 
     def on_train_start(self) -> None:
+        self.peers = Peers.of(self.device_mesh)
         self.total = self.plan.epochs * len(self.data.train_dataloader())
         self.optimizer: Any = self.optimizers(use_pl_optimizer=False)
 
@@ -113,7 +140,25 @@ class Student(pl.LightningModule):
     def terms(self, batch: Batch) -> dict[str, Tensor]:
         """The objective's terms on a batch."""
         student = Outputs(self.model(batch.image), index=batch.index)
-        return self.objective(student, None, batch.target)
+        return self.judge(self.objective, student, None, batch.target)
+
+    def judge(
+        self, objective: Objective, student: Outputs, teacher: Outputs | None, target: Tensor
+    ) -> dict[str, Tensor]:
+        """What an objective says; of the global batch, if it compares samples with one another."""
+        if self.sharded:
+            student, teacher = assembled(student), teacher and assembled(teacher)
+        if objective.relational and self.peers.size > 1:
+            everyones = self.peers.everyones
+            student, teacher = everyones(student), teacher and everyones(teacher)
+            target = self.peers.gather(target)
+            self.draw()  # the same on every process
+        return objective(student, teacher, target)
+
+    def draw(self, rank: int = 0) -> None:
+        """Seed what is random in this step."""
+        if self.stochastic:
+            torch.manual_seed((self.seed + rank * 7_919) * 1_000_003 + self.steps)
 
     def training_step(self, batches: Sequence[Batch], _: int) -> None:
         for batch in batches:
@@ -121,8 +166,7 @@ class Student(pl.LightningModule):
 
     def learn(self, batch: Batch) -> None:
         """One optimiser step, then whatever keeps or makes the structure."""
-        if self.stochastic:
-            torch.manual_seed(self.seed * 1_000_003 + self.steps)
+        self.draw(self.peers.rank)
         done = self.steps / self.total
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.lr * self.plan.schedule(done)
@@ -145,8 +189,10 @@ class Student(pl.LightningModule):
     def weigh(self, terms: dict[str, Tensor]) -> None:
         """Once an epoch, on its first batch: each term's weight, and its share of the gradient."""
         weights = self.objective.shares()
-        shares = gradient_shares(terms, weights, list(self.model.parameters()))
         self.weighed = {f"weight/{name}": weight for name, weight in weights.items()}
+        if self.sharded:
+            return  # the gradient is nowhere whole
+        shares = gradient_shares(terms, weights, list(self.model.parameters()))
         self.weighed |= {f"gradient/{name}": share for name, share in shares.items()}
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, _: int) -> Any:
@@ -167,12 +213,14 @@ class Student(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         count = self.sums.pop("steps")
         means = {f"train/{name}": float(total) / count for name, total in self.sums.items()}
+        means = self.peers.mean(means)
         self.sums.clear()
         if not all(torch.isfinite(torch.tensor(value)) for value in means.values()):
             where = f"epoch {self.current_epoch + 1} of {self.plan.epochs}"
             raise CondenserError(f"training diverged in {where} ({means}); try a lower optim.lr")
         rate = self.optimizer.param_groups[0]["lr"]
         self.log_dict(means | self.weighed | {"lr": rate, "step": float(self.steps)})
+        self.peers.align(self.model)
 
     def validation_step(self, batch: Batch, _: int) -> None:
         logits = self.model(batch.image)
@@ -185,8 +233,20 @@ class Student(pl.LightningModule):
         self.val_accuracy.reset()
         self.val_loss.reset()
         if self.compression is None or self.compression.ready:
+            accuracy, loss = agreed((accuracy, loss))
             self.best.offer(accuracy, loss, self.current_epoch, self.model)
         self.log_dict({"val/accuracy": accuracy, "val/loss": loss, "step": float(self.steps)})
+
+
+def state_of(model: nn.Module) -> State:
+    """A copy of all weights, wherever they lie."""
+    return {name: whole(tensor) for name, tensor in model.state_dict().items()}
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A copy; of one that lies in parts on several processes all of it, on each."""
+    gathered = getattr(tensor, "full_tensor", None)
+    return (gathered() if gathered else tensor).detach().clone()
 
 
 class Teacher(Student):

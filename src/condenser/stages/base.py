@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from condenser.distributed.team import Team
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -25,6 +27,7 @@ class Workbench:
         trainer: settings of pl.Trainer.
         loggers: Lightning loggers of the stage that is running.
         trusted: targets outside condenser.models that the user's own config names.
+        team: the processes that train together.
     """
 
     data: DataModule
@@ -36,6 +39,7 @@ class Workbench:
     compile: bool = False
     checkpoint_seconds: float = 30
     warn: Callable[[str], None] = print
+    team: Team = field(default_factory=Team)
 
 
 @dataclass(frozen=True)
@@ -156,9 +160,20 @@ class Stage(ABC):
     def run(self, bench: Workbench, given: Given, place: Place) -> Outcome:
         """Do the work."""
 
+    def work(self, bench: Workbench, given: Given, place: Place) -> Outcome:
+        """``run``, on every process where something is trained."""
+        if self.trains:
+            bench.team.together(follow, self, given, place)
+        return self.run(bench, given, place)
+
     def described(self) -> dict[str, Any]:
         """The stage's settings as record keys: the config's path with slashes, scalars only."""
         return dict(flat(self.word, self.settings))
+
+
+def follow(bench: Workbench, stage: Stage, given: Given, place: Place) -> None:
+    """Take part in what another process leads."""
+    stage.run(bench, given, place)
 
 
 def flat(path: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from condenser.distributed import strategies
 from condenser.errors import ConfigError
 from condenser.stages.base import Given, Outcome, Stage, Workbench
 
@@ -124,7 +125,10 @@ class TrainingStage(Stage):
             model.compile()
         bench.data.batch_size, bench.data.seed = module.plan.batch_size, self.seed
         resume = Resume(place.checkpoint, bench.checkpoint_seconds)
-        return fit(module, bench.trainer, bench.loggers(self.label), bench.progress, resume)
+        trainer = bench.trainer
+        if compression is not None or module.held:  # they look at whole tensors
+            trainer = strategies.whole(trainer)
+        return fit(module, trainer, bench.loggers(self.label), bench.progress, resume)
 
     def start(self, bench: Workbench, given: Given) -> tuple[Blueprint, nn.Module]:
         """The network before its first step."""

@@ -27,7 +27,9 @@ def gpus() -> list[str]:
 
 def wanted(trainer: Mapping[str, Any]) -> int:
     """How many GPUs a job takes where there are any."""
-    return 0 if trainer["accelerator"] in ("cpu", "mps") else int(trainer["devices"])
+    if trainer["accelerator"] in ("cpu", "mps"):
+        return 0
+    return len(gpus()) if trainer["devices"] == "auto" else int(trainer["devices"])
 
 
 class Seats:

@@ -16,15 +16,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from condenser.distributed.ranks import FOREIGN
 from condenser.sweep.jobs import Job
 
 TRAIN = Path(__file__).resolve().parents[2] / "train.py"
-# A job is a run by itself: what says otherwise of the process that starts it is not handed on.
-FOREIGN = re.compile(
-    r"(GROUP_|ROLE_|LOCAL_|NODE_)?(RANK|WORLD_SIZE)|ROLE_NAME|MASTER_(ADDR|PORT)|TORCHELASTIC_.*"
-    r"|PL_.*|SLURM_(NTASKS.*|PROCID|LOCALID|NODEID|STEP.*|TASKS_PER_NODE)"
-    r"|WANDB_(RUN_ID|RUN_NAME|SERVICE|RESUME)|_HYDRA.*"
-)
 
 
 def command(job: Job, config: DictConfig) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,6 @@ Record = Mapping[str, Any]
 
 NAME_LENGTH = 128  # what the W&B server takes; a longer one is refused only when it is synced
 TAG_LENGTH = 64
-RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
 
 
 class Tracker(Protocol):
@@ -82,8 +80,3 @@ def identity(
 def unique_tags(tags: Iterable[object]) -> tuple[str, ...]:
     """The tags as W&B takes them: at most 64 characters, none empty, each once, in order."""
     return tuple(dict.fromkeys(str(tag)[:TAG_LENGTH] for tag in tags if str(tag)))
-
-
-def is_main_process() -> bool:
-    """Whether this process is rank 0, asked before Lightning has set its ranks up."""
-    return all(os.environ.get(rank, "0") in ("", "0") for rank in RANKS)

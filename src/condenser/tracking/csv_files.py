@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from condenser.tracking.base import Identity, Record, is_main_process
+from condenser.distributed import ranks
+from condenser.tracking.base import Identity, Record
 from condenser.tracking.values import as_cell, union_of_keys
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class CsvTracker:
 
     def finish(self, records: Sequence[Record], exit_code: int) -> None:
         """Writes ``records.csv``, one row a stage, its columns the union of all keys."""
-        if is_main_process() and records:
+        if ranks.first() and records:
             columns = union_of_keys(records)
             rows = [[as_cell(record.get(column)) for column in columns] for record in records]
             replace_text(self.folder / "records.csv", to_csv([columns, *rows]))

@@ -13,9 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from condenser.distributed import ranks
 from condenser.errors import ConfigError, nearest, one_of
 from condenser.records import final
-from condenser.tracking.base import Identity, Record, is_main_process, unique_tags
+from condenser.tracking.base import Identity, Record, unique_tags
 from condenser.tracking.courier import Patience
 from condenser.tracking.csv_files import CsvTracker
 from condenser.tracking.values import numbers_of, plain
@@ -96,7 +97,7 @@ class WandbTracker(CsvTracker):
                 self._rest = f"; `wandb sync --include-online {where}` sends the rest"
             return run
 
-        self._run = self._attempt("start", start) if is_main_process() else None
+        self._run = self._attempt("start", start) if ranks.first() else None
 
     def writers(self, stage_label: str) -> list[Writer]:
         """The CSV file, and this stage's own charts over its own steps."""

@@ -16,6 +16,7 @@ def run(config, command=None):
     """What condenser.run.run is to the command line: a folder with records, and its status."""
     from condenser import records, status
     from condenser.config import digest, folder_of
+    from condenser.distributed import ranks
 
     folder, seed = folder_of(config), config["seed"]
     folder.mkdir(parents=True, exist_ok=True)
@@ -28,7 +29,7 @@ def run(config, command=None):
         misbehave(trouble.get(str(seed)), folder)
         record = {"run": config["run"], "stage": "student", "val/accuracy": seed / 10}
         found = [records.complete(record)]
-        if status.first_rank():
+        if ranks.first():
             records.write(folder, found)
     return found
 

@@ -1,0 +1,119 @@
+"""Starting the processes of a run on this machine, where nobody else has."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from condenser.distributed.ranks import FOREIGN
+from condenser.distributed.team import environment
+from condenser.errors import CondenserError
+
+Work = Callable[[Mapping[str, Any], str | None], Any]
+
+
+def devices(trainer: Mapping[str, Any]) -> int:
+    """Processes on each machine: one for each device that ``trainer.devices`` means."""
+    import torch
+
+    asked = trainer["devices"]
+    if asked != "auto":
+        return int(asked)
+    on_gpus = trainer["accelerator"] not in ("cpu", "mps") and torch.cuda.is_available()
+    return torch.cuda.device_count() if on_gpus else 1
+
+
+def needed(trainer: Mapping[str, Any]) -> int:
+    """How many processes are to be started here: 1 where this one is enough, or one of many."""
+    if trainer["devices"] == 1 or environment() is not None:
+        return 1
+    if trainer["num_nodes"] > 1:
+        return 1  # the team says how to start them
+    return devices(trainer)
+
+
+def launch(work: Work, count: int, config: Mapping[str, Any], command: str | None) -> Any:
+    """``work(config, command)`` in ``count`` processes that find one another as torchrun's do.
+
+    Returns what it returned in the first of them. A process that fails ends all.
+
+    Raises:
+        CondenserError: whatever of its kind was raised there; or a process died.
+    """
+    from torch.multiprocessing import (
+        ProcessExitedException,
+        ProcessRaisedException,
+        start_processes,
+    )
+
+    sys.stdout.flush()
+    logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # whom it ends
+    with TemporaryDirectory() as folder:
+        end = Path(folder) / "end"
+        job = (work, config, command, count, free_port(), end)
+        try:
+            start_processes(rank, job, count, start_method="spawn")
+        except ProcessExitedException as error:
+            if not end.is_file():
+                how = error.signal_name or f"exit code {error.exit_code}"
+                message = f"process {error.error_index} of {count} died ({how})"
+                raise CondenserError(message) from None
+        except ProcessRaisedException:  # maybe since another ended
+            if not end.is_file():
+                raise
+        value = pickle.loads(end.read_bytes())
+    if isinstance(value, Exception):
+        raise value
+    return value
+
+
+def rank(
+    number: int,
+    work: Work,
+    config: Mapping[str, Any],
+    command: str | None,
+    count: int,
+    port: int,
+    end: Path,
+) -> None:
+    """What one of the processes does."""
+    import torch
+
+    for name in list(os.environ):
+        if FOREIGN.fullmatch(name):
+            del os.environ[name]
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
+    own: dict[str, object] = {"RANK": number, "LOCAL_RANK": number, "GROUP_RANK": 0}
+    own |= {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
+    own |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "condenser"}
+    os.environ.update({name: str(value) for name, value in own.items()})
+    try:
+        value = work(config, command)
+    except CondenserError as error:
+        keep(end, error)
+        os._exit(1)  # the others wait for this one: do not wait for them
+    if number == 0:
+        keep(end, value)
+
+
+def keep(end: Path, value: Any) -> None:
+    """The first to say how it ended is believed: what others say follows from that."""
+    draft = end.with_name(f"{end.name}.{os.getpid()}")
+    draft.write_bytes(pickle.dumps(value))
+    with suppress(FileExistsError):
+        os.link(draft, end)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

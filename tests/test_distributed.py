@@ -1,0 +1,218 @@
+"""Several processes train what one would have trained, and leave what one would have left."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from running import run_in
+from torch import Tensor, nn
+
+from condenser import records
+from condenser.cli import CONF
+from condenser.data import DataModule, digits
+from condenser.distill import (
+    CC,
+    CRD,
+    DIST,
+    KD,
+    PKT,
+    RKD,
+    SP,
+    SRD,
+    AdjacentCC,
+    Labels,
+    MemoryCRD,
+    MultiTemperature,
+    Objective,
+    Sum,
+)
+from condenser.distributed import launch, strategies
+from condenser.distributed.shard import pairs
+from condenser.distributed.team import form
+from condenser.errors import CondenserError, ConfigError
+from condenser.models import MLP, LeNet5
+from condenser.modules import Distillation, Plan
+from condenser.modules.fit import Fit, fit
+
+TRAINER = {
+    "accelerator": "cpu",
+    "devices": 2,
+    "num_nodes": 1,
+    "deterministic": True,
+    "strategy": "ddp",
+    "tensor_parallel_size": None,
+}
+ALONE = {**TRAINER, "devices": 1}
+TRAIN = CONF.parent / "src/train.py"
+
+
+def both() -> Objective:
+    related = {"weight": 0.5, "objective": RKD()}
+    return Sum({"kd": {"weight": 1.0, "objective": KD()}, "rkd": related})
+
+
+OBJECTIVES: Mapping[str, Callable[[], Objective]] = {
+    "labels": Labels,
+    "kd": KD,
+    "dist": DIST,
+    "levels": MultiTemperature,
+    "kd_rkd": both,
+    "cc": CC,
+    "adjacent_cc": AdjacentCC,
+    "sp": SP,
+    "pkt": PKT,
+    "srd": SRD,
+    "crd": partial(CRD, dimensions=8),
+    "crd_memory": partial(MemoryCRD, memory=40, dimensions=8),
+}
+
+
+def trained(
+    objective: Objective, batch: int, trainer: Mapping[str, Any], rate: float = 0.02
+) -> Fit:
+    """A student that one epoch of eight steps has taught, in whatever processes there are."""
+    torch.manual_seed(5)
+    data = DataModule("digits", digits, batch_size=batch, limit=400, seed=3)
+    optimizer = partial(torch.optim.SGD, momentum=0.9)
+    plan = Plan(optimizer, lr=rate, epochs=2, batch_size=batch)
+    teacher = LeNet5((1, 8, 8), 10, widths=[4, 8, 20])
+    student = MLP((1, 8, 8), 10, widths=[24, 12])
+    return fit(Distillation(student, plan, data, objective, teacher=teacher, seed=1), trainer)
+
+
+def weights(done: Fit) -> dict[str, Tensor]:
+    return {**done.last, **{f"best.{name}": tensor for name, tensor in done.best.items()}}
+
+
+def every_way(config: Mapping[str, Any], command: str | None) -> dict[str, Any]:
+    """What two processes make of every objective, and what every strategy makes of two of them."""
+    team = form(config)
+    found = {}
+    for name, make in OBJECTIVES.items():
+        found["ddp", name] = weights(trained(make(), 50, config))
+    blind = RKD()
+    blind.relational = False
+    found["ddp", "blind"] = weights(trained(blind, 50, config))
+    for word in strategies.SHARDED:
+        own = {**config, "strategy": word}
+        batch = 50 if word == "fsdp" else 100  # where tensors are cut up, both see all samples
+        for name in ("kd", "kd_rkd", "crd"):
+            found[word, name] = weights(trained(OBJECTIVES[name](), batch, own))
+    team.part()
+    return found
+
+
+@pytest.fixture(scope="module")
+def in_two() -> Any:
+    return launch.launch(every_way, 2, TRAINER, None)
+
+
+CASES = [("ddp", name) for name in OBJECTIVES] + [
+    (word, name) for word in strategies.SHARDED for name in ("kd", "kd_rkd", "crd")
+]
+
+
+@pytest.mark.parametrize(("strategy", "name"), CASES)
+def test_two_processes_train_what_one_does(in_two: Any, strategy: str, name: str) -> None:
+    """On the same global batch, to rounding; losses that compare samples see all of it."""
+    alone = weights(trained(OBJECTIVES[name](), 100, ALONE))
+    for key, tensor in in_two[strategy, name].items():
+        torch.testing.assert_close(tensor, alone[key], rtol=2e-4, atol=2e-6, msg=key)
+
+
+def test_relations_within_half_a_batch_are_others(in_two: Any) -> None:
+    alone = weights(trained(RKD(), 100, ALONE))
+    gaps = [float((in_two["ddp", "blind"][k] - t).abs().max()) for k, t in alone.items()]
+    assert max(gaps) > 1e-3
+
+
+def test_what_an_activation_divides_is_put_together_once() -> None:
+    network = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 4), nn.BatchNorm1d(4))
+    styles = {name: type(style).__name__ for name, style in pairs(network)}
+    assert styles == {"0": "ColwiseParallel", "2": "RowwiseParallel"}
+    split = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 4))
+    assert {type(style).__name__ for _, style in pairs(split)} == {"ColwiseParallel"}
+
+
+def test_a_recipe_in_two_processes_leaves_one_run(tmp_path: Path) -> None:
+    """One folder, one record a stage, one curve a stage; and two see what one sees."""
+    ddp = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "optim.batch_size=32")
+    stages = "recipe.stages=[teacher,distill,prune,quantize]"
+    made = run_in(tmp_path, stages, *ddp, "prune.rate=0.5")
+    assert [record["stage"] for record in made] == ["teacher", "distill", "prune", "quantize"]
+    (folder,) = (path for path in (tmp_path / "default").iterdir() if path.is_dir())
+    assert len(records.read([folder])) == 4
+    assert made[2]["size/nonzero"] < 0.52 * made[2]["size/params"]
+    single = run_in(tmp_path, stages, "optim.batch_size=64", "prune.rate=0.5", run="single")
+    for several, one in zip(made, single, strict=True):
+        assert several["key"] != one["key"]
+        assert several["test/accuracy"] == pytest.approx(one["test/accuracy"], abs=0.01)
+
+
+def test_a_mistake_is_told_once_and_ends_all(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="data.root"):
+        run_in(tmp_path, "data=mnist", f"data.root={tmp_path}/no", "trainer.devices=2")
+    with pytest.raises(CondenserError, match="diverged"):
+        run_in(tmp_path, "recipe.stages=[teacher]", "optim.lr=1e30", "trainer.devices=2")
+
+
+def die(config: Mapping[str, Any], command: str | None) -> None:
+    team = form(config)
+    if not team.leads:
+        os.kill(os.getpid(), signal.SIGKILL)
+    team.together(die)
+
+
+def test_a_process_that_dies_ends_all() -> None:
+    with pytest.raises(CondenserError, match="process 1 of 2 died .SIGKILL."):
+        launch.launch(die, 2, TRAINER, None)
+
+
+def test_machines_that_nobody_starts_are_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="num_nodes.*torchrun --nnodes=2"):
+        run_in(tmp_path, "trainer.num_nodes=2")
+
+
+def by_hand(folder: Path, *words: str, torchrun: bool = False) -> list[str]:
+    by_torch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    start = by_torch if torchrun else []
+    ddp = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "recipe.stages=[teacher]")
+    quick = ("logger=csv", "trainer.threads=1", f"runs={folder}")
+    return [sys.executable, *start, str(TRAIN), *ddp, *quick, *words]
+
+
+def made_in(folder: Path) -> str:
+    (file,) = folder.glob(".store/teacher-*/weights.safetensors")
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def test_killed_in_two_processes_and_started_again_is_undisturbed(tmp_path: Path) -> None:
+    """torchrun starts the undisturbed one, so that whoever starts them makes no difference."""
+    words = ("optim.epochs=12", "optim.batch_size=16", "trainer.checkpoint_seconds=0")
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    command = by_hand(tmp_path / "killed", *words)
+    running = subprocess.Popen(command, start_new_session=True, **quiet)  # type: ignore[call-overload]
+    limit = time.monotonic() + 100
+    while not list((tmp_path / "killed").glob(".store/.teacher-*.ckpt")):
+        assert running.poll() is None and time.monotonic() < limit
+        time.sleep(0.01)
+    with suppress(ProcessLookupError):
+        os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert not list((tmp_path / "killed").glob(".store/teacher-*/"))
+    subprocess.run(command, check=True, **quiet)  # type: ignore[call-overload]
+    whole = by_hand(tmp_path / "whole", *words, torchrun=True)
+    subprocess.run(whole, check=True, **quiet)  # type: ignore[call-overload]
+    assert made_in(tmp_path / "killed") == made_in(tmp_path / "whole")
