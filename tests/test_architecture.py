@@ -28,7 +28,7 @@ LEVELS = {
         "lens",
         "inherit",
     ],
-    2: ["modules"],
+    2: ["distributed", "modules"],
     3: [
         *("stages", "recipe", "facts", "store", "records", "report", "tracking", "schema"),
         *("naming", "search", "budget"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from difflib import get_close_matches
 
 
@@ -19,16 +19,6 @@ class ConfigError(CondenserError, ValueError):
 
     def __init__(self, key: str, value: object, allowed: str, hint: str = "") -> None:
         super().__init__(f"{key}={value}: allowed is {allowed}" + (f"; {hint}" if hint else ""))
-
-    def __reduce__(self) -> tuple[Callable[..., ConfigError], tuple[str]]:
-        return again, self.args  # so that it reaches another process
-
-
-def again(message: str) -> ConfigError:
-    """The error that reads so."""
-    error = ConfigError.__new__(ConfigError)
-    error.args = (message,)
-    return error
 
 
 class DamagedError(CondenserError):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
-import pickle
 import socket
 import sys
 from collections.abc import Callable, Mapping
@@ -43,10 +43,10 @@ def needed(trainer: Mapping[str, Any]) -> int:
 def launch(work: Work, count: int, config: Mapping[str, Any], command: str | None) -> Any:
     """``work(config, command)`` in ``count`` processes that find one another as torchrun's do.
 
-    Returns what it returned in the first of them. A process that fails ends all.
+    Returns what it returned in the first of them, as JSON has it. A process that fails ends all.
 
     Raises:
-        CondenserError: whatever of its kind was raised there; or a process died.
+        CondenserError: what one of that kind said there; or a process died.
     """
     from torch.multiprocessing import (
         ProcessExitedException,
@@ -69,10 +69,10 @@ def launch(work: Work, count: int, config: Mapping[str, Any], command: str | Non
         except ProcessRaisedException:  # maybe since another ended
             if not end.is_file():
                 raise
-        value = pickle.loads(end.read_bytes())
-    if isinstance(value, Exception):
-        raise value
-    return value
+        said = json.loads(end.read_text())
+    if said["error"] is not None:
+        raise CondenserError(said["error"])
+    return said["value"]
 
 
 def rank(
@@ -99,16 +99,16 @@ def rank(
     try:
         value = work(config, command)
     except CondenserError as error:
-        keep(end, error)
+        keep(end, error=str(error))
         os._exit(1)  # the others wait for this one: do not wait for them
     if number == 0:
         keep(end, value)
 
 
-def keep(end: Path, value: Any) -> None:
+def keep(end: Path, value: Any = None, error: str | None = None) -> None:
     """The first to say how it ended is believed: what others say follows from that."""
     draft = end.with_name(f"{end.name}.{os.getpid()}")
-    draft.write_bytes(pickle.dumps(value))
+    draft.write_text(json.dumps({"value": value, "error": error}))
     with suppress(FileExistsError):
         os.link(draft, end)
 

@@ -12,9 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from condenser.distill import Objective, Sum
-
 if TYPE_CHECKING:
+    from condenser.distill import Objective
     from condenser.modules.student import Student
 
 SHARDED = ("fsdp", "tensor_parallel")
@@ -61,6 +60,8 @@ def leaves_out(module: Student) -> bool:
 
 def sees_logits(objective: Objective) -> bool:
     """Features end before the network does."""
+    from condenser.distill import Sum
+
     if isinstance(objective, Sum):
         return any(sees_logits(part) for part in objective.parts)
     return not objective.student_layers
