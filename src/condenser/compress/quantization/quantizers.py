@@ -20,8 +20,6 @@ from condenser.functional.quantization import (
     usable,
 )
 
-Range = tuple[Tensor, Tensor]  # the least and the greatest value to cover
-
 
 class InputQuantizer(nn.Module):
     """x̂ = s·(clamp(round(x/s) + z, 0, 2^bits - 1) - z), one scale for the tensor.
