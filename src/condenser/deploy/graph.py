@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.quantization import InputQuantizer, quantize_input
+from condenser.compress.quantization import InputQuantizer, quantize_input, unhook
 from condenser.deploy.refusal import refusing
 
 INPUT, OUTPUT = "image", "logits"
@@ -64,9 +64,7 @@ def without_input_quantizers(model: nn.Module) -> nn.Module:
     for module in plain.modules():
         if isinstance(getattr(module, "input_quantizer", None), InputQuantizer):
             del module.input_quantizer
-            hooks = module._forward_pre_hooks
-            for key in [key for key, hook in hooks.items() if hook is quantize_input]:
-                del hooks[key]
+            unhook(module, quantize_input)
     return plain
 
 
