@@ -90,6 +90,23 @@ def graph_bytes(path: Path) -> int:
 
 
 @contextlib.contextmanager
+def prepared(float_path: Path, path: Path) -> Iterator[Path]:
+    """The graph with all shapes, as onnxruntime's quantisers want it: beside ``path`` for a while.
+
+    They are quiet, too.
+    """
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    made = path.with_suffix(".prepared.onnx")
+    try:
+        with quiet():
+            quant_pre_process(str(float_path), str(made))
+            yield made
+    finally:
+        made.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Exporters talk a lot; errors still raise."""
     level = logging.root.manager.disable
