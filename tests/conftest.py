@@ -23,6 +23,16 @@ def seeded() -> None:
         torch.manual_seed(0)
 
 
+@pytest.fixture
+def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No account, settings or home directory of the person who runs the tests."""
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "data"))
+
+
 @pytest.fixture(scope="session")
 def network() -> Callable[..., Any]:
     """conf/model's networks by name, with batch norms as lived-in as a trained one's, in eval mode.

@@ -35,7 +35,7 @@ LEVELS = {
     ],
     4: ["mistakes", "status", "config", "build", "console", "run", "sweep", "cli"],
 }
-LEVEL = {"errors": -1, "files": -1, "command": -1} | {
+LEVEL = {"errors": -1, "files": -1, "disk": -1, "command": -1} | {
     name: level for level, names in LEVELS.items() for name in names
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from running import config_of
 
 from condenser import cli
 from condenser.errors import CondenserError
+from condenser.mistakes import can_be_mended, explain
 
 TRAIN = Path(cli.__file__).parents[1] / "train.py"
 
@@ -206,5 +208,21 @@ def test_help_is_a_page_with_every_group(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "no room", "a"), r"a: .*; make room, then give the same command"),
+        (PermissionError(errno.EACCES, "no right", "a"), r"a: .*; runs=FOLDER and store=FOLDER"),
+        (Exception("I/O error: No space left on device (os error 28)"), "is the disk full.*room"),
+        (RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 9"), "full"),
+    ],
+)
+def test_a_full_or_closed_disk_is_told_from_other_faults(error: Exception, said: str) -> None:
+    outer = RuntimeError("a stage failed")
+    outer.__cause__ = error
+    assert can_be_mended(outer) and re.search(said, explain(outer))
+    assert not can_be_mended(RuntimeError("a stage failed"))
+
+
 def test_errors_of_ours_are_explained_as_they_stand() -> None:
-    assert cli.explain(CondenserError("a\nb")) == "a\nb"
+    assert explain(CondenserError("a\nb")) == "a\nb"

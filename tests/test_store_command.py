@@ -325,6 +325,11 @@ def test_a_store_that_cannot_be_written_is_named(
     with pytest.raises(CondenserError, match=r"cannot be written \(read-only file system\): name"):
         Store(runs / ".store").get_or_make("prune", "new", lambda place: {})
 
+    below = runs / "file/.store"
+    below.parent.write_text("")
+    with pytest.raises(CondenserError, match=r"cannot be written \(not a directory\): name"):
+        Store(below).get_or_make("prune", "new", lambda place: {})
+
     def elsewhere(path: Path) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", "/another/file")
 

@@ -31,12 +31,16 @@ class WandbFile:
 
     def rows(self, prefix: str) -> list[dict[str, Any]]:
         """The history rows that hold keys under ``prefix/``, and only those, without prefix."""
-        start = f"{prefix}/"
-        rows = [
-            {key.removeprefix(start): value for key, value in row.items() if key.startswith(start)}
-            for row in self.history
-        ]
-        return [row for row in rows if row]
+        return rows_below(self.history, prefix)
+
+
+def rows_below(history: Iterable[dict[str, Any]], prefix: str) -> list[dict[str, Any]]:
+    start = f"{prefix}/"
+    rows = [
+        {key.removeprefix(start): value for key, value in row.items() if key.startswith(start)}
+        for row in history
+    ]
+    return [row for row in rows if row]
 
 
 def read_run(folder: Path) -> WandbFile:

@@ -17,6 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
+from wandb_file import rows_below
+
 ENTITY, WHEN = "me", "2026-01-01T00:00:00"
 
 
@@ -39,12 +41,7 @@ class Arrived:
 
     def rows(self, prefix: str) -> list[dict[str, Any]]:
         """The history rows with keys under ``prefix/``, and only those, without prefix."""
-        start = f"{prefix}/"
-        found = [
-            {k.removeprefix(start): v for k, v in row.items() if k.startswith(start)}
-            for row in self.history
-        ]
-        return [row for row in found if row]
+        return rows_below(self.history, prefix)
 
 
 @dataclass

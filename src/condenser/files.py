@@ -34,16 +34,35 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Replace the file by this JSON object, whole or not at all, also where the machine stops."""
+    """Replace the file by this JSON object, whole or not at all."""
+    write_whole(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace the file by this text, whole or not at all, also where the machine stops.
+
+    It is forced to disk under another name, which then takes the file's place: whoever reads, and
+    whoever comes after a crash, finds the old text or the new one.
+    """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+        with draft.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def force(path: Path) -> None:
+    """Nothing of a file, or of the names in a folder, is left in memory only."""
+    if os.name == "posix":
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def sha256(path: Path) -> str:

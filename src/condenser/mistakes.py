@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import sys
@@ -14,20 +13,13 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from condenser import disk
 from condenser.errors import CondenserError, nearest, one_of
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 COMPOSING = (CondenserError, HydraException, OmegaConfBaseException)  # what bad words raise
-REMEDIES = {
-    errno.ENOSPC: "make room, then give the same command again",
-    errno.EDQUOT: "make room, then give the same command again",
-    errno.EROFS: "runs=FOLDER and store=FOLDER name places that can be written",
-    errno.EACCES: "runs=FOLDER and store=FOLDER name places that can be written",
-    errno.EPERM: "runs=FOLDER and store=FOLDER name places that can be written",
-    errno.ENOTDIR: "runs=FOLDER and store=FOLDER name places that can be written",
-}
-# Writers that do not hand on the system's error say so in words of their own.
-FULL = re.compile(r"No space left|inline_container|PytorchStreamWriter|unexpected pos")
+ROOM = "make room, then give the same command again"
+PLACES = "runs=FOLDER and store=FOLDER name places that can be written"
 
 
 def explain(error: BaseException) -> str:
@@ -60,11 +52,12 @@ def can_be_mended(error: BaseException) -> bool:
 def of_the_disk(error: BaseException) -> str | None:
     """What to say where a full or closed disk is behind an exception; None: it is not."""
     for cause in causes(error):
-        if isinstance(cause, OSError) and cause.errno in REMEDIES:
+        if isinstance(cause, OSError) and cause.errno in (*disk.FULL, *disk.CLOSED):
             where = f"{cause.filename}: " if cause.filename else ""
-            return f"{where}{os.strerror(cause.errno)}; {REMEDIES[cause.errno]}"
-        if isinstance(cause, Exception) and FULL.search(str(cause)):
-            return f"a file could not be written: is the disk full? {REMEDIES[errno.ENOSPC]}"
+            remedy = ROOM if cause.errno in disk.FULL else PLACES
+            return f"{where}{os.strerror(cause.errno)}; {remedy}"
+        if disk.full(cause) or disk.torn(cause):
+            return f"a file could not be written: is the disk full? {ROOM}"
     return None
 
 

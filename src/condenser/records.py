@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 import os
-import secrets
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from condenser.errors import CondenserError, nearest
+from condenser.files import force, write_whole
 
 Value = str | int | float | bool | None
 Record = dict[str, Value]
@@ -64,33 +64,11 @@ def _plain(key: str, value: object) -> Value:
 
 
 def write(folder: Path, records: list[Record]) -> None:
-    """Replace ``folder/records.jsonl`` by these records, whole or not at all.
-
-    The lines are forced to disk under another name, which then takes the file's place: whoever
-    reads, and whoever comes after a crash, finds the old lines or the new ones.
-    """
+    """Replace ``folder/records.jsonl`` by these records, whole or not at all."""
     text = "".join(json.dumps(complete(r), ensure_ascii=False) + "\n" for r in records)
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{FILE}.{secrets.token_hex(4)}"
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, folder / FILE)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync(folder)
-
-
-def _sync(folder: Path) -> None:
-    """Force the new name itself to disk, where the system lets folders be opened."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    write_whole(folder / FILE, text)
+    force(folder)
 
 
 def final(records: Sequence[R]) -> R:

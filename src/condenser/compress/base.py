@@ -133,8 +133,9 @@ class Compression(ABC):
     def restore(self, state: State) -> None:
         """Go on from ``state``, after ``prepare`` on the same model."""
 
-    def convert(self, model: nn.Module) -> None:  # noqa: B027 - most train what they leave
-        """Turn the network that was trained into what is kept, in place."""
+    def kept(self, model: nn.Module, state: State) -> State:
+        """The state of what is kept of ``model``, which was trained to ``state`` and stays so."""
+        return state
 
     @abstractmethod
     def finish(self) -> list[Operation]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from condenser.deploy.graph import quiet
+from condenser.deploy.graph import prepared
 from condenser.errors import ConfigError
 
 MATRICES = ["MatMul", "Gemm"]
@@ -24,20 +24,16 @@ def to_dynamic_onnx(float_path: Path, path: Path) -> None:
     """
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
-    from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    prepared = path.with_suffix(".prepared.onnx")
-    with quiet():
-        quant_pre_process(str(float_path), str(prepared))
+    with prepared(float_path, path) as graph:
         quantize_dynamic(
-            str(prepared),
+            str(graph),
             str(path),
             op_types_to_quantize=MATRICES,
             per_channel=True,
             weight_type=QuantType.QInt8,
             extra_options={"MatMulConstBOnly": True},
         )
-    prepared.unlink()
     if not any(node.op_type.startswith("DynamicQuantize") for node in onnx.load(path).graph.node):
         raise ConfigError("export.dynamic", True, "false for a network without linear layers")
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.quantization import InputQuantizer, quantize_input
+from condenser.compress.quantization import InputQuantizer, quantize_input, unhook
 from condenser.deploy.refusal import refusing
 
 INPUT, OUTPUT = "image", "logits"
@@ -64,9 +64,7 @@ def without_input_quantizers(model: nn.Module) -> nn.Module:
     for module in plain.modules():
         if isinstance(getattr(module, "input_quantizer", None), InputQuantizer):
             del module.input_quantizer
-            hooks = module._forward_pre_hooks
-            for key in [key for key, hook in hooks.items() if hook is quantize_input]:
-                del hooks[key]
+            unhook(module, quantize_input)
     return plain
 
 
@@ -89,6 +87,23 @@ def graph_bytes(path: Path) -> int:
     graph = onnx.load(path)
     weights = sum(len(tensor.SerializeToString()) for tensor in graph.graph.initializer)
     return path.stat().st_size - weights
+
+
+@contextlib.contextmanager
+def prepared(float_path: Path, path: Path) -> Iterator[Path]:
+    """The graph with all shapes, as onnxruntime's quantisers want it: beside ``path`` for a while.
+
+    They are quiet, too.
+    """
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    made = path.with_suffix(".prepared.onnx")
+    try:
+        with quiet():
+            quant_pre_process(str(float_path), str(made))
+            yield made
+    finally:
+        made.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

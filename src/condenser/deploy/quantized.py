@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from condenser.compress.quantization import Quantized
-from condenser.deploy.graph import INPUT, quiet
+from condenser.deploy.graph import INPUT, prepared
 
 
 def to_quantized_onnx(
@@ -30,28 +30,24 @@ def to_quantized_onnx(
         store_weights_as_codes(model, operation, float_path, path)
         return
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    prepared = path.with_suffix(".prepared.onnx")
-    with quiet():
-        quant_pre_process(str(float_path), str(prepared))
+    with prepared(float_path, path) as graph:
         quantize_static(
-            str(prepared),
+            str(graph),
             str(path),
             CalibrationImages(images),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=nodes_in_float(operation, prepared),
+            nodes_to_exclude=nodes_in_float(operation, graph),
             extra_options={
-                "TensorQuantOverrides": trained_ranges(model, operation, prepared),
+                "TensorQuantOverrides": trained_ranges(model, operation, graph),
                 # Extremes of a batch, averaged over batches: those of all images are outliers, and
                 # sums of residual branches lost half a point of accuracy to their coarse steps.
                 "CalibMovingAverage": True,
             },
         )
-    prepared.unlink()
 
 
 class CalibrationImages:

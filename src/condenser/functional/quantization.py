@@ -8,22 +8,6 @@ import torch
 from torch import Tensor
 
 
-def symmetric_scale(weight: Tensor, bits: int, axis: int | None = 0) -> Tensor:
-    """s = max|w| / (2^(bits-1) - 1), one per slice along ``axis`` (or one in all if None).
-
-    bits is at least 2. The grid is symmetric (-127…127 for 8 bits) and holds zero exactly, so that
-    zeros stay zeros.
-    A slice that is zero, or too small to be told from it, gets s = 1.
-
-    Returns:
-        (slices,) or a scalar.
-    """
-    levels = 2 ** (bits - 1) - 1
-    flat = weight.abs().flatten() if axis is None else weight.abs().transpose(0, axis).flatten(1)
-    peak = flat.max() if axis is None else flat.amax(dim=1)
-    return usable(peak / levels)
-
-
 def quantize(x: Tensor, scale: Tensor, zero_point: Tensor, low: int, high: int) -> Tensor:
     """clamp(round(x/s) + z, low, high), ties to even; ``scale`` broadcasts against ``x``."""
     return torch.clamp(torch.round(x / scale) + zero_point, low, high)

@@ -93,8 +93,8 @@ class TrainingStage(Stage):
             facts |= {**done.costs(), **done.facts}
             best, last = done.best, done.last if done.best_epoch < done.epochs else None
         if compression is not None:
-            best = kept(compression, model, best)
-            last = last and kept(compression, model, last)
+            best = compression.kept(model, best)
+            last = last and compression.kept(model, last)
             blueprint = blueprint.then(compression.finish())
             facts |= {f"{self.word}/{key}": fact for key, fact in compression.facts().items()}
         outcome = Outcome(blueprint, revive(blueprint, best, bench), facts)
@@ -225,18 +225,6 @@ def objective(config: Mapping[str, Any], bench: Workbench) -> Objective:
 def nameless(architecture: Mapping[str, Any]) -> dict[str, Any]:
     """The architecture without the name it goes by, which changes nothing."""
     return {key: value for key, value in architecture.items() if key != "name"}
-
-
-def kept(
-    compression: Compression, model: nn.Module, state: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
-    """The state of what is kept of a network that was trained to ``state``."""
-    import copy
-
-    made = copy.deepcopy(model)
-    made.load_state_dict(state)
-    compression.convert(made.eval())
-    return made.state_dict()
 
 
 def revive(blueprint: Blueprint, state: dict[str, Any], bench: Workbench) -> nn.Module:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from condenser.errors import CondenserError
+from condenser.files import force
 from condenser.store import sums
 from condenser.store.entries import FACTS, INGREDIENTS, Entry, canonical
 from condenser.store.hold import Hold, hold
@@ -113,7 +114,7 @@ class Store:
             share(draft)
             sums.write(draft)
             os.replace(draft, folder)
-            sums.force(folder.parent)
+            force(folder.parent)
             checkpoint.unlink(missing_ok=True)
         finally:
             shutil.rmtree(draft, ignore_errors=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from condenser.errors import DamagedError
-from condenser.files import damaged, sha256
+from condenser.files import damaged, force, sha256
 
 FILE = "SHA256SUMS"
 
@@ -29,16 +29,6 @@ def write(folder: Path) -> None:
         force(folder / name)
     os.replace(draft, folder / FILE)
     force(folder)
-
-
-def force(path: Path) -> None:
-    """Nothing of a file or a folder is left in memory only."""
-    if os.name == "posix":
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def read(folder: Path) -> dict[str, str] | None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from condenser import disk
 from condenser.errors import CondenserError
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 LITTLE = 1 << 16  # bytes: with less a disk is full
 
 
@@ -38,18 +36,17 @@ def in_words(root: Path) -> Iterator[None]:
 
 
 def full(error: Exception, root: Path) -> bool:
-    """Whether there was no room; safetensors and torch say so in words of their own."""
-    if isinstance(error, OSError) and error.errno in FULL:
+    """Whether there was no room, said or found."""
+    if disk.full(error):
         return True
-    if "No space left on device" in str(error):
-        return True
-    wrote = isinstance(error, OSError | RuntimeError) and "writ" in str(error)
+    said = disk.torn(error) or "writ" in str(error)
+    wrote = said and isinstance(error, OSError | RuntimeError)
     return wrote and root.is_dir() and shutil.disk_usage(root).free < LITTLE
 
 
 def closed(error: Exception, root: Path) -> bool:
     """Whether the store itself may not be written, and not some other file."""
-    if not isinstance(error, OSError) or error.errno not in CLOSED or error.filename is None:
+    if not isinstance(error, OSError) or error.errno not in disk.CLOSED or error.filename is None:
         return False
     file = Path(os.fsdecode(error.filename)).absolute()
     return root.absolute() in (file, *file.parents) or file in root.absolute().parents

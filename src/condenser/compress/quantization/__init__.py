@@ -4,7 +4,7 @@ from condenser.compress.quantization.aware import QuantizationAware
 from condenser.compress.quantization.folding import folded
 from condenser.compress.quantization.operation import FoldBatchNorm, Quantized
 from condenser.compress.quantization.post_training import PostTraining
-from condenser.compress.quantization.quantizers import InputQuantizer, quantize_input
+from condenser.compress.quantization.quantizers import InputQuantizer, quantize_input, unhook
 from condenser.compress.quantization.sites import foldable
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "foldable",
     "folded",
     "quantize_input",
+    "unhook",
 ]

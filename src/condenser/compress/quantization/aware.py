@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from condenser.compress.base import Operation, Probe, State
+from condenser.compress.base import Probe, State
 from condenser.compress.quantization.base import Quantization
 from condenser.compress.quantization.calibration import BATCH
 from condenser.compress.quantization.folding import fold
 from condenser.compress.quantization.operation import FoldBatchNorm
 from condenser.compress.quantization.quantizers import (
-    InputQuantizer,
+    WeightQuantizer,
     hide_rounded,
     settle_weight,
     show_rounded,
+    unhook,
 )
 from condenser.errors import ConfigError
 
 Settings = Mapping[str, Mapping[str, Any]]
 
 
+@dataclass(eq=False)
 class QuantizationAware(Quantization):
     """Every forward pass sees rounded weights and inputs; gradients pass straight through.
 
@@ -48,58 +51,50 @@ class QuantizationAware(Quantization):
     https://arxiv.org/abs/1603.05279; Li, Liu, 2016, https://arxiv.org/abs/1605.04711
     """
 
-    def __init__(
-        self,
-        *args: Any,
-        learn: bool = True,
-        weights: str = "uniform",
-        reestimate: bool = True,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        if weights not in ("uniform", "ternary"):
-            raise ConfigError("quantize.weights", weights, "uniform or ternary")
-        self.ternary, self.learn, self.reestimate = weights == "ternary", learn, reestimate
-        if self.ternary and (self.wish.bits != 2 or self.affine or self.wish.budget):
+    learn: bool = True
+    weights: str = "uniform"
+    reestimate: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weights not in ("uniform", "ternary"):
+            raise ConfigError("quantize.weights", self.weights, "uniform or ternary")
+        self.ternary = self.weights == "ternary"
+        if self.ternary and (self.bits != 2 or self.affine or self.budget):
             allowed = "uniform, or bits=2 without affine and budget"
-            raise ConfigError("quantize.weights", weights, allowed)
+            raise ConfigError("quantize.weights", self.weights, allowed)
 
     def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
         images, before = self.given(probe)
         self.settle(model, images, before)
         self.pairs = self.folds(model)
         self.attach_inputs(model.eval(), images, self.learn)
-        tied = {name for group in self.groups for name in group}
-        for name, quantizer in self.quantizers(model, self._settings(tied)).items():
-            layer: Any = model.get_submodule(name)
-            layer.weight_quantizer = quantizer
-            layer.register_forward_pre_hook(show_rounded)
-            layer.register_forward_hook(hide_rounded, always_call=True)
+        for name, quantizer in self.quantizers(model, self._settings()).items():
+            attach(model.get_submodule(name), quantizer)
         assert probe is not None
         self.sample = probe.sample
+        folded = {conv for conv, _ in self.pairs}
+        rounded = replace(self.operation(), tensors=[n for n in self.tensors if n not in folded])
+        self.operations = [*([FoldBatchNorm(self.pairs)] if self.pairs else []), rounded]
 
-    def _settings(self, tied: set[str]) -> Settings:
+    def _settings(self) -> Settings:
         """Of each layer's quantiser: layers that share a codebook share a scale, which stays."""
+        tied = {name for group in self.groups for name in group}
         return {
             name: {"learn": self.learn and name not in tied, "ternary": self.ternary and bits == 2}
             for name, (bits, _) in self.widths.items()
         }
 
-    def step(self, progress: float) -> None:
-        """Nothing: what rounds is part of the network."""
-
-    @property
-    def ready(self) -> bool:
-        return True
-
-    def state(self) -> State:
-        return {}
-
-    def restore(self, state: State) -> None:
-        """Scales are the network's parameters."""
+    def kept(self, model: nn.Module, state: State) -> State:
+        """What no longer learns: every weight on its grid, batch norms folded."""
+        made = copy.deepcopy(model)
+        made.load_state_dict(state)
+        self.convert(made.eval())
+        return made.state_dict()
 
     @torch.no_grad()
     def convert(self, model: nn.Module) -> None:
+        """Give the network that was trained the weights and scales that are kept, in place."""
         if self.reestimate:
             statistics(model, self.sample(self.images)[0])
         for name in self.widths:
@@ -107,14 +102,9 @@ class QuantizationAware(Quantization):
             settle_weight(layer, layer.weight_quantizer)
             detach(layer)
             if hasattr(layer, "input_quantizer"):
-                settle_input(layer)
+                layer.input_quantizer.scale.abs_()
         for conv, norm in self.pairs:
             fold(model, conv, norm, self.widths[conv][0] if conv in self.widths else None)
-
-    def finish(self) -> list[Operation]:
-        folded = {conv for conv, _ in self.pairs}
-        kept = replace(self.operation(), tensors=[n for n in self.tensors if n not in folded])
-        return [*([FoldBatchNorm(self.pairs)] if self.pairs else []), kept]
 
 
 @torch.no_grad()
@@ -136,21 +126,14 @@ def statistics(model: nn.Module, images: Tensor) -> None:
     model.eval()
 
 
+def attach(layer: Any, quantizer: WeightQuantizer) -> None:
+    """Let the layer see its weight rounded."""
+    layer.weight_quantizer = quantizer
+    layer.register_forward_pre_hook(show_rounded)
+    layer.register_forward_hook(hide_rounded, always_call=True)
+
+
 def detach(layer: Any) -> None:
     """Take away what rounds the weight while it trains."""
     del layer.weight_quantizer
-    for hooks, mine in (
-        (layer._forward_pre_hooks, show_rounded),
-        (layer._forward_hooks, hide_rounded),
-    ):
-        for key in [key for key, hook in hooks.items() if hook is mine]:
-            del hooks[key]
-
-
-def settle_input(layer: Any) -> None:
-    """The same for what rounds its input: the scale is no parameter any more."""
-    learnt = layer.input_quantizer
-    kept = InputQuantizer(learnt.bits).to(learnt.scale.device)
-    kept.load_state_dict(learnt.state_dict())
-    kept.scale.copy_(kept.scale.abs())
-    layer.input_quantizer = kept
+    unhook(layer, show_rounded, hide_rounded)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from condenser.compress.base import Compression, Operation, Probe
+from condenser.compress.base import AtOnce, Operation, Probe
 from condenser.compress.quantization.calibration import (
     BATCH,
     Ranges,
@@ -34,7 +35,8 @@ from condenser.compress.sharing import Shared
 from condenser.errors import ConfigError
 
 
-class Quantization(Compression):
+@dataclass(eq=False)
+class Quantization(AtOnce):
     """Weights and layers' inputs on grids of few values.
 
     Layers whose weights come from a codebook get one scale for the whole weight, and their batch
@@ -56,25 +58,23 @@ class Quantization(Compression):
             ``prepare``, no training images, or a budget that the fewest bits do not meet.
     """
 
-    def __init__(
-        self,
-        bits: int = 8,
-        activation_bits: int | None = 8,
-        images: int = 1024,
-        exclude: Sequence[str] = (),
-        per_channel: bool = True,
-        affine: bool = False,
-        ranges: Ranges = "minmax",
-        first_last: int | None = None,
-        budget: int | None = None,
-    ) -> None:
-        self.wish = Wish(bits, activation_bits, first_last, budget)
+    bits: int = 8
+    activation_bits: int | None = 8
+    images: int = 1024
+    exclude: Sequence[str] = ()
+    per_channel: bool = True
+    affine: bool = False
+    ranges: Ranges = "minmax"
+    first_last: int | None = None
+    budget: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self.wish = Wish(self.bits, self.activation_bits, self.first_last, self.budget)
         self.wish.check()
-        check_ranges(ranges)
-        if affine and bits == 1:
+        check_ranges(self.ranges)
+        if self.affine and self.bits == 1:
             raise ConfigError("quantize.affine", "true", "false with 1 bit: ±α has no zero point")
-        self.images, self.exclude, self.ranges = images, exclude, ranges
-        self.per_channel, self.affine = per_channel, affine
         self.widths: Widths = {}
 
     def check(self, model: nn.Module, image: Tensor) -> None:
@@ -97,10 +97,8 @@ class Quantization(Compression):
         across = [op for op in before if isinstance(op, Shared) and op.across]
         self.groups = [[name for name in op.layers if name in names] for op in across]
         self.widths = self.wish.widths(names, running_order(model, names, images))
-        if self.wish.budget is not None:
-            chosen = within_budget(
-                model, names, self.wish.budget, departure(model, images), self.ranges
-            )
+        if self.budget is not None:
+            chosen = within_budget(model, names, self.budget, departure(model, images), self.ranges)
             self.widths = {n: (chosen[n], pair[1]) for n, pair in self.widths.items()}
         for group in self.groups:  # one codebook: one grid
             most = max(self.widths[name][0] for name in group)
@@ -148,7 +146,7 @@ class Quantization(Compression):
             layer.register_forward_pre_hook(quantize_input)
 
     def operation(self) -> Quantized:
-        usual = self.wish.bits, self.wish.activation_bits
+        usual = self.bits, self.activation_bits
         return Quantized(
             list(self.widths),
             *usual,

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from condenser.compress.merging.chains import chains
+
 ROUNDS = 20
 CLOSE = 1e-3  # relative change of the scales at which the rounds end
 
@@ -28,8 +30,6 @@ def equalize(model: nn.Module, names: Collection[str]) -> list[tuple[str, str]]:
 
     Source: Nagel, van Baalen, Blankevoort, Welling, 2019, https://arxiv.org/abs/1906.04721
     """
-    from condenser.compress.merging.chains import chains
-
     found, _ = chains(model)
     pairs = [
         (chain.layer, chain.reader, chain.positions)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import Operation, Probe, State
+from condenser.compress.base import Operation, Probe
 from condenser.compress.quantization.base import Quantization
 from condenser.compress.quantization.correction import channel_means, correct
 from condenser.compress.quantization.equalization import equalize
@@ -19,6 +20,7 @@ from condenser.compress.quantization.rounding import learn_rounding
 from condenser.errors import ConfigError
 
 
+@dataclass(eq=False)
 class PostTraining(Quantization):
     """Round weights (and activations) of a trained network, with ranges seen on training images.
 
@@ -40,22 +42,22 @@ class PostTraining(Quantization):
 
     trains: ClassVar[bool] = False
 
-    def __init__(
-        self,
-        *args: Any,
-        equalize: bool = False,
-        rounding: str = "nearest",
-        correct_bias: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        if rounding not in ("nearest", "adaptive"):
-            raise ConfigError("quantize.rounding", rounding, "nearest or adaptive")
-        if rounding == "adaptive" and self.wish.bits == 1:
-            raise ConfigError("quantize.rounding", rounding, "nearest with 1 bit: a sign is a sign")
-        self.equalize, self.rounding, self.correct_bias = equalize, rounding, correct_bias
-        self.operations: list[Operation] = []
+    equalize: bool = False
+    rounding: str = "nearest"
+    correct_bias: bool = False
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rounding not in ("nearest", "adaptive"):
+            raise ConfigError("quantize.rounding", self.rounding, "nearest or adaptive")
+        if self.rounding == "adaptive" and self.bits == 1:
+            allowed = "nearest with 1 bit: a sign is a sign"
+            raise ConfigError("quantize.rounding", self.rounding, allowed)
+
+    def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
+        self(model, *self.given(probe))
+
+    @torch.no_grad()
     def __call__(
         self, model: nn.Module, images: Tensor, before: Sequence[Operation] = ()
     ) -> list[Operation]:
@@ -67,14 +69,8 @@ class PostTraining(Quantization):
         Returns:
             What was done, to be replayed.
         """
-        with torch.no_grad():
-            self._quantize(model.eval(), images, before)
-        return self.operations
-
-    def _quantize(self, model: nn.Module, images: Tensor, before: Sequence[Operation]) -> None:
-        self.settle(model, images, before)
-        pairs = self.folds(model)
-        fold = FoldBatchNorm(pairs)
+        self.settle(model.eval(), images, before)
+        fold = FoldBatchNorm(self.folds(model))
         fold.apply(model)
         if self.equalize:
             equalize(model, [name for name in self.widths if name not in self.shared])
@@ -89,24 +85,5 @@ class PostTraining(Quantization):
             settle_weight(model.get_submodule(name), quantizer)
         if self.correct_bias:
             correct(model, means, images)
-        self.operations = [*([fold] if pairs else []), self.operation()]
-
-    def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
-        images, before = self.given(probe)
-        self(model, images, before)
-
-    def step(self, progress: float) -> None:
-        """Nothing is trained."""
-
-    @property
-    def ready(self) -> bool:
-        return True
-
-    def state(self) -> State:
-        return {}
-
-    def restore(self, state: State) -> None:
-        """Nothing is trained."""
-
-    def finish(self) -> list[Operation]:
+        self.operations = [*([fold] if fold.pairs else []), self.operation()]
         return self.operations

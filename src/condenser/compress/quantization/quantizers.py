@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,8 +20,6 @@ from condenser.functional.quantization import (
     ternarize,
     usable,
 )
-
-Range = tuple[Tensor, Tensor]  # the least and the greatest value to cover
 
 
 class InputQuantizer(nn.Module):
@@ -163,6 +162,13 @@ def show_rounded(layer: nn.Module, _: object) -> None:
 def hide_rounded(layer: nn.Module, *_: object) -> None:
     """The forward hook that takes it away, whatever happened in between."""
     layer.__dict__.pop(weight_name(layer), None)
+
+
+def unhook(layer: nn.Module, *hooks: Callable[..., Any]) -> None:
+    """Take these functions away from what is called before and after the layer's forward."""
+    for called in (layer._forward_pre_hooks, layer._forward_hooks):
+        for key in [key for key, hook in called.items() if hook in hooks]:
+            del called[key]
 
 
 @torch.no_grad()

@@ -15,7 +15,6 @@ from condenser.errors import ConfigError
 from condenser.functional.allotment import allot
 
 Widths = dict[str, tuple[int, int | None]]  # layer → bits of its weight and of its input
-FLOAT = 32  # bits of a layer that stays as it is
 OPTIONS = (2, 3, 4, 6, 8)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from condenser.records import Record, Value
@@ -18,8 +18,12 @@ PASS, WARN, FAIL = "pass", "warn", "fail"
 OPEN = "undecided"  # the records cannot say
 NONE = "not asked"  # nobody claims what it is about
 
+UNCOMPRESSED = NONE, "nothing is compressed here"
+
 Pair = tuple[Value, Value]
 """(data, model)"""
+Verdict = tuple[str, str]
+"""(status, why)"""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,13 @@ class Evidence:
         return {pair(row) for row in self.controls if row["control/kind"] == kind}
 
 
+def asks(
+    number: int, title: str
+) -> Callable[[Callable[[Evidence], Verdict]], Callable[[Evidence], Check]]:
+    """Makes a check of what finds its status, and why."""
+    return lambda find: lambda evidence: Check(number, title, *find(evidence))
+
+
 def pair(row: Row) -> Pair:
     return row["data"], row["model"]
 
@@ -87,3 +98,9 @@ def of(count: int, total: int, what: str = "rows") -> str:
 
 def lacking(rows: Sequence[Row], key: str) -> list[Row]:
     return [row for row in rows if key not in row.mean]
+
+
+def gaps_in(rows: Sequence[Row], keys: Iterable[str], what: str = "rows") -> list[str]:
+    """``test/ece in 3 of 12 rows`` for each key that some of them lack."""
+    counts = {key: len(lacking(rows, key)) for key in keys}
+    return [f"{key} in {of(count, len(rows), what)}" for key, count in counts.items() if count]

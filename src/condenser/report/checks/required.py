@@ -9,10 +9,13 @@ from condenser.report.checks.evidence import (
     MASKED,
     NONE,
     PASS,
+    UNCOMPRESSED,
     WARN,
-    Check,
     Evidence,
     Pair,
+    Verdict,
+    asks,
+    gaps_in,
     lacking,
     of,
     pair,
@@ -28,56 +31,53 @@ COSTS = ("size/params", FILE, "compute/macs")
 TRAINING = ("optim/epochs", "optim/schedule", "optim/lr", "optim/batch_size")
 
 
-def dense(e: Evidence) -> Check:
-    title = "the dense network's accuracy beside it"
+@asks(1, "the dense network's accuracy beside it")
+def dense(e: Evidence) -> Verdict:
     if not e.compressed:
-        return Check(1, title, NONE, "nothing is compressed here")
+        return UNCOMPRESSED
     missing = set(pairs(e.compressed)) - {pair(row) for row in e.dense if ACCURACY in row.mean}
     if missing:
-        return Check(1, title, FAIL, f"the dense {said(missing)}")
+        return FAIL, f"the dense {said(missing)}"
     commits = {r.get("commit") for row in (*e.dense, *e.compressed) for r in row.records}
     if len(commits) > 1:
-        return Check(1, title, WARN, f"measured by several commits: {words(commits)}")
-    return Check(1, title, PASS, said(pairs(e.compressed)))
+        return WARN, f"measured by several commits: {words(commits)}"
+    return PASS, said(pairs(e.compressed))
 
 
-def costs(e: Evidence) -> Check:
-    title = "parameters, bytes, MACs and latency, each with its ratio"
+@asks(2, "parameters, bytes, MACs and latency, each with its ratio")
+def costs(e: Evidence) -> Verdict:
     if not e.compressed:
-        return Check(2, title, NONE, "nothing is compressed here")
-    gaps = [f"{key} in {len(lacking(e.compressed, key))} rows" for key in COSTS]
-    gaps = [gap for gap, key in zip(gaps, COSTS, strict=True) if lacking(e.compressed, key)]
-    if gaps:
-        return Check(2, title, FAIL, "; ".join(gaps))
+        return UNCOMPRESSED
+    if gaps := gaps_in(e.compressed, COSTS, "compressed rows"):
+        return FAIL, "; ".join(gaps)
     if any(e.base(row) is None for row in e.compressed):
-        return Check(2, title, FAIL, "an original to which a ratio could be")
-    untimed = lacking(e.compressed, "latency/ms_b1")
-    if untimed:
-        why = f"no latency in {of(len(untimed), len(e.compressed), 'compressed rows')}"
-        return Check(2, title, WARN, f"{why}; export them to have it")
-    return Check(2, title, PASS, "every compressed row has all four")
+        return FAIL, "an original to which a ratio could be"
+    if untimed := lacking(e.compressed, "latency/ms_b1"):
+        where = of(len(untimed), len(e.compressed), "compressed rows")
+        return WARN, f"no latency in {where}; export them to have it"
+    return PASS, "every compressed row has all four"
 
 
-def macs(e: Evidence) -> Check:
-    title = "MACs of the graph as it is, those of zeros apart"
+@asks(3, "MACs of the graph as it is, those of zeros apart")
+def macs(e: Evidence) -> Verdict:
     if not e.compressed:
-        return Check(3, title, NONE, "nothing is compressed here")
+        return UNCOMPRESSED
     if lacking(e.compressed, "compute/nonzero_macs"):
-        return Check(3, title, FAIL, "non-zero MACs in a column of their own")
+        return FAIL, "non-zero MACs in a column of their own"
     whole = []
     for row in e.compressed:
         base, own = e.base(row), row.mean.get("compute/macs", 0.0)
         if row["stage"] == "cut" and base and own >= base.mean.get("compute/macs", float("inf")):
             whole.append(row)
     if whole:
-        return Check(3, title, FAIL, f"{len(whole)} cut networks have no fewer MACs than before")
-    return Check(3, title, PASS, "original ÷ new; counted on the network that runs")
+        return FAIL, f"{len(whole)} cut networks have no fewer MACs than before"
+    return PASS, "original ÷ new; counted on the network that runs"
 
 
-def points(e: Evidence) -> Check:
-    title = "5 sizes or more, into visible loss"
+@asks(4, "5 sizes or more, into visible loss")
+def points(e: Evidence) -> Verdict:
     if not e.compressed:
-        return Check(4, title, NONE, "nothing is compressed here")
+        return UNCOMPRESSED
     few: dict[Pair, int] = {}
     flat: list[Pair] = []
     for here in pairs(e.compressed):
@@ -94,72 +94,72 @@ def points(e: Evidence) -> Check:
             flat.append(here)
     if few:
         counts = ", ".join(f"{said([here])} has {count}" for here, count in few.items())
-        return Check(4, title, FAIL, f"5 operating points; {counts}")
+        return FAIL, f"5 operating points; {counts}"
     if flat:
-        return Check(4, title, FAIL, f"no loss of a point is reached by {said(flat)}")
-    return Check(4, title, PASS, f"every network has {POINTS} or more")
+        return FAIL, f"no loss of a point is reached by {said(flat)}"
+    return PASS, f"every network has {POINTS} or more"
 
 
-def seeds(e: Evidence) -> Check:
-    title = "3 seeds or more, mean ± sample std"
+@asks(5, "3 seeds or more, mean ± sample std")
+def seeds(e: Evidence) -> Verdict:
     few = [row for row in e.rows if row.n < SEEDS]
     if few:
         ones = sum(row.n == 1 for row in few)
         alone = f"; n=1 in {ones}, with no ±" if ones else ""
-        return Check(5, title, FAIL, f"3 seeds in {of(len(few), len(e.rows))}{alone}")
-    return Check(5, title, PASS, f"{min(row.n for row in e.rows)} or more in every row")
+        return FAIL, f"3 seeds in {of(len(few), len(e.rows))}{alone}"
+    return PASS, f"{min(row.n for row in e.rows)} or more in every row"
 
 
-def lot(e: Evidence) -> Check:
-    title = "the same amount removed by lot"
+@asks(6, "the same amount removed by lot")
+def lot(e: Evidence) -> Verdict:
     asked = [row for row in e.compressed if row["stage"] in (*MASKED, "cut", "merge")]
     if not asked:
-        return Check(6, title, NONE, "nothing is removed here")
+        return NONE, "nothing is removed here"
     by_lot = {pair(row) for row in asked if _names(row, "random")} | e.controlled("random")
     missing = set(pairs(asked)) - by_lot
     if missing:
-        return Check(6, title, FAIL, f"random pruning of {said(missing)}; controls=[random]")
-    return Check(6, title, PASS, said(pairs(asked)))
+        return FAIL, f"random pruning of {said(missing)}; controls=[random]"
+    return PASS, said(pairs(asked))
 
 
-def magnitude(e: Evidence) -> Check:
-    title = "magnitude as the criterion, over the network and per layer"
+@asks(7, "magnitude as the criterion, over the network and per layer")
+def magnitude(e: Evidence) -> Verdict:
     asked = [row for row in e.compressed if row["stage"] in MASKED]
     if not asked:
-        return Check(7, title, NONE, "nothing is pruned here")
+        return NONE, "nothing is pruned here"
     own = [row for row in asked if _names(row, "magnitude")]
     missing = set(pairs(asked)) - {pair(row) for row in own}
     if missing:
-        return Check(7, title, FAIL, f"magnitude pruning of {said(missing)}")
+        return FAIL, f"magnitude pruning of {said(missing)}"
     whats = {"keep_across": "over the network", "keep_within": "per layer"}
     scopes = {scope: {pair(r) for r in own if r["prune/scope"] == scope} for scope in whats}
     gaps = [
         f"{what} for {said(m)}" for s, what in whats.items() if (m := {*pairs(own)} - scopes[s])
     ]
     if gaps:
-        return Check(7, title, FAIL, f"magnitude {'; '.join(gaps)}")
-    return Check(7, title, PASS, said(pairs(asked)))
+        return FAIL, f"magnitude {'; '.join(gaps)}"
+    return PASS, said(pairs(asked))
 
 
-def scratch(e: Evidence) -> Check:
-    title = "the small network trained from scratch"
+@asks(8, "the small network trained from scratch")
+def scratch(e: Evidence) -> Verdict:
     asked = [row for row in e.compressed if row["stage"] in (*MASKED, *CUT)]
     if not asked:
-        return Check(8, title, NONE, "nothing is removed here")
+        return NONE, "nothing is removed here"
     gaps = []
     if missing := set(pairs(asked)) - e.controlled("scratch"):
         gaps.append(f"for equal epochs: {said(missing)}; controls=[scratch]")
     rebuilt = [row for row in asked if row["stage"] in CUT]
     if missing := set(pairs(rebuilt)) - e.controlled("compute"):
         gaps.append(f"for equal compute: {said(missing)}; controls=[compute]")
-    return Check(8, title, FAIL if gaps else PASS, "; ".join(gaps) or said(pairs(asked)))
+    return FAIL if gaps else PASS, "; ".join(gaps) or said(pairs(asked))
 
 
-def budget(e: Evidence) -> Check:
-    title = "equal fine-tuning, and the dense network trained on as long"
+@asks(9, "equal fine-tuning, and the dense network trained on as long")
+def budget(e: Evidence) -> Verdict:
     trained = [r for r in e.compressed if r[f"{r['stage']}/optim/epochs"]]
     if not trained:
-        return Check(9, title, NONE, "nothing is fine-tuned here")
+        return NONE, "nothing is fine-tuned here"
     gaps = []
     for stage in COMPRESSED:
         own = [row for row in trained if row["stage"] == stage]
@@ -171,21 +171,21 @@ def budget(e: Evidence) -> Check:
     if missing := set(pairs(asked)) - e.controlled("dense"):
         gaps.append(f"continued training of the dense {said(missing)}; controls=[dense]")
     if gaps:
-        return Check(9, title, FAIL, "; ".join(gaps))
-    return Check(9, title, PASS, "how much was tuned by hand before, no record says")
+        return FAIL, "; ".join(gaps)
+    return PASS, "how much was tuned by hand before, no record says"
 
 
-def selection(e: Evidence) -> Check:
-    title = "chosen on a validation split, test read once"
+@asks(10, "chosen on a validation split, test read once")
+def selection(e: Evidence) -> Verdict:
     missing = lacking(e.rows, "val/accuracy")
     if missing:
-        return Check(10, title, FAIL, f"validation accuracy in {of(len(missing), len(e.rows))}")
-    return Check(10, title, PASS, "epochs are chosen on a split of the training data")
+        return FAIL, f"validation accuracy in {of(len(missing), len(e.rows))}"
+    return PASS, "epochs are chosen on a split of the training data"
 
 
-def computed(e: Evidence) -> Check:
-    title = "every difference and ratio computed from records"
-    return Check(11, title, PASS, f"from {len(e.records())} records, none typed")
+@asks(11, "every difference and ratio computed from records")
+def computed(e: Evidence) -> Verdict:
+    return PASS, f"from {len(e.records())} records, none typed"
 
 
 def _names(row: Row, word: str) -> bool:

@@ -1,0 +1,44 @@
+"""A composed config held against what it may hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from condenser.errors import CondenserError
+from condenser.schema.base import Section
+from condenser.schema.problems import problems
+from condenser.schema.run import Config
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Every problem of a resolved config at once, one line each.
+
+    Raises:
+        CondenserError: naming key, value and what is allowed of each bad value.
+    """
+    check_as(Config, config, "")
+
+
+def check_as(kind: type[Section], values: Mapping[str, Any], prefix: str) -> None:
+    """The same for any mapping; ``prefix`` goes before its keys."""
+    if found := list(problems(kind, values, prefix)):
+        raise CondenserError("\n".join(found))
+
+
+def check_section(name: str, section: Mapping[str, Any], where: str) -> None:
+    """The same for a stage's section after a recipe entry's overrides; ``where`` prefixes keys."""
+    if kind := _sections().get(name):
+        check_as(kind, section, f"{where}{name}.")
+
+
+def of_stage(name: str, section: Mapping[str, Any]) -> dict[str, Any]:
+    """What the stage itself needs of its section: what is left when another class takes it over."""
+    kind = _sections().get(name, Section)
+    needed = {word for word, field in kind.model_fields.items() if field.is_required()}
+    return {key: value for key, value in section.items() if key in needed}
+
+
+def _sections() -> dict[str, type[Section]]:
+    kinds = {name: field.annotation for name, field in Config.model_fields.items()}
+    return {n: k for n, k in kinds.items() if isinstance(k, type) and issubclass(k, Section)}

@@ -1,0 +1,78 @@
+"""A whole run: its data, its recipe, the machine, and every section."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from condenser.schema.base import Count, Fraction, NotNegative, Open, Section, Whole
+from condenser.schema.learning import Distill, Plan, Role, TeacherRole, Trained
+from condenser.schema.smaller import Budget, Export, Prune, Quantize, Smaller
+
+
+class Data(Open):
+    name: str
+    root: str | None
+    val_fraction: Fraction
+    limit: Count | None = None
+    views: Count | None = None
+
+
+class Recipe(Section):
+    stages: Annotated[list[str | dict[str, Any]], Field(min_length=1)]
+
+
+class Trainer(Section):
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
+    devices: Count | Literal["auto"]
+    num_nodes: Count
+    strategy: Literal["auto", "ddp", "fsdp", "tensor_parallel"]
+    tensor_parallel_size: Count | None
+    sync_batchnorm: bool
+    precision: Literal["32-true", "bf16-mixed", "bf16-true", "64-true"]
+    deterministic: bool | Literal["warn"]
+    threads: Count | None
+    compile: bool
+    checkpoint_seconds: NotNegative
+    progress: bool | None
+
+
+class Searching(Section):
+    """hydra.sweeper, where it searches."""
+
+    maximize: list[str]
+    minimize: list[str]
+    n_trials: Count
+    jobs: Count
+    seed: Whole
+    params: dict[str, Any]
+
+
+class Config(Section):
+    """A whole run."""
+
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    run: str
+    claim: str
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    runs: str
+    store: str
+    data: Data
+    optim: Plan
+    teacher: TeacherRole
+    student: Role
+    distill: Distill
+    tune: Trained
+    prune: Prune
+    cut: Smaller
+    share: Smaller
+    merge: Smaller
+    factorize: Smaller
+    quantize: Quantize
+    budget: Budget
+    export: Export
+    controls: bool | list[Literal["random", "scratch", "compute", "dense"]]
+    recipe: Recipe
+    trainer: Trainer
+    logger: Open
