@@ -68,6 +68,7 @@ OBJECTIVES: Mapping[str, Callable[[], Objective]] = {
     "kd": KD,
     "dist": DIST,
     "levels": MultiTemperature,
+    "rkd": RKD,
     "kd_rkd": both,
     "cc": CC,
     "adjacent_cc": AdjacentCC,
@@ -116,30 +117,19 @@ def every_way(config: Mapping[str, Any], file: str | None) -> None:
     team.part()
 
 
-@pytest.fixture(scope="module")
-def in_two(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    file = tmp_path_factory.mktemp("two") / "weights.pt"
-    launch.launch(every_way, 2, TRAINER, str(file))
-    return torch.load(file, weights_only=True)
-
-
-CASES = [("ddp", name) for name in OBJECTIVES] + [
-    (word, name) for word in strategies.SHARDED for name in ("kd", "kd_rkd", "crd")
-]
-
-
-@pytest.mark.parametrize(("strategy", "name"), CASES)
-def test_two_processes_train_what_one_does(in_two: Any, strategy: str, name: str) -> None:
+def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
     """On the same global batch, to rounding; losses that compare samples see all of it."""
-    alone = weights(trained(OBJECTIVES[name](), 100, ALONE))
-    for key, tensor in in_two[strategy, name].items():
-        torch.testing.assert_close(tensor, alone[key], rtol=2e-4, atol=2e-6, msg=key)
-
-
-def test_relations_within_half_a_batch_are_others(in_two: Any) -> None:
-    alone = weights(trained(RKD(), 100, ALONE))
-    gaps = [float((in_two["ddp", "blind"][k] - t).abs().max()) for k, t in alone.items()]
-    assert max(gaps) > 1e-3
+    file = tmp_path / "weights.pt"
+    launch.launch(every_way, 2, TRAINER, str(file))
+    gaps: dict[str, dict[str, float]] = {"ddp": {}, "fsdp": {}, "tensor_parallel": {}}
+    for (strategy, name), found in torch.load(file, weights_only=True).items():
+        make = OBJECTIVES["rkd" if name == "blind" else name]
+        alone = weights(trained(make(), 100, ALONE))
+        gaps[strategy][name] = max(float((found[k] - t).abs().max()) for k, t in alone.items())
+    assert gaps["ddp"].pop("blind") > 1e-3  # relations within half a batch are others
+    assert set(gaps["ddp"]) == set(OBJECTIVES)
+    for strategy, found in gaps.items():
+        assert {name: gap for name, gap in found.items() if not gap < 2e-6} == {}, strategy
 
 
 def test_what_an_activation_divides_is_put_together_once() -> None:
@@ -166,8 +156,6 @@ def test_a_recipe_in_two_processes_leaves_one_run(tmp_path: Path) -> None:
 
 
 def test_a_mistake_is_told_once_and_ends_all(tmp_path: Path) -> None:
-    with pytest.raises(CondenserError, match="data.root"):
-        run_in(tmp_path, "data=mnist", f"data.root={tmp_path}/no", "trainer.devices=2")
     with pytest.raises(CondenserError, match="diverged"):
         run_in(tmp_path, "recipe.stages=[teacher]", "optim.lr=1e30", "trainer.devices=2")
 
@@ -204,7 +192,7 @@ def made_in(folder: Path) -> str:
 
 def test_killed_in_two_processes_and_started_again_is_undisturbed(tmp_path: Path) -> None:
     """torchrun starts the undisturbed one, so that whoever starts them makes no difference."""
-    words = ("optim.epochs=12", "optim.batch_size=16", "trainer.checkpoint_seconds=0")
+    words = ("optim.epochs=6", "optim.batch_size=32", "trainer.checkpoint_seconds=0")
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     command = by_hand(tmp_path / "killed", *words)
     running = subprocess.Popen(command, start_new_session=True, **quiet)  # type: ignore[call-overload]
