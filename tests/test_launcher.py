@@ -347,7 +347,15 @@ def test_slurm_runs_every_job_with_all_its_ranks(
         env = json.loads((folder / f"environment-{rank}.json").read_text())
         place = [env[f"SLURM_{key}"] for key in ("NODEID", "LOCALID", "NTASKS")]
         assert place == [str(node), str(local), "2"] and "WANDB_RUN_ID" not in env
+        assert env["CWD"] == str(tmp_path)  # of whoever submits, which paths in a config mean
     assert len(records.read([folder])) == 1 and status.read(folder)["state"] == "done"
+
+
+def test_what_sbatch_refuses_is_told_in_a_line(tmp_path: Path) -> None:
+    path = f"{STANDINS / 'slurm'}:{os.environ['PATH']}"  # it wants to know where to keep jobs
+    done = sweep(tmp_path, "hydra/launcher=slurm", "seed=0", PATH=path)
+    start = "condenser: hydra/launcher=slurm: sbatch refused the jobs: KeyError: 'SLURM_STANDIN'"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, start)
 
 
 def test_slurm_is_asked_for_only_where_it_is(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ class Command:
     """What each task of a job does on its node. submitit sends it there."""
 
     def __init__(self, words: Sequence[str]) -> None:
-        self.words = list(words)
+        self.words, self.folder = list(words), os.getcwd()  # which paths in the config mean
 
     def __call__(self) -> None:
         """Run the command as one rank of the job.
@@ -77,7 +77,11 @@ class Command:
         """
         ranks = {name: value for name, value in os.environ.items() if name.startswith("SLURM_")}
         code = subprocess.run(
-            self.words, env=environment(None, None) | ranks, preexec_fn=deaf, check=False
+            self.words,
+            cwd=self.folder,
+            env=environment(None, None) | ranks,
+            preexec_fn=deaf,
+            check=False,
         ).returncode
         if code:
             raise RuntimeError(of_code(code))
@@ -111,12 +115,29 @@ def launch(jobs: Sequence[Job], config: DictConfig, settings: Settings) -> list[
         if todo:
             executor = executor_of(settings)
             words = [Command(command(attempt.job, config)) for attempt in todo]
-            with executor.batch():
-                submitted = [executor.submit(one) for one in words]
+            submitted = submit(executor, words)
             wait(dict(zip(range(len(todo)), submitted, strict=True)), todo, board)
     if said := failures(attempts):
         print(said, file=sys.stderr)
     return [returned(attempt) for attempt in attempts]
+
+
+def submit(executor: Any, words: Sequence[Command]) -> list[submitit.Job[None]]:
+    """All of them as one job array.
+
+    Raises:
+        CondenserError: sbatch takes it not; what it said.
+    """
+    from submitit.core.utils import FailedJobError
+
+    try:
+        with executor.batch():
+            return [executor.submit(one) for one in words]
+    except FailedJobError as error:
+        said = str(error).strip().splitlines() or ["it said nothing"]
+        raise CondenserError(
+            f"hydra/launcher=slurm: sbatch refused the jobs: {said[-1]}"
+        ) from error
 
 
 def executor_of(settings: Settings) -> submitit.AutoExecutor:

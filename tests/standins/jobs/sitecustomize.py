@@ -23,7 +23,7 @@ def run(config, command=None):
     rank = os.environ.get("SLURM_PROCID", "0")
     with (folder.parent / "started").open("a") as file:
         file.write(f"{seed}.{rank}\n")
-    (folder / f"environment-{rank}.json").write_text(json.dumps(dict(os.environ)))
+    (folder / f"environment-{rank}.json").write_text(json.dumps({**os.environ, "CWD": os.getcwd()}))
     trouble = dict(word.split(":") for word in os.environ.get("TROUBLE", "").split())
     with status.kept(folder, digest(config)):
         misbehave(trouble.get(str(seed)), folder)
