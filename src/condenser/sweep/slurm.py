@@ -134,10 +134,8 @@ def submit(executor: Any, words: Sequence[Command]) -> list[submitit.Job[None]]:
         with executor.batch():
             return [executor.submit(one) for one in words]
     except FailedJobError as error:
-        said = str(error).strip().splitlines() or ["it said nothing"]
-        raise CondenserError(
-            f"hydra/launcher=slurm: sbatch refused the jobs: {said[-1]}"
-        ) from error
+        *_, said = "", *str(error).strip().splitlines()
+        raise CondenserError(f"hydra/launcher=slurm: sbatch refused the jobs: {said}") from error
 
 
 def executor_of(settings: Settings) -> submitit.AutoExecutor:
