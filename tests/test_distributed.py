@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import torch
-from running import run_in
+from running import QUICK, config_of, run_in
 from torch import Tensor, nn
 
 from condenser import records
@@ -40,7 +40,7 @@ from condenser.distill import (
 )
 from condenser.distributed import launch, strategies
 from condenser.distributed.shard import pairs
-from condenser.distributed.team import form
+from condenser.distributed.team import check, form
 from condenser.errors import CondenserError, ConfigError
 from condenser.models import MLP, LeNet5
 from condenser.modules import Distillation, Plan
@@ -53,6 +53,7 @@ TRAINER = {
     "deterministic": True,
     "strategy": "ddp",
     "tensor_parallel_size": None,
+    "sync_batchnorm": False,
 }
 ALONE = {**TRAINER, "devices": 1}
 TRAIN = CONF.parent / "src/train.py"
@@ -172,9 +173,22 @@ def test_a_process_that_dies_ends_all() -> None:
         launch.launch(die, 2, TRAINER, None)
 
 
-def test_machines_that_nobody_starts_are_asked_for(tmp_path: Path) -> None:
+def test_what_cannot_be_is_refused_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="num_nodes.*torchrun --nnodes=2"):
         run_in(tmp_path, "trainer.num_nodes=2")
+    with pytest.raises(ConfigError, match="tensor_parallel_size=2: allowed is a divisor of 3"):
+        check(config_of(*QUICK, "trainer.tensor_parallel_size=2")["trainer"], 3)
+    with pytest.raises(ConfigError, match="sync_batchnorm=true: allowed is false on the CPU"):
+        check(config_of(*QUICK, "trainer.sync_batchnorm=true")["trainer"], 1)
+
+
+def test_more_gpus_than_there_are_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    gpus = config_of(*QUICK, "trainer.accelerator=gpu", "trainer.devices=auto")["trainer"]
+    assert launch.devices(gpus) == 2
+    with pytest.raises(ConfigError, match="trainer.devices=3: allowed is at most 2, the GPUs"):
+        launch.devices({**gpus, "devices": 3})
 
 
 def by_hand(folder: Path, *words: str, torchrun: bool = False) -> list[str]:

@@ -15,20 +15,33 @@ from typing import Any
 
 from condenser.distributed.ranks import FOREIGN
 from condenser.distributed.team import environment
-from condenser.errors import CondenserError
+from condenser.errors import CondenserError, ConfigError
 
 Work = Callable[[Mapping[str, Any], str | None], Any]
 
 
 def devices(trainer: Mapping[str, Any]) -> int:
-    """Processes on each machine: one for each device that ``trainer.devices`` means."""
+    """Processes on each machine: one for each device that ``trainer.devices`` means.
+
+    Raises:
+        ConfigError: there are not as many GPUs.
+    """
     import torch
 
     asked = trainer["devices"]
-    if asked != "auto":
-        return int(asked)
-    on_gpus = trainer["accelerator"] not in ("cpu", "mps") and torch.cuda.is_available()
-    return torch.cuda.device_count() if on_gpus else 1
+    if not on_gpus(trainer):
+        return 1 if asked == "auto" else int(asked)
+    there = torch.cuda.device_count()
+    if asked != "auto" and asked > there:
+        allowed = f"at most {there}, the GPUs of this machine, or auto"
+        raise ConfigError("trainer.devices", asked, allowed)
+    return there if asked == "auto" else int(asked)
+
+
+def on_gpus(trainer: Mapping[str, Any]) -> bool:
+    import torch
+
+    return trainer["accelerator"] not in ("cpu", "mps") and torch.cuda.is_available()
 
 
 def needed(trainer: Mapping[str, Any]) -> int:

@@ -104,9 +104,15 @@ def form(trainer: Mapping[str, Any]) -> Team:
 
 
 def check(trainer: Mapping[str, Any], size: int) -> None:
-    """ConfigError unless ``size`` processes are what the config asks for."""
-    from condenser.distributed.launch import devices
+    """ConfigError unless ``size`` processes are what the config asks for, and can do it."""
+    from condenser.distributed.launch import devices, on_gpus
 
+    together = trainer["tensor_parallel_size"]
+    if together is not None and size % together:
+        allowed = f"a divisor of {size} processes"
+        raise ConfigError("trainer.tensor_parallel_size", together, allowed)
+    if trainer["sync_batchnorm"] and not on_gpus(trainer):
+        raise ConfigError("trainer.sync_batchnorm", "true", "false on the CPU")
     here, nodes = devices(trainer), trainer["num_nodes"]
     if size != here * nodes:
         how = f"start it by torchrun --nnodes={nodes} --nproc-per-node={here}, or by SLURM"
