@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from condenser.blueprint import load
 from condenser.build import build
-from condenser.facts import LOGITS
+from condenser.facts.quality import LOGITS
 from condenser.measure import predict
 from condenser.records import Record
 
