@@ -113,6 +113,7 @@ def rank(
         value = work(config, command)
     except CondenserError as error:
         keep(end, error=str(error))
+        sys.stdout.flush()
         os._exit(1)  # the others wait for this one: do not wait for them
     if number == 0:
         keep(end, value)
