@@ -198,6 +198,21 @@ def test_the_command_answers_a_mistake_at_once(tmp_path: Path, word: str) -> Non
     assert not list(tmp_path.rglob("*.jsonl"))
 
 
+@pytest.mark.parametrize("text", ["name: x\n", "defaults:\n  - override /data: mnist\n"])
+def test_an_experiment_that_lacks_its_first_line_is_told_so(
+    tmp_path: Path,
+    text: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/mine.yaml").write_text(text)
+    (line,) = typed(monkeypatch, capsys, "--config-dir", str(tmp_path), "experiment=mine")
+    assert line.startswith(
+        "condenser: conf/experiment: a file there begins with '# @package _global_'"
+    )
+
+
 def test_help_is_a_page_with_every_group(tmp_path: Path) -> None:
     done, _ = command("--help", folder=tmp_path)
     assert done.returncode == 0, done.stderr

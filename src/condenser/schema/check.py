@@ -10,6 +10,8 @@ from condenser.schema.base import Section
 from condenser.schema.problems import problems
 from condenser.schema.run import Config
 
+WHOLE = ("experiment", "debug")  # folders of conf whose files speak of the whole config
+
 
 def check(config: Mapping[str, Any]) -> None:
     """Every problem of a resolved config at once, one line each.
@@ -17,7 +19,15 @@ def check(config: Mapping[str, Any]) -> None:
     Raises:
         CondenserError: naming key, value and what is allowed of each bad value.
     """
+    for folder in WHOLE:
+        if config.get(folder):
+            raise CondenserError(headless(folder))
     check_as(Config, config, "")
+
+
+def headless(folder: str) -> str:
+    """What to say of a file whose keys were put below its folder's name."""
+    return f"conf/{folder}: a file there begins with '# @package _global_'; the chosen one does not"
 
 
 def check_as(kind: type[Section], values: Mapping[str, Any], prefix: str) -> None:
