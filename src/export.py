@@ -13,8 +13,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, fro
 
 from condenser import command
 from condenser.errors import ConfigError
-from condenser.run import saved_config
-from condenser.store import stored_at
 
 EXAMPLES = """examples:
   python src/export.py runs/demo/default                      the recipe's last model
@@ -62,6 +60,9 @@ def copy(file: Path, out: Path) -> None:
 
 def export(folder: Path, position: int | None, settings: Sequence[str] = ()) -> tuple[Any, Path]:
     """Redo the run's recipe up to ``position``, all from the store, with an export at its end."""
+    from condenser.run import saved_config
+    from condenser.store import stored_at
+
     config = saved_config(folder)
     stages = config["recipe"]["stages"]
     if position is not None and not 0 <= position < len(stages):

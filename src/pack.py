@@ -11,8 +11,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, fro
 
 from condenser import command
 from condenser.errors import ConfigError
-from condenser.run import saved_config, stored
-from condenser.store import stored_at
 
 EXAMPLES = """examples:
   python src/pack.py runs/demo/default                    writes runs/demo/default/model.cndp
@@ -42,9 +40,12 @@ def work(options: argparse.Namespace) -> None:
 
 def packed(run: Path, position: int | None, out: Path | None) -> None:
     """Write the file, and print where its bytes go."""
+    from condenser.run import saved_config, stored
+
     config, record = saved_config(run), stored(run, position)
     from condenser.blueprint import load
     from condenser.pack import pack, table
+    from condenser.store import stored_at
 
     targets = [config[role]["model"]["_target_"] for role in ("teacher", "student")]
     blueprint, model = load(stored_at(config, record), targets)

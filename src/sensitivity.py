@@ -10,8 +10,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
 
 from condenser import command
-from condenser.run import saved_config, stored
-from condenser.store import stored_at
 
 EXAMPLES = """examples:
   python src/sensitivity.py runs/demo/default                        weights, layer by layer
@@ -49,12 +47,15 @@ def work(options: argparse.Namespace) -> None:
 
 def study(options: argparse.Namespace) -> dict[Path, str]:
     """Analyse the model of one stage on the data of its run, write the report, print the table."""
+    from condenser.run import saved_config, stored
+
     config = saved_config(options.run)
     record = stored(options.run, options.position or 0)
     from condenser.blueprint import load
     from condenser.build import build
     from condenser.compress.sensitivity import RATES, analyse
     from condenser.report import sensitivity
+    from condenser.store import stored_at
 
     data = build(config["data"], batch_size=config["optim"]["batch_size"], seed=config["seed"])
     data.setup()

@@ -33,7 +33,10 @@ LEVELS = {
         *("stages", "recipe", "facts", "store", "records", "report", "tracking", "schema"),
         *("naming", "search", "budget"),
     ],
-    4: ["mistakes", "status", "config", "build", "console", "run", "sweep", "cli"],
+    4: [
+        *("mistakes", "status", "config", "build", "console", "run", "sweep", "cli"),
+        "composing",
+    ],
 }
 LEVEL = {"errors": -1, "files": -1, "disk": -1, "command": -1} | {
     name: level for level, names in LEVELS.items() for name in names

@@ -384,7 +384,20 @@ def test_many_jobs_are_composed_quickly_and_as_hydra_does() -> None:
                     plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
                     found.append(OmegaConf.to_container(plain, resolve=True))
             assert found[0] == found[1]
-        assert len(composer.bases) == 2
+        assert len(composer.bases) == 3  # the master's among them
+
+
+def test_jobs_that_choose_what_the_master_chose_are_composed_from_it() -> None:
+    common = ["prune=lamp", "seed=1", "+data.size=3", "~logger.project"]
+    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        master = loader.load_configuration(
+            "train", [*common, "prune.rate=0.1,0.2", "hydra.mode=MULTIRUN"], RunMode.MULTIRUN
+        )
+        composer = Composer(loader, master)
+        for word in ("prune.rate=0.1", "prune.rate=0.2"):
+            assert composer([*common, word]) == loader.load_sweep_config(master, [*common, word])
+        assert len(composer.bases) == 1
 
 
 # --- mistakes

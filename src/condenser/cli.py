@@ -9,19 +9,19 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import hydra
-from hydra._internal.hydra import Hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from condenser import records, status
-from condenser.config import checked, digest, folder_of
+from condenser import composing
 from condenser.mistakes import CONF, can_be_mended, explain
 from condenser.naming import run_name
-from condenser.records import Record
+
+if TYPE_CHECKING:
+    from condenser.records import Record
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
     if {"--help", "-h"} & set(sys.argv[1:]):
         print(usage(), end="")
         return
-    Hydra.get_mode = mode_of  # type: ignore[method-assign]
+    composing.quicken()
     sys.argv[1:] = [lists_are_stages(word) for word in sys.argv[1:]]
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(task)()
@@ -46,6 +46,10 @@ def main() -> None:
 
 def task(cfg: DictConfig) -> Record:
     """One job: check the whole config, then run it. Of a sweep, what is done is not done again."""
+    # here, not above: a misspelt word or a completion is answered without them
+    from condenser import records, status
+    from condenser.config import checked, digest, folder_of
+
     try:
         config = checked(cfg)
         in_a_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
@@ -62,16 +66,6 @@ def task(cfg: DictConfig) -> Record:
         if HydraConfig.get().mode == RunMode.RUN and can_be_mended(error):
             fail(explain(error))
         raise  # a mistake of ours; or of a sweep, which goes on with the next job
-
-
-def mode_of(self: Hydra, config_name: str | None, overrides: list[str]) -> Any:
-    """RUN or MULTIRUN, as the config says. Hydra's own swallows errors, to compose them again."""
-    if "hydra.mode=RUN" in overrides:  # said by a launcher: nothing to compose
-        return RunMode.RUN
-    cfg = self.compose_config(
-        config_name, overrides, RunMode.MULTIRUN, False, validate_sweep_overrides=False
-    )
-    return cfg.hydra.mode
 
 
 def usage() -> str:

@@ -10,10 +10,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from condenser import recipe, schema
+from condenser import schema
 from condenser.errors import CondenserError
 from condenser.mistakes import options, refuse
-from condenser.store import key_of
 
 PLACES = ("runs", "store")  # where results lie is the machine's affair
 
@@ -27,6 +26,8 @@ def checked(cfg: DictConfig) -> dict[str, Any]:
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     name_models(config)
     schema.check(config)
+    from condenser import recipe  # later: a bad value is named without it
+
     recipe.plan(config)
     return config
 
@@ -38,6 +39,9 @@ def folder_of(config: Mapping[str, Any]) -> Path:
 
 def digest(config: Mapping[str, Any]) -> str:
     """What a finished run is known by: 16 hex digits of its whole config, places aside."""
+    from condenser import recipe
+    from condenser.store import key_of
+
     data = {key: value for key, value in config["data"].items() if key != "root"}
     rest = {key: value for key, value in config.items() if key not in PLACES}
     return key_of({**rest, "data": data, "version": recipe.VERSION})

@@ -12,7 +12,6 @@ from condenser.budget.choice import CHOSEN, Point, best, choose, refusal
 from condenser.budget.trials import entries, replaced, shown, space, trial
 from condenser.errors import CondenserError
 from condenser.recipe import Made
-from condenser.search.journal import alone
 from condenser.search.outcome import TRIAL
 from condenser.stages import Stage, Workbench
 from condenser.store import Store, key_of
@@ -88,6 +87,8 @@ class Trials:
 
     def steps(self) -> Iterator[Step]:
         """Each trial's last model, those of an earlier process first, out of the store."""
+        from condenser.search.journal import alone  # brings Optuna, which other runs do without
+
         settings = self.config["budget"]
         self.points = [point_of(self.before[-1].entry.facts)]
         self.bench = replace(self.bench, loggers=lambda label: [])

@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, open_dict, read_write
+
+from condenser.composing import whole
 
 
 class Composer:
@@ -20,23 +22,28 @@ class Composer:
         self.loader, self.master = loader, master
         self.parser = OverridesParser.create(config_loader=loader)
         self.bases: dict[tuple[str, ...], DictConfig] = {}
+        if whole(master):  # what it was given is given to every job, and changes nothing there
+            self.bases[self.choices(master)] = master
 
     def __call__(self, words: Sequence[str]) -> DictConfig:
         """The config of these overrides, hydra's own part with it."""
-        values: list[Override] = []
-        choices: tuple[str, ...] = ()
-        for word, override in zip(words, self.parser.parse_overrides(list(words)), strict=True):
-            if self.is_value(override):
-                values.append(override)
-            else:
-                choices += (word,)
+        parsed = self.parser.parse_overrides(list(words))
+        values = [override for override in parsed if self.is_value(override)]
+        choices = tuple(str(one.input_line) for one in parsed if not self.is_value(one))
         if choices not in self.bases:
             self.bases[choices] = self.loader.load_sweep_config(self.master, list(choices))
         cfg = copy.deepcopy(self.bases[choices])
         self.loader._apply_overrides_to_config(values, cfg)
         with read_write(cfg.hydra), open_dict(cfg.hydra):
             cfg.hydra.overrides.task = list(words)
+            cfg.hydra.job.override_dirname = dirname(parsed, cfg.hydra.job.config.override_dirname)
         return cfg
+
+    def choices(self, master: DictConfig) -> tuple[str, ...]:
+        """What the master was given that is neither a value nor a sweep."""
+        parsed = self.parser.parse_overrides(list(master.hydra.overrides.task))
+        left = [one for one in parsed if not (one.is_sweep_override() or self.is_value(one))]
+        return tuple(str(one.input_line) for one in left)
 
     def is_value(self, override: Override) -> bool:
         """Whether it sets a key that is there, and chooses no file."""
@@ -45,3 +52,8 @@ class Composer:
         return (
             plain and not key.startswith("hydra") and not self.loader.repository.group_exists(key)
         )
+
+
+def dirname(overrides: list[Override], form: DictConfig) -> str:
+    """``${hydra.job.override_dirname}``, as hydra makes it."""
+    return get_overrides_dirname(overrides, form.exclude_keys, form.item_sep, form.kv_sep)

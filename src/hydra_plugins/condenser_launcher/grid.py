@@ -34,7 +34,6 @@ class Grid(BasicSweeper):
             SweepError: a config that cannot be, before any job; or jobs that failed, after all.
         """
         assert self.config is not None and self.launcher is not None and self.hydra_context
-        from condenser.sweep.ending import failed
         from condenser.sweep.jobs import compose
 
         loader = self.hydra_context.config_loader
@@ -49,5 +48,7 @@ class Grid(BasicSweeper):
             returns.append(self.launcher.launch(batch, sum(map(len, returns))))
         done = [one for batch in returns for one in batch]
         if any(one.status != JobStatus.COMPLETED for one in done):
+            from condenser.sweep.ending import failed
+
             raise failed(done)
         return returns
