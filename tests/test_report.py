@@ -22,7 +22,17 @@ from scipy import stats
 from condenser import records, report
 from condenser.errors import CondenserError
 from condenser.records import Record
-from condenser.report import checks, columns, curve, labels, quantities, series, statistics, text
+from condenser.report import (
+    checks,
+    columns,
+    curve,
+    labels,
+    pairs,
+    quantities,
+    series,
+    statistics,
+    text,
+)
 from condenser.report.pareto import front
 from condenser.report.places import Box, place, shared
 
@@ -624,3 +634,16 @@ def test_a_ratio_is_to_the_networks_own_start() -> None:
     rows = report.rows(found)
     bases = columns.originals(rows)
     assert [str(base and base["model"]) for base in bases] == ["small", "small", "large", "large"]
+
+
+EXPERIMENTS = Path(__file__).parents[1] / "experiments"
+TOLD = sorted(path.parent.name for path in EXPERIMENTS.glob("*/table.md"))
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_what_experiments_tell_is_what_their_records_say(name: str) -> None:
+    """`python src/report.py experiments/NAME` would write the same table."""
+    table = report.ordered(report.rows(records.read([EXPERIMENTS / name])))
+    beside = pairs.neighbours(table, pairs.tested(table))
+    told = text.markdown(table, [*checks.notes(table), *pairs.summary(beside)])
+    assert (EXPERIMENTS / name / "table.md").read_text() == told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from condenser.report import quantities
@@ -11,8 +12,9 @@ from condenser.report import quantities
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# (decades that the values span, where ticks stand in each decade)
-TICKS = ((0.8, (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)), (1.5, (1.0, 2.0, 3.0, 5.0)), (3.0, (1.0, 2.0, 5.0)))
+# where ticks stand in each decade, the most first
+TICKS = ((1.0, 1.5, 2.0, 3.0, 5.0, 7.0), (1.0, 2.0, 3.0, 5.0), (1.0, 2.0, 5.0), (1.0, 3.0), (1.0,))
+LABEL = {"x": 0.62, "y": 0.3}  # inches that a tick's label takes
 
 
 def set_axis(axes: Axes, side: Literal["x", "y"], key: str, values: Sequence[float]) -> None:
@@ -32,7 +34,16 @@ def set_axis(axes: Axes, side: Literal["x", "y"], key: str, values: Sequence[flo
     margin = 10 ** max(0.09 * decades, 0.15)
     limits = (min(values) / margin, max(values) * margin)
     axes.set(**{f"{side}scale": "log", f"{side}lim": limits, f"{side}label": f"{name} (log scale)"})
-    steps = next((steps for most, steps in TICKS if decades < most), (1.0,))
+    box, figure = axes.get_window_extent(), axes.get_figure(root=True)
+    assert figure is not None
+    inches = (box.width if side == "x" else box.height) / figure.dpi
+    decade = inches / math.log10(limits[1] / limits[0])
+    steps = next((steps for steps in TICKS if closest(steps) * decade >= LABEL[side]), (1.0,))
     axis.set_major_locator(LogLocator(subs=steps, numticks=30))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: quantities.tick(value, unit)))
+
+
+def closest(steps: Sequence[float]) -> float:
+    """The least distance of two ticks, in decades."""
+    return min(math.log10(b / a) for a, b in pairwise((*steps, 10 * steps[0])))
