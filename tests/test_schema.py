@@ -123,7 +123,7 @@ def test_the_place_within_a_list_is_named(config: dict[str, Any]) -> None:
         ("teacher.optim.epoch", "epochs"),
         ("teacher.min_acuracy", "min_accuracy"),
         ("optim.learning_rate", None),
-        ("trainer.strategy", None),  # begins like a type's name
+        ("trainer.strictness", None),  # begins like a type's name
         ("export.interval", None),
     ],
 )

@@ -30,7 +30,8 @@ ALLOWED = {
     "too_short": "a list of at least {min_length}",
     "too_long": "a list of at most {max_length}",
 }
-ARM = re.compile(r"(str|bool)|(dict|literal|list)\[.*")  # of a union, in pydantic's paths
+# of a union, in pydantic's paths
+ARM = re.compile(r"(str|bool|int|float|constrained-\w+)|(dict|literal|list)\[.*")
 
 
 def problems(kind: type[Section], values: Mapping[str, Any], prefix: str) -> Iterator[str]:
