@@ -29,6 +29,8 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra hands exceptions on instead of printing them
     # OpenMP's threads wait by spinning: two jobs on the same cores would take twenty times as long
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    # DDP's advice on unused parameters, once a process and stage
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if {"--help", "-h"} & set(sys.argv[1:]):
         print(usage(), end="")
         return
