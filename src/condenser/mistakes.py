@@ -13,7 +13,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from condenser import disk, schema
+from condenser import disk
 from condenser.errors import CondenserError, nearest, one_of
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -78,9 +78,11 @@ def refuse(what: str, where: str, word: str, allowed: Sequence[str]) -> str:
 def unknown_key(key: str) -> str:
     """What to say of ``distil=kd``, ``prune.rat=0.5`` or ``model@student.mode=lenet5``."""
     group, at, package = key.partition("@")
-    if (folder := package.partition(".")[0]) in schema.WHOLE:
-        return schema.headless(folder)
     if at:
+        from condenser import schema  # not for other mistakes: it takes its time
+
+        if (folder := package.partition(".")[0]) in schema.WHOLE:
+            return schema.headless(folder)
         return refuse(f"{key}: no such role", "", key, [k for k in keys_of("") if "@" in k])
     scope, _, last = group.rpartition(".")
     known = keys_of(scope)

@@ -85,6 +85,7 @@ class Student(pl.LightningModule):
         self.objective = objective or Labels()
         self.compression, self.held = compression, held
         self.best, self.steps, self.total = Best(), 0, 0
+        self.peers = Peers()
         dropout = any(isinstance(m, STOCHASTIC) for m in model.modules())
         objectives = [m for m in self.objective.modules() if isinstance(m, Objective)]
         self.stochastic = dropout or any(one.stochastic for one in objectives)
