@@ -70,6 +70,21 @@ def sweep(folder: Path) -> list[Record]:
     return every
 
 
+def test_settings_that_move_together_are_no_map() -> None:
+    """Bits of weights and of activations, the same in every run, cross nothing."""
+
+    def crossed(pairs: list[tuple[int, int]]) -> int:
+        same = {"stage": "quantize", "model": "a", "data": "d", "test/accuracy": 0.9}
+        own = [
+            {"quantize/bits": x, "quantize/activation_bits": y, "group": f"{x}{y}"}
+            for x, y in pairs
+        ]
+        return len(heat.maps(report.rows([records.complete(same | one) for one in own])))
+
+    assert crossed([(2, 2), (4, 4), (8, 8)]) == 0
+    assert crossed([(2, 2), (2, 4), (4, 2), (4, 4)]) == 1
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[report.Row]]:
     """The page of the sweep, made as a user makes it, and its rows."""

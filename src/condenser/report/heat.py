@@ -60,6 +60,8 @@ def _map(rows: Sequence[Row], own: list[int], x: str, y: str, rest: Sequence[str
     xs, ys = sorted({across for across, _ in places}), sorted({up for _, up in places})
     if min(len(xs), len(ys)) < FEWEST or len(places) < len(own):
         return None
+    if len(places) <= max(len(xs), len(ys)):  # each value of one has its own of the other
+        return None
     first = rows[own[0]]
     held = [settings.setting(key, first[key]) for key in rest if first[key] is not None]
     title = " ".join([str(first["stage"]), *held, f"({first['model']}, {first['data']})"])
