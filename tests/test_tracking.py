@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from wandb_file import read_file, read_run
 from wandb_server import Arrived, Server, deaf, serving
 
 from condenser.errors import ConfigError
-from condenser.tracking import CsvTracker, WandbTracker, identity
+from condenser.tracking import CsvTracker, WandbTracker, identity, wandb_start
 from condenser.tracking.csv_files import CsvCurve
 
 IDENTITY = identity(
@@ -338,6 +339,22 @@ def test_a_deaf_server_makes_an_offline_run(
     (warning,) = warnings_in(caplog)
     assert "offline" in warning
     assert len(read_run(tmp_path).rows("stage")) == 2
+
+
+def test_a_service_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    import wandb
+
+    wandb.setup(wandb.Settings(silent=True, mode="offline"))
+    process = wandb_start.service()
+    assert process is not None and process.poll() is None
+    end = wandb.teardown
+    monkeypatch.setattr(wandb_start, "PATIENCE", 0.2)
+    monkeypatch.setattr(wandb, "teardown", process.wait)  # as where a server is deaf
+    wandb_start.stop_service()
+    assert process.wait(5) == -9
+    monkeypatch.undo()
+    with suppress(SystemExit, OSError):  # nobody answers
+        end()
 
 
 class Hostile:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -13,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from condenser.tracking.base import Identity
+from condenser.tracking.within import within
 
 if TYPE_CHECKING:
     from wandb import Run
 
 log = logging.getLogger(__name__)
 
+PATIENCE = 5.0  # seconds that W&B's background process has to end
 OLD_MODES = {"dryrun": "offline", "run": "online"}  # W&B still takes these from the environment
 
 
@@ -135,10 +138,28 @@ def stop_service() -> None:
     """Ends W&B's background process, unless somebody's own run still needs it.
 
     Without that, settings, credentials and ``$WANDB_SERVICE`` live on into the next run, and a
-    background process that broke in one run breaks all later ones.
+    background process that broke in one run breaks all later ones. One that still waits for a
+    server after ``PATIENCE`` seconds is killed: it would wait for minutes, and W&B for it. What it
+    was given is in the run's file.
     """
     import wandb
 
-    if wandb.run is None:
+    if wandb.run is not None:
+        return
+    process = service()
+    try:
         with suppress(SystemExit):  # which carries the background process's exit code
-            wandb.teardown()
+            within(PATIENCE, wandb.teardown)
+    except TimeoutError:
+        if process is not None:
+            process.kill()
+
+
+def service() -> subprocess.Popen[bytes] | None:
+    """W&B's background process, if this process has started one. Read off wandb 0.31."""
+    from wandb.sdk import wandb_setup
+
+    found: Any = wandb_setup._singleton
+    for name in ("_connection", "_proc", "_process"):
+        found = getattr(found, name, None)
+    return found
