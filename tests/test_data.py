@@ -394,6 +394,23 @@ def test_example_and_calibration_are_real_and_repeat() -> None:
         sets.calibration(91)
 
 
+def sorted_by_class(root: object) -> Splits:
+    splits = synthetic(root, n=2000, num_classes=5)
+    train: Any = splits.train
+    return splits._replace(train=train.select(train.targets.argsort()))
+
+
+def test_parts_of_a_sample_hold_every_class_though_the_set_is_sorted() -> None:
+    sets = module(sorted_by_class, augment=())
+    parts = list(sets.in_parts(1000))
+    assert [len(targets) for _, targets in parts] == [250] * 4
+    for _, targets in parts:
+        assert all(abs(count - 50) <= 1 for count in targets.bincount(minlength=5))
+    images = torch.cat([images for images, _ in parts])
+    assert torch.equal(images, sets.sample(1000)[0])
+    assert torch.equal(images[:100], sets.sample(100)[0])
+
+
 # --- fingerprint
 
 

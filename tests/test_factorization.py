@@ -326,10 +326,10 @@ def test_no_mix_of_two_choices_beats_one_on_the_hull(seed: int) -> None:
 
 
 def probe(shape: tuple[int, int, int] = (1, 8, 8), scale: float = 1.0) -> Probe:
-    def sample(n: int) -> tuple[Tensor, Tensor]:
-        return scale * randn(n, *shape), torch.arange(n) % 10
+    def in_parts(n: int) -> list[tuple[Tensor, Tensor]]:
+        return [(scale * randn(n, *shape), torch.arange(n) % 10)]
 
-    return Probe(sample, F.cross_entropy, dict)
+    return Probe(in_parts, F.cross_entropy, dict)
 
 
 def weights_of(model: nn.Module, name: str) -> np.ndarray:

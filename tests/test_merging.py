@@ -51,10 +51,10 @@ def randn(*shape: int, seed: int = 0) -> Tensor:
 
 
 def probe(*shape: int) -> Probe:
-    def sample(count: int) -> tuple[Tensor, Tensor]:
-        return randn(count, *shape, seed=9), torch.arange(count) % 3
+    def in_parts(n: int) -> list[tuple[Tensor, Tensor]]:
+        return [(randn(n, *shape, seed=9), torch.arange(n) % 3)]
 
-    return Probe(sample, F.cross_entropy, dict)
+    return Probe(in_parts, F.cross_entropy, dict)
 
 
 def mlp(activation: nn.Module | None = None) -> Any:
@@ -197,7 +197,7 @@ def test_a_neuron_that_is_a_sum_of_others_on_the_data_is_taken_over_by_them() ->
     for tensor in (model.fc1.weight, model.fc1.bias):
         tensor.data[4] = tensor.data[0] + 2 * tensor.data[1] + 0.5 * tensor.data[2]
     images = randn(400, 1, 4, 4).abs()
-    seen = Probe(lambda count: (images[:count], torch.zeros(count)), F.cross_entropy, dict)
+    seen = Probe(lambda n: [(images[:n], torch.zeros(n))], F.cross_entropy, dict)
     errors = {}
     for mode in ("one_to_one", "one_to_many"):
         merged = copy.deepcopy(model)
@@ -410,7 +410,7 @@ def test_a_later_layer_is_merged_by_what_the_merged_ones_give_it() -> None:
     model = mlp(nn.Identity())  # fc1 gives 12 combinations of 16 pixels, fc2 10 of those
     images = randn(300, 1, 4, 4)
     images[:, 0, 1:] = 0  # of 4, in truth
-    seen = Probe(lambda count: (images[:count], torch.zeros(count)), F.cross_entropy, dict)
+    seen = Probe(lambda n: [(images[:n], torch.zeros(n))], F.cross_entropy, dict)
     before = copy.deepcopy(model)
     Merging("activation", "one_to_many", rate=0.5).prepare(model, seen)
     assert (model.fc1.out_features, model.fc2.out_features) == (6, 5)

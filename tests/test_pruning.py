@@ -92,7 +92,7 @@ def softmax_regression() -> nn.Module:
 
 def probe_of(images: Tensor, targets: Tensor, model: nn.Module | None = None) -> Probe:
     origin = {} if model is None else copy.deepcopy(model.state_dict())
-    return Probe(lambda n: (images[:n], targets[:n]), F.cross_entropy, lambda: origin)
+    return Probe(lambda n: [(images[:n], targets[:n])], F.cross_entropy, lambda: origin)
 
 
 def image_probe(model: nn.Module | None = None) -> Probe:

@@ -43,7 +43,7 @@ def randn(*shape: int, seed: int = 0) -> Tensor:
 
 def probe(operations: Any = (), n: int = 64) -> Probe:
     images, targets = randn(n, *SHAPE, seed=5), torch.arange(n) % 10
-    return Probe(lambda _: (images, targets), F.cross_entropy, dict, operations)
+    return Probe(lambda _: [(images, targets)], F.cross_entropy, dict, operations)
 
 
 def batch_normed() -> nn.Sequential:
@@ -116,6 +116,17 @@ def test_gradients_are_those_of_the_papers(shape: Any, low: int, high: int, zero
     expected = 0.5 * (upstream * slope)
     expected = expected.sum(1, keepdims=True) if shape else expected.sum()
     np.testing.assert_allclose(given[1].grad, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_the_gradient_of_a_scale_does_not_depend_on_how_the_input_lies() -> None:
+    x, upstream = randn(4, 3, 5, 6), randn(4, 3, 5, 6, seed=1)
+    slopes = []
+    for lies in (torch.contiguous_format, torch.channels_last):
+        scale = torch.tensor(0.3, requires_grad=True)
+        made = fake_quantize(x.to(memory_format=lies), scale, torch.tensor(0.0), -7, 7)
+        made.backward(upstream)  # lies as it will
+        slopes.append(scale.grad)
+    torch.testing.assert_close(*slopes)
 
 
 def test_one_bit_inputs_of_both_signs_are_scaled_signs() -> None:
@@ -212,7 +223,7 @@ def test_trained_weights_have_few_values_and_are_stored_as_codes(
 @pytest.mark.parametrize("settings", [{"bits": 4}, {"bits": 3, "affine": True}, {"bits": 1}])
 def test_what_was_trained_is_what_is_kept(settings: dict[str, Any]) -> None:
     """Folding a batch norm, of either sign, into codes and scales changes nothing."""
-    model, method = batch_normed(), QuantizationAware(**settings, reestimate=False)
+    model, method = batch_normed(), QuantizationAware(**settings, reestimate=0)
     method.prepare(model, probe())
     step(model)
     images = randn(40, *SHAPE, seed=9)
@@ -331,7 +342,7 @@ def test_first_and_last_keep_more_bits_in_running_order() -> None:
 def test_statistics_are_measured_anew() -> None:
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))
     images = randn(300, *SHAPE)
-    statistics(model, images)
+    statistics(model, images.split(100))
     seen = model[0](images).detach().transpose(0, 1).flatten(1)
     norm: Any = model[1]
     torch.testing.assert_close(norm.running_mean, seen.mean(1), atol=2e-3, rtol=2e-3)
@@ -497,6 +508,8 @@ def test_attentions_projections_are_rounded_too(aware: bool) -> None:
     [
         ({"weights": "binary"}, "quantize.weights=binary: allowed is uniform or ternary"),
         ({"weights": "ternary", "bits": 4}, "quantize.weights=ternary: allowed is .*bits=2"),
+        ({"reestimate": True}, "quantize.reestimate=True: allowed is how many training images"),
+        ({"reestimate": -1}, "quantize.reestimate=-1: "),
     ],
 )
 def test_what_training_refuses(settings: dict[str, Any], words: str) -> None:

@@ -74,7 +74,7 @@ def rounded() -> Student:
     compression, source = QuantizationAware(3, 3), data()
     source.setup()
     images = source.sample(64)
-    compression.prepare(model, Probe(lambda n: images, torch.nn.functional.cross_entropy, dict))
+    compression.prepare(model, Probe(lambda n: [images], torch.nn.functional.cross_entropy, dict))
     return Student(model, plan(), source, compression=compression)
 
 

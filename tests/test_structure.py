@@ -123,7 +123,7 @@ def images(blueprint: Blueprint, n: int = 8, seed: int = 1) -> Tensor:
 
 def probe(shape: tuple[int, int, int] = SMALL) -> Probe:
     seen, targets = randn(64, *shape, seed=2), torch.arange(64) % 10
-    return Probe(lambda n: (seen[:n], targets[:n]), F.cross_entropy, dict)
+    return Probe(lambda n: [(seen[:n], targets[:n])], F.cross_entropy, dict)
 
 
 def cut(made: Made, compression: Any) -> tuple[nn.Module, list[Operation]]:
@@ -357,7 +357,7 @@ def pair() -> nn.Sequential:
 
 def double_probe() -> Probe:
     seen, targets = randn(40, 1, 8, 8, seed=3).double(), torch.arange(40) % 10
-    return Probe(lambda n: (seen[:n], targets[:n]), F.cross_entropy, dict)
+    return Probe(lambda n: [(seen[:n], targets[:n])], F.cross_entropy, dict)
 
 
 def scores(importance: Importance, model: nn.Module) -> np.ndarray:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from condenser.errors import DamagedError, nearest
@@ -69,16 +70,22 @@ class Probe:
     """What a compression may look at besides the model.
 
     Attributes:
-        sample: n → normalised training images (n, C, H, W) and their targets, the same each time.
+        in_parts: n → normalised training images (m, C, H, W) and their targets (m,), part by part
+            until there are n or no more; the same each time, the classes in proportion in each.
         loss: (logits, target) → scalar.
         origin: the weights of this network before any training, for rewinding.
         operations: what has made the network what it is.
     """
 
-    sample: Callable[[int], tuple[Tensor, Tensor]]
+    in_parts: Callable[[int], Iterable[tuple[Tensor, Tensor]]]
     loss: Callable[[Tensor, Tensor], Tensor]
     origin: Callable[[], State]
     operations: Sequence[Operation] = ()
+
+    def sample(self, n: int) -> tuple[Tensor, Tensor]:
+        """All parts in one."""
+        images, targets = zip(*self.in_parts(n), strict=True)
+        return torch.cat(images), torch.cat(targets)
 
 
 def listed(reasons: Mapping[str, str]) -> dict[str, str]:

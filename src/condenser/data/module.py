@@ -15,9 +15,11 @@ from condenser.data.batches import Batch, InOrder, Normalise, Shuffled
 from condenser.data.prepare import Parts, prepare
 from condenser.data.remote import folder
 from condenser.data.samples import Arrays, Samples, Splits
-from condenser.data.split import take
+from condenser.data.split import stratified_order
 from condenser.errors import ConfigError
 from condenser.tasks import Task
+
+_PART = 256  # samples
 
 
 class DataModule(pl.LightningDataModule):
@@ -185,9 +187,16 @@ class DataModule(pl.LightningDataModule):
 
     def sample(self, n: int) -> tuple[Tensor, Tensor]:
         """The same images, and their targets."""
+        images, targets = zip(*self.in_parts(n), strict=True)
+        return torch.cat(images), torch.cat(targets)
+
+    def in_parts(self, n: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The same in parts of one size, at most 256: all classes, in proportion, in each."""
         self._check_enough(n)
-        index = take(self.parts.train.targets, n, self.split_seed)
-        return self._read(index), self.parts.train.targets.cpu()[index]
+        train = self.parts.train
+        order = stratified_order(train.targets, self.split_seed)[:n]
+        for index in order.tensor_split(-(-n // _PART)):
+            yield self._read(index), train.targets.cpu()[index]
 
     def to_device(self, device: torch.device | str) -> None:
         """Keep the uint8 images there (sets that are read from files stay where they are)."""

@@ -99,6 +99,8 @@ class FakeQuantize(torch.autograd.Function):
 def total(a: Tensor, b: Tensor, shape: torch.Size) -> Tensor:
     """Σ a·b down to ``shape``: a scalar, or a value for each index of dimension 0."""
     if not shape:
+        if a.dim() == 4 and a.is_contiguous(memory_format=torch.channels_last):
+            a, b = a.movedim(1, -1), b.movedim(1, -1)  # as it lies: reshape need not copy
         return torch.dot(a.float().reshape(-1), b.float().reshape(-1))
     return torch.linalg.vecdot(a.float().flatten(1), b.float().flatten(1)).view(shape)
 

@@ -131,6 +131,8 @@ class Student(pl.LightningModule):
         return {}
 
     def on_train_start(self) -> None:
+        for network in self.networks():
+            network.train()  # from the store it comes in eval mode, which Lightning would keep
         self.peers = Peers.of(self.device_mesh)
         self.total = self.plan.epochs * len(self.data.train_dataloader())
         self.optimizer: Any = self.optimizers(use_pl_optimizer=False)

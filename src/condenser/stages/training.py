@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -159,10 +159,10 @@ class TrainingStage(Stage):
             torch.manual_seed(self.chain[0].first)
             return replace(blueprint, operations=()).build(bench.trusted).state_dict()
 
-        def sample(count: int) -> tuple[Tensor, Tensor]:
-            return bench.data.sample(min(count, bench.data.train_size))
+        def in_parts(count: int) -> Iterator[tuple[Tensor, Tensor]]:
+            return bench.data.in_parts(min(count, bench.data.train_size))
 
-        return Probe(sample, bench.data.task.hard_loss, origin, blueprint.operations)
+        return Probe(in_parts, bench.data.task.hard_loss, origin, blueprint.operations)
 
     def blueprint(self, bench: Workbench) -> Blueprint:
         from condenser.blueprint import Blueprint
