@@ -29,6 +29,7 @@ from condenser.compress import (
 from condenser.compress.quantization.aware import statistics
 from condenser.compress.quantization.correction import channel_means
 from condenser.compress.quantization.equalization import equalize
+from condenser.compress.quantization.quantizers import InputQuantizer
 from condenser.compress.quantization.sites import running_order
 from condenser.errors import ConfigError
 from condenser.functional import ranges
@@ -292,11 +293,38 @@ def test_scales_are_learned_only_where_asked() -> None:
     for learn in (True, False):
         model, method = batch_normed(), QuantizationAware(4, 4, learn=learn)
         method.prepare(model, probe())
-        names = ("3.weight_quantizer.scale", "3.input_quantizer.scale")
-        was = [model.state_dict()[name].clone() for name in names]
+        layer: Any = model[3]
+        rounders = (layer.weight_quantizer, layer.input_quantizer)
+        was = [grid.scale * (1 if grid.stretch is None else grid.stretch) for grid in rounders]
         step(model)
-        moved = [not torch.equal(a, model.state_dict()[n]) for a, n in zip(was, names, strict=True)]
-        assert moved == [learn, learn]
+        now = [grid.scale * (1 if grid.stretch is None else grid.stretch) for grid in rounders]
+        assert [not torch.equal(a, b) for a, b in zip(was, now, strict=True)] == [learn, learn]
+        method.finish()
+        kept = method.kept(model, model.state_dict())
+        torch.testing.assert_close(kept["3.input_quantizer.scale"], now[1].detach())
+        assert not any("stretch" in name for name in kept)
+
+
+@pytest.mark.parametrize("first", [0.01, 3.0])
+def test_a_scale_steps_as_lsq_has_it_and_with_adam_by_a_share_of_itself(first: float) -> None:
+    x, upstream, lr = first * 4 * randn(8, 40).abs(), randn(8, 40, seed=1), 1e-3
+
+    def stepped(optimizer: Any) -> float:
+        quantizer = InputQuantizer(3, learn=True)
+        quantizer.cover(torch.tensor(0.0), torch.tensor(7 * first))
+        quantizer(x).backward(upstream)
+        optimizer(quantizer.parameters(), lr=lr).step()
+        quantizer.settle()
+        assert not list(quantizer.parameters())
+        return quantizer.scale.item()
+
+    steps = x.double().numpy() / first
+    slope = np.where(np.rint(steps) <= 7, np.rint(steps) - steps, 7)
+    gradient = (upstream.double().numpy() * slope).sum() / np.sqrt(40 * 7)  # LSQ, section 2.2
+    assert stepped(torch.optim.SGD) == pytest.approx(first - lr * gradient, rel=1e-5)
+    assert stepped(torch.optim.Adam) == pytest.approx(
+        first * (1 - lr * np.sign(gradient)), rel=1e-5
+    )
 
 
 def test_averaged_weights_copies_and_bf16_know_nothing_of_the_rounding() -> None:

@@ -105,7 +105,7 @@ class QuantizationAware(Quantization):
             settle_weight(layer, layer.weight_quantizer)
             detach(layer)
             if hasattr(layer, "input_quantizer"):
-                layer.input_quantizer.scale.abs_()
+                layer.input_quantizer.settle()
         for conv, norm in self.pairs:
             fold(model, conv, norm, self.widths[conv][0] if conv in self.widths else None)
 

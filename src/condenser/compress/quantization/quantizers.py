@@ -28,7 +28,7 @@ class InputQuantizer(nn.Module):
     One bit for values of both signs is the scaled sign ±s/2, else 0 or s.
 
     Args:
-        learn: the scale is a parameter, with the gradient of LSQ.
+        learn: the scale is learned, with the gradient of LSQ: see ``stretched``.
     """
 
     scale: Tensor
@@ -38,11 +38,8 @@ class InputQuantizer(nn.Module):
     def __init__(self, bits: int, learn: bool = False) -> None:
         super().__init__()
         self.bits, self.high = bits, 2**bits - 1
-        one = torch.ones(())
-        if learn:
-            self.scale = nn.Parameter(one)
-        else:
-            self.register_buffer("scale", one)
+        self.register_buffer("scale", torch.ones(()))
+        self.stretch = nn.Parameter(torch.ones(())) if learn else None
         self.register_buffer("zero_point", torch.zeros(()))
         if bits == 1:
             self.register_buffer("centre", torch.zeros(()))
@@ -61,7 +58,14 @@ class InputQuantizer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         centre = 0.5 if self.bits == 1 and self.centre else 0.0
         damp = 1 / math.sqrt(x[0].numel() * self.high)
-        return fake_quantize(x, positive(self.scale), self.zero_point, 0, self.high, centre, damp)
+        scale = stretched(self.scale, self.stretch)
+        return fake_quantize(x, scale, self.zero_point, 0, self.high, centre, damp)
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Keep the scale that was learned; it learns no more."""
+        self.scale.copy_(stretched(self.scale, self.stretch))
+        self.stretch = None
 
 
 class WeightQuantizer(nn.Module):
@@ -73,7 +77,7 @@ class WeightQuantizer(nn.Module):
 
     Args:
         channels: how many scales; None for one.
-        learn: scales are parameters, with the gradient of LSQ.
+        learn: scales are learned, with the gradient of LSQ: see ``stretched``.
         ternary: the threshold and scale of TWN, anew each time, instead.
     """
 
@@ -92,10 +96,8 @@ class WeightQuantizer(nn.Module):
         self.bits, self.affine, self.learn, self.ternary = bits, affine, learn, ternary
         shape = () if channels is None else (channels,)
         self.low, self.high = ranges.codes(bits, not affine) if bits > 1 else (-1, 1)
-        if learn and not ternary:
-            self.scale = nn.Parameter(torch.ones(shape))
-        else:
-            self.register_buffer("scale", torch.ones(shape))
+        self.register_buffer("scale", torch.ones(shape))
+        self.stretch = nn.Parameter(torch.ones(shape)) if learn and not ternary else None
         self.register_buffer("zero_point", torch.zeros(shape))
 
     @torch.no_grad()
@@ -124,7 +126,7 @@ class WeightQuantizer(nn.Module):
         elif self.bits == 1 and not self.learn:
             scale = self._magnitude(weight)
         else:
-            scale = positive(self.scale)
+            scale = stretched(self.scale, self.stretch)
         return along_channels(scale, weight), along_channels(self.zero_point, weight)
 
     def _magnitude(self, weight: Tensor) -> Tensor:
@@ -133,9 +135,18 @@ class WeightQuantizer(nn.Module):
         )
 
 
-def positive(scale: Tensor) -> Tensor:
-    """A learned scale may step over zero: its size is what counts."""
-    return scale.abs().clamp(min=torch.finfo(torch.float32).tiny)
+def stretched(scale: Tensor, stretch: Tensor | None) -> Tensor:
+    """|s·stretch|: the scale, and where it is learned the factor that is.
+
+    The factor is given ∂L/∂s / s. So a step of SGD moves the scale as if it were the parameter,
+    which is what LSQ's damping is made for; and a step of Adam, whose size knows nothing of the
+    parameter's, moves it by a share of itself, be it of a weight or of an activation.
+    """
+    if stretch is None:
+        return scale
+    now, slope = (scale * stretch).detach(), stretch / scale
+    tiny = torch.finfo(torch.float32).tiny  # it may step over zero: its size is what counts
+    return (now + (slope - slope.detach())).abs().clamp(min=tiny)
 
 
 def quantize_input(layer: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
