@@ -299,7 +299,6 @@ def test_scales_are_learned_only_where_asked() -> None:
         step(model)
         now = [grid.scale * (1 if grid.stretch is None else grid.stretch) for grid in rounders]
         assert [not torch.equal(a, b) for a, b in zip(was, now, strict=True)] == [learn, learn]
-        method.finish()
         kept = method.kept(model, model.state_dict())
         torch.testing.assert_close(kept["3.input_quantizer.scale"], now[1].detach())
         assert not any("stretch" in name for name in kept)
