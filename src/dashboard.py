@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, fro
 
 from condenser import command, records
 from condenser.errors import CondenserError
+from condenser.files import write_whole
 
 if TYPE_CHECKING:
     from condenser.tracking.wandb_dashboard import Contents
@@ -64,8 +65,7 @@ def write(options: argparse.Namespace, shown: Contents) -> None:
 
     made = dashboard.workspace(options.title, options.project, options.entity or "ENTITY", shown)
     try:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(dashboard.as_json(made))
+        write_whole(options.out, dashboard.as_json(made))
     except OSError as error:
         raise CondenserError(f"{options.out}: cannot be written: {error.strerror}") from error
 

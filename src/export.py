@@ -52,10 +52,12 @@ def work(options: argparse.Namespace) -> None:
 def copy(file: Path, out: Path) -> None:
     """The deployed file, and what belongs to it, under another name."""
     from condenser.deploy import files
+    from condenser.files import drafts
 
-    out.parent.mkdir(parents=True, exist_ok=True)
-    for part in files(file):
-        shutil.copyfile(part, out.with_suffix(part.suffix) if part != file else out)
+    parts = files(file)[::-1]  # the file itself last
+    with drafts(*(out if p == file else out.with_suffix(p.suffix) for p in parts)) as copies:
+        for part, made in zip(parts, copies, strict=True):
+            shutil.copyfile(part, made)
 
 
 def export(folder: Path, position: int | None, settings: Sequence[str] = ()) -> tuple[Any, Path]:

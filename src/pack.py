@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, fro
 
 from condenser import command
 from condenser.errors import ConfigError
+from condenser.files import write_whole
 
 EXAMPLES = """examples:
   python src/pack.py runs/demo/default                    writes runs/demo/default/model.cndp
@@ -50,8 +51,7 @@ def packed(run: Path, position: int | None, out: Path | None) -> None:
     targets = [config[role]["model"]["_target_"] for role in ("teacher", "student")]
     blueprint, model = load(stored_at(config, record), targets)
     file = out or run / "model.cndp"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(pack(blueprint, model))
+    write_whole(file, pack(blueprint, model))
     for row in table(blueprint, model):
         bits = f"{8 * row.bytes / row.entries:6.2f} bits each" if row.entries else ""
         print(f"{row.name:<40} {row.kind:<7}{row.entries:>11,}{row.bytes:>12,} bytes {bits}")
@@ -66,7 +66,6 @@ def unpacked(file: Path, out: Path | None, trusted: Sequence[str]) -> None:
     if out is None:
         raise ConfigError("--out", "none", "a folder to unpack into")
     blueprint, model = unpack(file.read_bytes(), trusted)
-    out.mkdir(parents=True, exist_ok=True)
     save(out, blueprint, model)
     print(f"{out}: model.json, weights.safetensors")
 

@@ -16,7 +16,7 @@ from condenser import models
 from condenser.compress import Operation, prunable
 from condenser.compress.base import Project
 from condenser.errors import DamagedError
-from condenser.files import damaged, read_json, sha256
+from condenser.files import damaged, drafts, read_json, sha256
 from condenser.lens import Lens as Lens  # an operation that a stored model may name
 
 FORMAT = 1
@@ -114,10 +114,11 @@ def save(folder: Path, blueprint: Blueprint, model: nn.Module) -> None:
     state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     for operation in reversed(blueprint.operations):
         state = operation.encode(state)
-    save_file(state, folder / WEIGHTS)
-    digest = {"weights_sha256": sha256(folder / WEIGHTS)}
-    text = json.dumps({**blueprint.to_json(), **digest}, indent=1)
-    (folder / MODEL).write_text(text + "\n")
+    with drafts(folder / WEIGHTS, folder / MODEL) as (weights, spec):
+        save_file(state, weights)
+        digest = {"weights_sha256": sha256(weights)}
+        text = json.dumps({**blueprint.to_json(), **digest}, indent=1)
+        spec.write_text(text + "\n", encoding="utf-8")
 
 
 def load(folder: Path, trusted: Sequence[str] = ()) -> tuple[Blueprint, nn.Module]:

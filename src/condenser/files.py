@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,21 +39,54 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
     write_whole(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Replace the file by this text, whole or not at all, also where the machine stops.
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Replace the file by this content, text as UTF-8, whole or not at all."""
+    write_files({path: content})
 
-    It is forced to disk under another name, which then takes the file's place: whoever reads, and
-    whoever comes after a crash, finds the old text or the new one.
+
+def write_files(files: Mapping[Path, str | bytes]) -> None:
+    """Replace the files by these contents, all or none, the last one last."""
+    with drafts(*files) as hidden:
+        for draft, content in zip(hidden, files.values(), strict=True):
+            draft.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def drafts(*paths: Path) -> Iterator[list[Path]]:
+    """A hidden file beside each path, for the body to write; folders are made where they lack.
+
+    When the body ends, all of them are forced to disk and then take their paths' places, in this
+    order: whoever reads, and whoever comes after a crash, finds an old file or a new one. Where
+    anything fails, no path has changed, nothing is left, and an OSError names a path. What is no
+    plain file, as /dev/stdout, is written itself.
     """
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    pairs = [(draft_of(path), path) for path in paths]
     try:
-        with draft.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        yield [draft for draft, _ in pairs]
+        for draft, path in pairs:
+            if draft != path:
+                force(draft)
+        for draft, path in pairs:
+            os.replace(draft, path)
+    except OSError as error:
+        real = {str(draft): str(path) for draft, path in pairs}
+        known = None if error.filename is None else os.fsdecode(error.filename)
+        error.filename = real.get(known, known) if known else str(paths[-1])
+        error.filename2 = None
+        raise
     finally:
-        draft.unlink(missing_ok=True)
+        for draft, path in pairs:
+            if draft != path:
+                with suppress(OSError):
+                    draft.unlink()
+
+
+def draft_of(path: Path) -> Path:
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        return path
+    return path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}")
 
 
 def force(path: Path) -> None:

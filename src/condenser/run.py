@@ -14,6 +14,7 @@ from condenser.console import Console
 from condenser.distributed import launch
 from condenser.distributed.team import Team, form
 from condenser.errors import ConfigError, one_of
+from condenser.files import write_whole
 from condenser.records import Record
 from condenser.stages import Stage, Workbench
 from condenser.store import Store
@@ -55,7 +56,7 @@ def follow(
     folder = folder_of(config)
 
     def keep(settled: Mapping[str, Any]) -> None:
-        (folder / "config.yaml").write_text(yaml_of(settled))
+        write_whole(folder / "config.yaml", yaml_of(settled))
 
     keep(config)
     tracker = open_tracker(config, stages, bench, folder)

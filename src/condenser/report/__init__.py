@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from condenser.errors import CondenserError
+from condenser.files import write_files
 from condenser.records import Record
 from condenser.report.labels import ordered
 from condenser.report.table import Row, rows
@@ -75,11 +76,9 @@ def write(
         "records.csv": (text.records_csv(records), f"all {len(records)} records"),
     }
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        write_files({out / name: files[name][0] for name in sorted(files, key=PAGE.__eq__)})
         for name in {*FIGURES} - files.keys():
             (out / name).unlink(missing_ok=True)  # of an earlier report, no longer true
-        for name, (made, _) in files.items():
-            (out / name).write_bytes(made if isinstance(made, bytes) else made.encode())
     except OSError as error:
         why = f"cannot write the report: {error.strerror}; --out FOLDER puts it elsewhere"
         raise CondenserError(f"{out}: {why}") from error

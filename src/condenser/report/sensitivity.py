@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from condenser.errors import CondenserError
+from condenser.files import write_files
 from condenser.report.curve import image
 from condenser.report.quantities import si
 from condenser.report.sensitivity_curve import draw, points
@@ -45,9 +46,7 @@ def write(
         "sensitivity.json": (json.dumps(whole, indent=1).encode() + b"\n", "all numbers"),
     }
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name, (content, _) in files.items():
-            (out / name).write_bytes(content)
+        write_files({out / name: content for name, (content, _) in files.items()})
     except OSError as error:
         raise CondenserError(f"{out}: cannot write the report: {error.strerror}") from error
     return {out / name: shows for name, (_, shows) in files.items()}

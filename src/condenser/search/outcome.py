@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from condenser import records
 from condenser.errors import CondenserError
+from condenser.files import write_json
 from condenser.search.study import Search, Trial
 
 TRIAL, FRONT = "search/trial", "search/front"  # record keys; trials count from 1
@@ -30,11 +29,8 @@ def write(path: Path, search: Search, keys: Sequence[str]) -> None:
         }
         for trial in search.trials
     ]
-    text = json.dumps({"objectives": list(keys), "trials": listed}, indent=1)
-    draft = path.with_name(f".{path.name}")
     try:
-        draft.write_text(text + "\n")
-        os.replace(draft, path)
+        write_json(path, {"objectives": list(keys), "trials": listed})
     except OSError as error:
         raise CondenserError(f"{path}: cannot be written: {error.strerror}") from error
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from condenser.distributed import ranks
+from condenser.files import write_whole
 from condenser.tracking.base import Identity, Record
 from condenser.tracking.values import as_cell, union_of_keys
 
@@ -46,7 +46,7 @@ class CsvTracker:
         if ranks.first() and records:
             columns = union_of_keys(records)
             rows = [[as_cell(record.get(column)) for column in columns] for record in records]
-            replace_text(self.folder / "records.csv", to_csv([columns, *rows]))
+            write_whole(self.folder / "records.csv", to_csv([columns, *rows]))
 
 
 class CsvCurve:
@@ -92,7 +92,7 @@ class CsvCurve:
         self._offset = self.path.stat().st_size
 
     def _replace(self, rows: Iterable[Sequence[object]]) -> None:
-        replace_text(self.path, to_csv([self.columns, *rows]))
+        write_whole(self.path, to_csv([self.columns, *rows]))
 
 
 def to_csv(rows: Iterable[Iterable[object]]) -> str:
@@ -100,11 +100,3 @@ def to_csv(rows: Iterable[Iterable[object]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Writes a file so that a reader, or a kill, meets the old one or the new one, never half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)

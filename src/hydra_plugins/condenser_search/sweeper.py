@@ -12,6 +12,8 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from condenser.files import write_whole
+
 SECTION = "hydra.sweeper."
 PLACES = ("hydra", "runs", "store", "run", "logger")  # they change no result
 
@@ -82,7 +84,7 @@ class SearchSweeper(Sweeper):
                 self.settings["seed"],
                 {"objectives": objectives.keys, **self.asked()},
             )
-            OmegaConf.save(self.cfg, self.folder / "multirun.yaml")
+            write_whole(self.folder / "multirun.yaml", OmegaConf.to_yaml(self.cfg))
             return self.go(found, objectives)
 
     def split(self, arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
