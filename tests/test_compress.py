@@ -257,7 +257,7 @@ def test_a_rate_that_would_empty_a_layer_is_refused_by_name() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"rate": 1.0}, "prune.rate=1.0: allowed is .* up to, not including, 1"),
+        ({"rate": 1.0}, "prune.rate=1.0: must be .* up to, not including, 1"),
         ({"rate": -0.1}, "prune.rate=-0.1: "),
         ({"rate": float("nan")}, "prune.rate=nan: "),
         ({"until": 1.0}, "prune.until=1.0: "),
@@ -446,13 +446,13 @@ def test_sparse_weights_take_a_bit_and_the_values_that_are_left() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"bits": 0}, "quantize.bits=0: allowed is a whole number from 1 to 8"),
+        ({"bits": 0}, "quantize.bits=0: must be a whole number from 1 to 8"),
         ({"bits": 33}, "quantize.bits=33: "),
         ({"first_last": 9}, "quantize.first_last=9: "),
-        ({"ranges": "max"}, "quantize.ranges=max: allowed is minmax, mse, or a percentile"),
+        ({"ranges": "max"}, "quantize.ranges=max: must be minmax, mse, or a percentile"),
         ({"ranges": 20}, "quantize.ranges=20: "),
-        ({"rounding": "up"}, "quantize.rounding=up: allowed is nearest or adaptive"),
-        ({"bits": 1, "affine": True}, "quantize.affine=true: allowed is false with 1 bit"),
+        ({"rounding": "up"}, "quantize.rounding=up: must be nearest or adaptive"),
+        ({"bits": 1, "affine": True}, "quantize.affine=true: must be false with 1 bit"),
         ({"bits": 9}, "quantize.bits=9: "),
         ({"activation_bits": 16}, "quantize.activation_bits=16: "),
     ],
@@ -486,5 +486,5 @@ def test_operations_are_json_and_back() -> None:
 
 
 def test_an_unknown_operation_names_the_nearest() -> None:
-    with pytest.raises(DamagedError, match="'Quantised' did you mean 'Quantized'"):
+    with pytest.raises(DamagedError, match="'Quantised' did you mean Quantized"):
         Operation.from_json({"operation": "Quantised", "layers": []})

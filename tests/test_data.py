@@ -390,7 +390,7 @@ def test_example_and_calibration_are_real_and_repeat() -> None:
     plain = {bytes(image.numpy()) for image in sets.calibration(90)}
     assert {bytes(image.numpy()) for image in sets.example(3)} < plain and len(plain) == 90
     assert torch.equal(sets.calibration(20), module(seed=9).calibration(20))
-    with pytest.raises(ValueError, match="n=91: allowed is 1 to 90"):
+    with pytest.raises(ValueError, match="n=91: must be 1 to 90"):
         sets.calibration(91)
 
 
@@ -512,8 +512,8 @@ def test_bare_arrays_of_labels_will_do(count: int) -> None:
         (torch.zeros(4), r"torch.int64 \(5,\) or torch.float32 \(5, labels\)"),
         (torch.zeros(4, dtype=torch.int64), r"torch.int64 \(5,\)"),
         (torch.zeros(5, 2, dtype=torch.int64), r"torch.float32 \(5, labels\)"),
-        (torch.full((5, 2), 0.5), "allowed is 0 and 1"),
-        (torch.full((5, 2), torch.nan), "allowed is 0 and 1"),
+        (torch.full((5, 2), 0.5), "must be 0 and 1"),
+        (torch.full((5, 2), torch.nan), "must be 0 and 1"),
     ],
 )
 def test_targets_that_are_none(targets: Tensor, allowed: str) -> None:
@@ -525,9 +525,13 @@ def test_targets_that_are_none(targets: Tensor, allowed: str) -> None:
     ("task", "names", "message"),
     [
         ("multiclass", 4, "data.source=multiclass with targets torch.int64 .* below the number of"),
-        ("multilabel", 5, "data.source=multilabel with .* allowed is torch.float32 .*are 5 names"),
-        ("binary", 2, "data.classes=2 names: allowed is one name"),
-        ("labels", 5, "data.task=labels: allowed is one of binary, multiclass, multilabel"),
+        ("multilabel", 5, "data.source=multilabel with .* must be torch.float32 .*are 5 names"),
+        ("binary", 2, "data.classes=2 names: must be one name"),
+        (
+            "labels",
+            5,
+            "data.task=labels: unknown; did you mean multilabel",
+        ),
     ],
 )
 def test_targets_that_do_not_fit_the_task(task: str, names: int, message: str) -> None:
@@ -633,10 +637,10 @@ class Nameless:
     [
         ({"batch_size": 0}, "data.batch_size=0"),
         ({"eval_batch_size": 1.5}, "data.eval_batch_size=1.5"),
-        ({"views": 0}, "data.views=0: allowed is a whole number above 0 or null"),
-        ({"limit": 91}, r"data.limit=91: allowed is 1 to 90"),
+        ({"views": 0}, "data.views=0: must be a whole number above 0 or null"),
+        ({"limit": 91}, r"data.limit=91: must be 1 to 90"),
         ({"val_fraction": 1.0}, "data.val_fraction=1.0"),
-        ({"mean": [0.5], "std": [1, 1, 1]}, r"data.mean=\[0.5\]: allowed is a list of 3"),
+        ({"mean": [0.5], "std": [1, 1, 1]}, r"data.mean=\[0.5\]: must be a list of 3"),
         ({"mean": [0.5] * 3, "std": [1, 0, 1]}, r"data.std=\[1.0, 0.0, 1.0\]"),
         ({"augment": [Nameless()]}, "data.augment=.*whose repr names its settings"),
     ],

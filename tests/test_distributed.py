@@ -176,9 +176,9 @@ def test_a_process_that_dies_ends_all() -> None:
 def test_what_cannot_be_is_refused_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="num_nodes.*torchrun --nnodes=2"):
         run_in(tmp_path, "trainer.num_nodes=2")
-    with pytest.raises(ConfigError, match="tensor_parallel_size=2: allowed is a divisor of 3"):
+    with pytest.raises(ConfigError, match="tensor_parallel_size=2: must be a divisor of 3"):
         check(config_of(*QUICK, "trainer.tensor_parallel_size=2")["trainer"], 3)
-    with pytest.raises(ConfigError, match="sync_batchnorm=true: allowed is false on the CPU"):
+    with pytest.raises(ConfigError, match="sync_batchnorm=true: must be false on the CPU"):
         check(config_of(*QUICK, "trainer.sync_batchnorm=true")["trainer"], 1)
 
 
@@ -187,7 +187,7 @@ def test_more_gpus_than_there_are_are_refused(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     gpus = config_of(*QUICK, "trainer.accelerator=gpu", "trainer.devices=auto")["trainer"]
     assert launch.devices(gpus) == 2
-    with pytest.raises(ConfigError, match="trainer.devices=3: allowed is at most 2, the GPUs"):
+    with pytest.raises(ConfigError, match="trainer.devices=3: must be at most 2, the GPUs"):
         launch.devices({**gpus, "devices": 3})
 
 

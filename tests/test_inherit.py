@@ -464,7 +464,7 @@ def complaint(inheritance: Inheritance, student: nn.Module, teacher: nn.Module) 
 
 def test_nothing_in_common_says_what_did_not_fit() -> None:
     told = complaint(Matching(), MLP(SHAPE, 10, [8]), MLP(SHAPE, 10, [32]))
-    assert told.startswith("inherit=matching: allowed is ")
+    assert told.startswith("inherit=matching: must be ")
     assert "fc1.weight is 8×192 and the teacher's 32×192" in told
     told = complaint(Channels(), of_conf("resnet8"), of_conf("vgg8"))
     assert (
@@ -474,7 +474,7 @@ def test_nothing_in_common_says_what_did_not_fit() -> None:
 
 def test_other_outputs_are_refused() -> None:
     told = complaint(Channels(), MLP(SHAPE, 7, [8]), MLP(SHAPE, 10, [32]))
-    assert "inherit=channels: allowed is a teacher with 7 outputs, not 10" in told
+    assert "inherit=channels: must be a teacher with 7 outputs, not 10" in told
 
 
 class Normed(nn.Module):
@@ -523,9 +523,12 @@ def test_channels_that_go_astray_are_left_random_or_taken_evenly() -> None:
 
 def test_bad_settings_are_named() -> None:
     bad: list[tuple[Callable[[], Any], str]] = [
-        (lambda: Channels("l3"), "distill.inherit.criterion=l3: allowed is one of even, l1, l2"),
-        (lambda: Channels(rescale="yes"), "distill.inherit.rescale=yes: allowed is true or false"),  # type: ignore[arg-type]
-        (lambda: Blocks(then="l2"), "distill.inherit.then=l2: allowed is null, or an inheritance"),  # type: ignore[arg-type]
+        (
+            lambda: Channels("l3"),
+            "distill.inherit.criterion=l3: unknown; did you mean l2",
+        ),
+        (lambda: Channels(rescale="yes"), "distill.inherit.rescale=yes: must be true or false"),  # type: ignore[arg-type]
+        (lambda: Blocks(then="l2"), "distill.inherit.then=l2: must be null, or an inheritance"),  # type: ignore[arg-type]
     ]
     for make, message in bad:
         with pytest.raises(ConfigError) as raised:

@@ -361,7 +361,7 @@ def test_what_sbatch_refuses_is_told_in_a_line(tmp_path: Path) -> None:
 def test_slurm_is_asked_for_only_where_it_is(tmp_path: Path) -> None:
     done = sweep(tmp_path, "hydra/launcher=slurm", "seed=0")
     assert done.returncode == 1
-    assert done.stderr.startswith("condenser: hydra/launcher=slurm: allowed is a machine with sb")
+    assert done.stderr.startswith("condenser: hydra/launcher=slurm: must be a machine with sb")
 
 
 # --- configs
@@ -423,8 +423,8 @@ def test_all_configs_are_checked_before_the_first_job(
     words = ("hydra/launcher=basic", "prune.rate=0.5,2", "claim=a,b", "quantize.images=8,0")
     first, images, rate, name = typed(monkeypatch, capsys, f"runs={tmp_path}", *words)
     assert first == "no job was started:"
-    assert images.startswith("quantize.images=0: allowed is a number of at least 1 (4 of 8 jobs, f")
-    assert rate.startswith("prune.rate=2: allowed is a number below 1 (4 of 8 jobs, first prune.r")
+    assert images.startswith("quantize.images=0: must be >= 1 (4 of 8 jobs, f")
+    assert rate.startswith("prune.rate=2: must be < 1 (4 of 8 jobs, first prune.r")
     assert name == (
         "run=prune.rate=0.5,quantize.images=8: "
         "that of prune.rate=0.5,quantize.images=8 is called so, too "
@@ -436,9 +436,9 @@ def test_all_configs_are_checked_before_the_first_job(
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"jobs": 0}, "hydra.launcher.jobs=0: allowed is a number of at least 1"),
-        ({"timeout_min": 0.0}, "hydra.launcher.timeout_min=0.0: allowed is a number of minutes"),
-        ({"retries": -1}, "hydra.launcher.retries=-1: allowed is a number of at least 0"),
+        ({"jobs": 0}, "hydra.launcher.jobs=0: must be >= 1"),
+        ({"timeout_min": 0.0}, "hydra.launcher.timeout_min=0.0: must be a number of minutes"),
+        ({"retries": -1}, "hydra.launcher.retries=-1: must be >= 0"),
     ],
 )
 def test_settings_of_the_launcher_that_cannot_be(settings: dict[str, Any], said: str) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from condenser import distill
 from condenser.build import build
 from condenser.distill import CTKD, DIST, DKD, KD, LogitObjective, Objective, Outputs
-from condenser.errors import CondenserError, ConfigError
+from condenser.errors import CondenserError, ConfigError, shown
 from condenser.functional.logit_losses import pearson
 from condenser.tasks import Multiclass
 
@@ -304,12 +304,12 @@ REFUSED: list[tuple[str, str, Any, str]] = [
 def test_what_is_refused(name: str, key: str, value: Any, allowed: str) -> None:
     with pytest.raises(ConfigError) as raised:
         make(name, **{key: value})
-    assert str(raised.value) == f"distill.{key}={value}: allowed is {allowed}"
+    assert str(raised.value) == f"distill.{key}={shown(value)}: must be {allowed}"
 
 
 def test_a_refusal_is_read_as_it_stands_through_hydra() -> None:
     config = {"_target_": "condenser.distill.MultiTemperature", "temperatures": [4, 0]}
-    with pytest.raises(CondenserError, match=r"^distill.temperatures=0: allowed is a finite num"):
+    with pytest.raises(CondenserError, match=r"^distill.temperatures=0: must be a finite num"):
         build(config)
 
 
@@ -319,7 +319,7 @@ def test_two_classes_are_refused_by_name(config: str) -> None:
     target, objective = torch.tensor([0, 1]), make(name)
     with pytest.raises(ConfigError) as raised:
         objective.prepare(Multiclass(2), target)
-    told = f"distill={config}: allowed is data of 3 classes or more, this has 2"
+    told = f"distill={config}: must be data of 3 classes or more, this has 2"
     assert str(raised.value) == f"{told}; use distill=kd"
     objective.prepare(Multiclass(3), target)
     three = terms_of(objective, STUDENT[:2, :3], TEACHER[:2, :3], target)

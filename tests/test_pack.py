@@ -246,4 +246,4 @@ def test_the_command_packs_a_run_and_unpacks_it(
     assert file.stat().st_size == teacher["size/packed_bytes"]
     capsys.readouterr()
     assert command.main([str(run), "--position", "5"]) == 1
-    assert capsys.readouterr().err == "pack: --position=5: allowed is one of 0, 1\n"
+    assert capsys.readouterr().err == "pack: --position=5: must be one of 0, 1\n"

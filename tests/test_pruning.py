@@ -338,7 +338,7 @@ def test_a_layer_that_takes_no_part_is_named_and_not_taken_for_useless(kind: Any
     model = convolutional()
     model.add_module("spare", nn.Linear(3, 3).double())
     model.forward = lambda x: nn.Sequential.forward(model[:8], x)  # type: ignore[method-assign]
-    with pytest.raises(ConfigError, match="prune.exclude=.*spare.*: allowed is patterns of all"):
+    with pytest.raises(ConfigError, match="prune.exclude=.*spare.*: must be patterns of all"):
         prepared(kind(), model, image_probe())
     pruning = WeightPruning(0.5, kind(), exclude=["spare"])
     pruning.prepare(model, image_probe())
@@ -352,28 +352,28 @@ def test_a_layer_that_takes_no_part_is_named_and_not_taken_for_useless(kind: Any
             lambda: Random(0.5),  # type: ignore[arg-type]
             "prune.criterion.seed=0.5: ",
         ),
-        (lambda: Taylor(images=0), "prune.criterion.images=0: allowed is a whole number"),
+        (lambda: Taylor(images=0), "prune.criterion.images=0: must be a whole number"),
         (
             lambda: Taylor(batch=1.5),  # type: ignore[arg-type]
             "prune.criterion.batch=1.5: ",
         ),
         (lambda: Hessian(decay=1.0), "prune.criterion.decay=1.0: "),
-        (lambda: NofM(4, 4), "n,m}=4:4: allowed is two whole numbers, 0 < n < m"),
+        (lambda: NofM(4, 4), "n,m}=4:4: must be two whole numbers, 0 < n < m"),
         (lambda: NofM(0, 4), "n,m}=0:4: "),
         (lambda: Given({}), "prune.scope.rates={}: "),
         (lambda: Given({"a": 1.0}), "prune.scope.rates.a=1.0: "),
         (lambda: SparseTraining(-1.0, penalty.L1()), "prune.strength=-1.0: "),
-        (lambda: WeightPruning(None, Magnitude()), "prune.rate=null: allowed is a number"),
-        (lambda: WeightPruning(0.4, Magnitude(), NofM()), "prune.rate=0.4: allowed is null or 0.5"),
+        (lambda: WeightPruning(None, Magnitude()), "prune.rate=null: must be a number"),
+        (lambda: WeightPruning(0.4, Magnitude(), NofM()), "prune.rate=0.4: must be null or 0.5"),
         (
             lambda: WeightPruning(0.4, Magnitude(), scope=Given({"*": 0.5})),
             "prune.rate=0.4: .*null",
         ),
         (lambda: WeightPruning(None, L2(), NofM(), Given({"*": 0.1})), "prune.rate=0.5: .* n:m"),
-        (lambda: WeightPruning(0.4, Magnitude(), rewind=True), "prune.until=0.5: allowed is 0"),
+        (lambda: WeightPruning(0.4, Magnitude(), rewind=True), "prune.until=0.5: must be 0"),
         (lambda: WeightPruning(0.4, Magnitude(), regrow=1.0), "prune.regrow=1.0: "),
-        (lambda: WeightPruning(0.4, L2(), until=0.0, regrow=0.1), "prune.regrow=0.1: allowed is 0"),
-        (lambda: WeightPruning(0.4, L2(), Kernel(), regrow=0.1), "prune.regrow=0.1: allowed is 0"),
+        (lambda: WeightPruning(0.4, L2(), until=0.0, regrow=0.1), "prune.regrow=0.1: must be 0"),
+        (lambda: WeightPruning(0.4, L2(), Kernel(), regrow=0.1), "prune.regrow=0.1: must be 0"),
     ],
 )
 def test_what_is_refused_before_a_model_is_there(make: Callable[[], Any], words: str) -> None:

@@ -484,7 +484,7 @@ def test_a_byte_budget_is_spent_where_it_pays() -> None:
 
     assert kl(uneven) < kl(even)
     quantized(uneven, operations)
-    with pytest.raises(ConfigError, match=r"quantize.budget=10: allowed is at least \d+: all weig"):
+    with pytest.raises(ConfigError, match=r"quantize.budget=10: must be at least \d+: all weig"):
         PostTraining(8, None, budget=10)(model, images)
 
 
@@ -533,9 +533,9 @@ def test_attentions_projections_are_rounded_too(aware: bool) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"weights": "binary"}, "quantize.weights=binary: allowed is uniform or ternary"),
-        ({"weights": "ternary", "bits": 4}, "quantize.weights=ternary: allowed is .*bits=2"),
-        ({"reestimate": True}, "quantize.reestimate=True: allowed is how many training images"),
+        ({"weights": "binary"}, "quantize.weights=binary: must be uniform or ternary"),
+        ({"weights": "ternary", "bits": 4}, "quantize.weights=ternary: must be .*bits=2"),
+        ({"reestimate": True}, "quantize.reestimate=true: must be how many training images"),
         ({"reestimate": -1}, "quantize.reestimate=-1: "),
     ],
 )
@@ -546,9 +546,9 @@ def test_what_training_refuses(settings: dict[str, Any], words: str) -> None:
 
 @pytest.mark.parametrize("make", [PostTraining, QuantizationAware])
 def test_no_images_are_missed_in_words(make: Callable[..., Any]) -> None:
-    with pytest.raises(ConfigError, match=r"quantize.images=7: allowed is training images to find"):
+    with pytest.raises(ConfigError, match=r"quantize.images=7: must be training images to find"):
         make(images=7).prepare(relu_net(), None)
-    with pytest.raises(ConfigError, match=r"quantize.exclude=\['\*'\]: allowed is patterns that"):
+    with pytest.raises(ConfigError, match=r"quantize.exclude=\['\*'\]: must be patterns that"):
         make(exclude=["*"]).check(relu_net(), randn(1, *SHAPE))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from running import config_of
 
-from condenser.errors import CondenserError, ConfigError
+from condenser.errors import CondenserError
 from condenser.recipe import merge, plan
 from condenser.stages import Stage, find, words
 
@@ -46,8 +46,8 @@ def test_a_file_in_stages_is_a_word_of_recipes() -> None:
         (["export"], r"stages\[0\]=export: needs a model"),
         (["distill"], r"stages\[0\]=distill: learns from a teacher; put teacher before it"),
         (["student", "distill"], r"stages\[1\]=distill: learns from a teacher"),
-        (["teacher", "prun"], r"stages\[1\]=prun: allowed is one of .*; did you mean 'prune'\?"),
-        (["teacher", "sleep"], r"stages\[1\]=sleep: allowed is one of budget, cut, distill, "),
+        (["teacher", "prun"], r"stages\[1\]=prun: unknown; did you mean prune\?"),
+        (["teacher", "sleep"], r"stages\[1\]=sleep: unknown \(choices: budget, cut, distill, "),
         (["teacher", "quantize", "prune"], r"stages\[2\]=prune: trains a quantised model"),
         (["teacher", "quantize", "quantize"], r"stages\[2\]=quantize: .* quantised already"),
         (["teacher", "quantize", "export", "quantize"], r"\[3\]=quantize: .* quantised already"),
@@ -59,7 +59,7 @@ def test_a_file_in_stages_is_a_word_of_recipes() -> None:
         ),
         (
             ["teacher", {"quantize": {"activation_bits": 4}}, "export"],
-            r"quantize.activation_bits=4: allowed is 8 or null where the recipe goes on with ",
+            r"quantize.activation_bits=4: must be 8 or null where the recipe goes on with ",
         ),
     ],
     ids=str,
@@ -108,16 +108,16 @@ def test_an_entrys_overrides_are_its_own(config: dict[str, Any]) -> None:
 
 
 def test_a_new_key_within_a_mapping_of_settings_is_refused(config: dict[str, Any]) -> None:
-    message = r"recipe.stages\[1\].prune.rat=0.3: allowed is one of .*; did you mean 'rate'\?"
-    with pytest.raises(ConfigError, match=message):
+    message = r"recipe.stages\[1\].prune.rat: no such key; did you mean rate\?"
+    with pytest.raises(CondenserError, match=message):
         planned(config, "teacher", {"prune": {"rat": 0.3}})
-    message = r"recipe.stages\[0\].teacher.optim.epoch=3: .*; did you mean 'epochs'\?"
-    with pytest.raises(ConfigError, match=message):
+    message = r"recipe.stages\[0\].teacher.optim.epoch: .*; did you mean epochs\?"
+    with pytest.raises(CondenserError, match=message):
         planned(config, {"teacher": {"optim": {"epoch": 3}}})
 
 
 def test_a_bad_value_in_an_override_names_its_entry(config: dict[str, Any]) -> None:
-    message = r"^recipe.stages\[1\].prune.rate=1.5: allowed is a number below 1$"
+    message = r"^recipe.stages\[1\].prune.rate=1.5: must be < 1$"
     with pytest.raises(CondenserError, match=message):
         planned(config, "teacher", {"prune": {"rate": 1.5}})
     with pytest.raises(CondenserError, match=r"^recipe.stages\[0\].teacher.optim.epochs=0: "):

@@ -15,7 +15,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from running import config_of
 
-from condenser import cli, recipe, schema
+from condenser import cli, errors, recipe, schema
 from condenser.errors import CondenserError
 from condenser.tasks import Multiclass
 
@@ -44,52 +44,52 @@ def complaint(config: dict[str, Any]) -> str:
 # --- bad values
 
 BAD = [
-    ("distill.temperature", 0, "a number above 0"),
-    ("distill.temperature", -1.5, "a number above 0"),
+    ("distill.temperature", 0, "> 0"),
+    ("distill.temperature", -1.5, "> 0"),
     ("distill.temperature", math.inf, "a finite number"),
     ("distill.temperature", math.nan, "a finite number"),
     ("distill.temperature", "warm", "a number"),
     ("distill.temperature", "4", "a number"),
     ("distill.temperature", True, "a number"),
-    ("distill.alpha", 1.1, "a number of at most 1"),
-    ("distill.alpha", -0.1, "a number of at least 0"),
-    ("prune.rate", 1, "a number below 1"),
-    ("prune.rate", -0.5, "a number of at least 0"),
-    ("prune.until", 1.0, "a number below 1"),
-    ("prune.objective", "teacher", "'auto', 'distill' or 'labels'"),
-    ("quantize.bits", 0, "a number of at least 1"),
-    ("quantize.bits", 16, "a number of at most 8"),
+    ("distill.alpha", 1.1, "<= 1"),
+    ("distill.alpha", -0.1, ">= 0"),
+    ("prune.rate", 1, "< 1"),
+    ("prune.rate", -0.5, ">= 0"),
+    ("prune.until", 1.0, "< 1"),
+    ("prune.objective", "teacher", "unknown (choices: auto, distill, labels)"),
+    ("quantize.bits", 0, ">= 1"),
+    ("quantize.bits", 16, "<= 8"),
     ("quantize.bits", 4.5, "a whole number"),
-    ("quantize.activation_bits", 32, "a number of at most 8"),
-    ("quantize.images", 0, "a number of at least 1"),
-    ("export.batch", 0, "a number of at least 1"),
-    ("export.threads", -1, "a number of at least 1"),
-    ("optim.lr", 0, "a number above 0"),
+    ("quantize.activation_bits", 32, "<= 8"),
+    ("quantize.images", 0, ">= 1"),
+    ("export.batch", 0, ">= 1"),
+    ("export.threads", -1, ">= 1"),
+    ("optim.lr", 0, "> 0"),
     ("optim.lr", math.inf, "a finite number"),
-    ("optim.epochs", 0, "a number of at least 1"),
+    ("optim.epochs", 0, ">= 1"),
     ("optim.epochs", 2.0, "a whole number"),
     ("optim.epochs", True, "a whole number"),
     ("optim.batch_size", "all", "a whole number"),
     ("optim.optimizer", {"lr": 1}, "a value (none is given)"),
     ("optim", None, "a mapping"),
-    ("teacher.min_accuracy", 95, "a number of at most 1"),
+    ("teacher.min_accuracy", 95, "<= 1"),
     ("teacher.model.name", None, "a word"),
-    ("seed", -1, "a number of at least 0"),
-    ("seed", 2**32, "a number below 4294967296"),
+    ("seed", -1, ">= 0"),
+    ("seed", 2**32, "< 4294967296"),
     ("name", "a/b", r"a name that matches ^[\w.-]+$"),
     ("name", "", r"a name that matches ^[\w.-]+$"),
     ("runs", 3, "a word"),
     ("data._target_", "digits", "a name that matches"),
-    ("data.val_fraction", 0.0, "a number above 0"),
-    ("data.val_fraction", 1, "a number below 1"),
-    ("data.limit", 0, "a number of at least 1"),
+    ("data.val_fraction", 0.0, "> 0"),
+    ("data.val_fraction", 1, "< 1"),
+    ("data.limit", 0, ">= 1"),
     ("data.views", 1.5, "a whole number"),
-    ("trainer.accelerator", "tpu", "'auto', 'cpu', 'gpu', 'cuda' or 'mps'"),
-    ("trainer.devices", 0, "a number of at least 1"),
-    ("trainer.threads", 0, "a number of at least 1"),
-    ("trainer.precision", 16, "'32-true', 'bf16-mixed', "),
+    ("trainer.accelerator", "tpu", "unknown; did you mean gpu? (choices: auto, "),
+    ("trainer.devices", 0, ">= 1"),
+    ("trainer.threads", 0, ">= 1"),
+    ("trainer.precision", 16, "32-true or bf16-mixed"),
     ("trainer.compile", "yes", "true or false"),
-    ("trainer.deterministic", "yes", "true or false or 'warn'"),
+    ("trainer.deterministic", "yes", "true or false or warn"),
     ("recipe.stages", [], "a list of at least 1"),
     ("recipe.stages", "teacher", "a list"),
     ("recipe.stages", [3], "a word or a mapping"),
@@ -103,15 +103,15 @@ def test_a_bad_value_is_told_in_one_line_with_what_is_allowed(
     told = complaint(with_value(config, key, value))
     assert "\n" not in told
     assert told.startswith(key)
-    assert f": allowed is {allowed}" in told
+    assert (allowed if allowed.startswith("unknown") else f": must be {allowed}") in told
     if not isinstance(value, dict | list):
-        assert told.startswith(f"{key}={'null' if value is None else value}: ")
+        assert told.startswith(f"{key}={errors.shown(value)}: ")
 
 
 def test_the_place_within_a_list_is_named(config: dict[str, Any]) -> None:
     stages = ["teacher", 3]
     assert complaint(with_value(config, "recipe.stages", stages)) == (
-        "recipe.stages.1=3: allowed is a word or a mapping"
+        "recipe.stages.1=3: must be a word or a mapping"
     )
 
 
@@ -131,8 +131,8 @@ def test_an_unknown_key_is_named_with_the_nearest(
     config: dict[str, Any], key: str, meant: str | None
 ) -> None:
     told = complaint(with_value(config, key, 1))
-    assert told.startswith(f"{key}: no such key: allowed is one of ")
-    assert told.endswith(f"; did you mean '{meant}'?") == (meant is not None)
+    assert told.startswith(f"{key}: no such key")
+    assert f"; did you mean {meant}? (choices: " in told or (meant is None and "choices: " in told)
 
 
 def test_a_class_may_have_settings_of_its_own(config: dict[str, Any]) -> None:
@@ -143,8 +143,8 @@ def test_a_class_may_have_settings_of_its_own(config: dict[str, Any]) -> None:
 def test_a_missing_section_is_missed(config: dict[str, Any]) -> None:
     del config["export"]["batch"], config["prune"]["objective"]
     assert complaint(config).splitlines() == [
-        "prune.objective=: allowed is a value (none is given)",
-        "export.batch=: allowed is a value (none is given)",
+        "prune.objective=: must be a value (none is given)",
+        "export.batch=: must be a value (none is given)",
     ]
 
 
@@ -156,7 +156,7 @@ def test_all_problems_are_told_at_once() -> None:
 
 
 def test_what_stages_inherit_is_told_once() -> None:
-    assert complaint(config_of("optim.lr=-1")) == "optim.lr=-1: allowed is a number above 0"
+    assert complaint(config_of("optim.lr=-1")) == "optim.lr=-1: must be > 0"
     told = complaint(config_of("optim.lr=-1", "prune.optim.lr=-2"))
     assert [line.split(":")[0] for line in told.splitlines()] == [
         "optim.lr=-1",

@@ -193,8 +193,8 @@ def test_two_at_once_do_not_share_a_journal(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("maximize", "minimize", "said"),
     [
-        (["val/acuracy"], [], "maximize=val/acuracy: .* did you mean 'val/accuracy'"),
-        ([], ["siz/packed_bytes"], "did you mean 'size/packed_bytes'"),
+        (["val/acuracy"], [], "maximize=val/acuracy: .* did you mean val/accuracy"),
+        ([], ["siz/packed_bytes"], "did you mean size/packed_bytes"),
         (["test/accuracy"], [], "maximize=test/accuracy: .* not of the test images"),
         (["val/accuracy"], ["val/accuracy"], "each key once"),
         ([], [], "maximize=.*val/accuracy"),
@@ -212,7 +212,7 @@ def test_objectives_are_read_from_a_record() -> None:
     wanted = Objectives(["val/accuracy"], ["prune/achieved"])
     wanted.check("")
     assert wanted.read(record) == [0.5, 0.9]
-    with pytest.raises(UnknownObjectiveError, match="did you mean 'prune/achieved'"):
+    with pytest.raises(UnknownObjectiveError, match="did you mean prune/achieved"):
         Objectives([], ["prune/achived"]).read(record)
     with pytest.raises(CondenserError, match="size/packed_bytes is None"):
         Objectives([], ["size/packed_bytes"]).read(record)
@@ -288,9 +288,12 @@ def test_a_sweep_searches_and_goes_on_where_it_was(tmp_path: Path, sweep: Sweep)
     ("words", "said"),
     [
         (["prune.rate=0.5"], "nothing to search: give a setting several values"),
-        (["prune.rat=0.5,0.6"], "prune.rat: no such key.*did you mean 'rate'"),
-        (["prune.rate=interval(0.5,1.5)"], "prune.rate=1.5: allowed is a number below 1"),
-        (["prune.rate=0.5,0.6", "hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials=0: allowed"),
+        (["prune.rat=0.5,0.6"], "prune.rat: no such key.*did you mean rate"),
+        (["prune.rate=interval(0.5,1.5)"], "prune.rate=1.5: must be < 1"),
+        (
+            ["prune.rate=0.5,0.6", "hydra.sweeper.n_trials=0"],
+            "hydra.sweeper.n_trials=0: must be >= 1",
+        ),
         (["prune.rate=0.5,0.6", "hydra.sweeper.minimize=[size/byte]"], "minimize=size/byte"),
     ],
 )
@@ -400,13 +403,13 @@ def test_a_trial_that_breaks_costs_itself_only(
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("budget.min_accuracy=98", "budget.min_accuracy=98: allowed is a number of at most 1"),
-        ("budget.packed_bytes=0", "budget.packed_bytes=0: allowed is a number of at least 1"),
-        ("budget.n_trials=0", "budget.n_trials=0: allowed"),
-        ("budget.coding=[shar]", "budget.coding.0=shar: allowed is 'share' or 'quantize'"),
+        ("budget.min_accuracy=98", "budget.min_accuracy=98: must be <= 1"),
+        ("budget.packed_bytes=0", "budget.packed_bytes=0: must be >= 1"),
+        ("budget.n_trials=0", "budget.n_trials=0: must be >= 1"),
+        ("budget.coding=[shar]", "budget.coding.0=shar: unknown; did you mean share"),
         ("budget.rate=[0.5]", "budget.rate=.*a list of at least 2"),
         ("budget.rate=[0.9,0.5]", "budget.rate=interval"),
-        ("budget.bits=[2,9]", "budget.bits.1=9: allowed is a number of at most 8"),
+        ("budget.bits=[2,9]", "budget.bits.1=9: must be <= 8"),
         ("recipe=[budget]", r"recipe.stages\[0\]=budget: needs a model"),
     ],
 )

@@ -362,7 +362,7 @@ def test_a_trained_network_is_analysed(
 
 
 def test_bad_settings_of_an_analysis_are_refused(data: DataModule, trained: nn.Module) -> None:
-    with pytest.raises(ConfigError, match="granularity=weight: .*did you mean 'weights'"):
+    with pytest.raises(ConfigError, match="granularity=weight: .*did you mean weights"):
         analyse(trained, data, "weight")
     with pytest.raises(ConfigError, match="images=0"):
         analyse(trained, data, images=0)

@@ -237,9 +237,9 @@ def test_rm_leaves_what_is_being_made(runs: Path, ask: Any) -> None:
     [
         (("show", "0000"), "0000: no such key"),
         (("show", "prune-zzzz"), "prune-zzzz: no such key"),
-        (("show", "ab"), "ab: allowed is a key, or its first 4 letters or more"),
+        (("show", "ab"), "ab: must be a key, or its first 4 letters or more"),
         (("show", "prune"), "prune: no such key in the store"),
-        (("rm",), "rm=nothing: allowed is keys, --unused, --damaged or --left"),
+        (("rm",), "rm=nothing: must be keys, --unused, --damaged or --left"),
         (("ls", "--runs"), "expected at least one argument"),
     ],
 )

@@ -134,7 +134,7 @@ def test_who_teaches_is_a_choice() -> None:
     ("stages", "message"),
     [
         (["teacher", {"distill": {"teachers": [1]}}], r"teachers=\[1\]: .* before this one"),
-        ([{"distill": {"teachers": "previous"}}], "distill.teachers=previous: allowed"),
+        ([{"distill": {"teachers": "previous"}}], "distill.teachers=previous: must be"),
         (["teacher", {"distill": {"vote": [1.0]}, "times": 0}], r"times=0: .* at least 1"),
         (["teacher", {"distill": {}, "until": 98}], r"until=98: .* at most 1"),
         (
@@ -186,7 +186,7 @@ def test_an_assistant_stands_between(tmp_path: Path) -> None:
 
 
 def test_an_unknown_model_in_a_recipe_is_named() -> None:
-    with pytest.raises(CondenserError, match=r"stages\[1\].distill.model=mlp_46: .*'mlp_64'"):
+    with pytest.raises(CondenserError, match=r"stages\[1\].distill.model=mlp_46: .*mean mlp_64"):
         config_of("recipe=[teacher,{distill:{model:mlp_46}}]")
 
 

@@ -494,7 +494,7 @@ def test_disabled_and_other_ranks_leave_nothing_of_wandb(
     ("key", "value", "meant"), [("mode", "ofline", "offline"), ("artifacts", "non", "none")]
 )
 def test_a_misspelt_setting_is_refused(key: str, value: str, meant: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=f"logger.{key}={value}.*did you mean '{meant}'"):
+    with pytest.raises(ConfigError, match=f"logger.{key}={value}.*did you mean {meant}"):
         WandbTracker(IDENTITY, CONFIG, tmp_path, **{key: value})  # type: ignore[arg-type]
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from condenser import schema
-from condenser.errors import CondenserError
-from condenser.mistakes import options, refuse
+from condenser.errors import CondenserError, unknown
+from condenser.mistakes import options
 
 PLACES = ("runs", "store")  # where results lie is the machine's affair
 
@@ -60,7 +60,7 @@ def name_models(config: dict[str, Any]) -> None:
 def model_named(name: str, key: str) -> dict[str, Any]:
     """The network that conf/model calls so."""
     if name not in options("model"):
-        raise CondenserError(refuse(f"{key}={name}", "", name, sorted(options("model"))))
+        raise CondenserError(unknown(f"{key}={name}", name, options("model")))
     return deepcopy(_model(name))
 
 

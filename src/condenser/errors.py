@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LONGEST = 200  # characters of a value that are shown
+
 
 class CondenserError(Exception):
     """Something the user can mend. Shown as one line, without a traceback."""
@@ -13,12 +15,27 @@ class CondenserError(Exception):
 class ConfigError(CondenserError, ValueError):
     """A value in the config that cannot be used.
 
-    Example: ``ConfigError("distill.temperature", 0, "a number above 0")`` reads
-    ``distill.temperature=0: allowed is a number above 0``.
+    Example: ``ConfigError("distill.temperature", 0, "> 0")`` reads
+    ``distill.temperature=0: must be > 0``.
     """
 
     def __init__(self, key: str, value: object, allowed: str, hint: str = "") -> None:
-        super().__init__(f"{key}={value}: allowed is {allowed}" + (f"; {hint}" if hint else ""))
+        tail = f"; {hint}" if hint else ""
+        super().__init__(f"{key}={shown(value)}: must be {allowed}{tail}")
+
+
+class UnknownError(ConfigError):
+    """A word outside a list: ``distill=kdd: unknown; did you mean kd? (choices: ab, …)``."""
+
+    def __init__(self, key: str, value: object, choices: Iterable[str]) -> None:
+        CondenserError.__init__(self, unknown(f"{key}={shown(value)}", str(value), choices))
+
+
+class NoSuchKeyError(ConfigError):
+    """``prune.rat: no such key; did you mean rate? (choices: …)``."""
+
+    def __init__(self, key: str, choices: Iterable[str], what: str = "no such key") -> None:
+        CondenserError.__init__(self, unknown(key, key.rpartition(".")[2], choices, what))
 
 
 class DamagedError(CondenserError):
@@ -26,11 +43,27 @@ class DamagedError(CondenserError):
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
-    """The hint ``did you mean 'x'?`` for the closest allowed word, or an empty string."""
+    """The hint ``did you mean x?`` for the closest allowed word, or an empty string."""
     close = get_close_matches(word, list(allowed), n=1, cutoff=0.5)
-    return f"did you mean '{close[0]}'?" if close else ""
+    return f"did you mean {close[0]}?" if close else ""
 
 
 def one_of(words: Iterable[str]) -> str:
     """The sentence part that lists what is allowed: ``one of a, b, c``."""
     return "one of " + ", ".join(sorted(words))
+
+
+def unknown(subject: str, word: str, choices: Iterable[str], what: str = "unknown") -> str:
+    """``subject: unknown; did you mean …? (choices: …)``."""
+    known = sorted(choices)
+    hint = nearest(word, known)
+    return f"{subject}: {what}; {hint} (choices: {', '.join(known)})".replace(";  (", " (")
+
+
+def shown(value: object) -> str:
+    """A value in one line, as YAML spells it, cut where it is long."""
+    plain = {None: "null", True: "true", False: "false"}
+    is_word = value is None or isinstance(value, bool)
+    text = plain[value] if is_word else str(value)  # type: ignore[index]
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

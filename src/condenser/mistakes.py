@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from condenser import disk
-from condenser.errors import CondenserError, nearest, one_of
+from condenser.errors import CondenserError, unknown
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 COMPOSING = (CondenserError, HydraException, OmegaConfBaseException)  # what bad words raise
@@ -33,9 +33,9 @@ def explain(error: BaseException) -> str:
         return unknown_key(match[1])
     if match := re.search(r"Could not find '([^']+)'", text):
         group, _, option = match[1].rpartition("/")
-        return refuse(f"{group}={option}", "", option, options(group))
+        return unknown(f"{group}={option}", option, options(group))
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: allowed is key=value, or a list as in 'key=[a,b]' within quotes"
+        return f"{error.override}: must be key=value, or a list as in 'key=[a,b]' within quotes"
     if match := re.search(r"Key '[^']+' (?:is )?not in.*?full_key: (\S+)", text, re.S):
         return unknown_key(match[1])
     first = next((line for line in str(error).splitlines() if line.strip()), "")
@@ -69,12 +69,6 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         seen = seen.__cause__ or seen.__context__
 
 
-def refuse(what: str, where: str, word: str, allowed: Sequence[str]) -> str:
-    """``what``: allowed is one of …; did you mean …?"""
-    hint = nearest(word, allowed)
-    return f"{what}: allowed{where} is {one_of(allowed)}" + (f"; {hint}" if hint else "")
-
-
 def unknown_key(key: str) -> str:
     """What to say of ``distil=kd``, ``prune.rat=0.5`` or ``model@student.mode=lenet5``."""
     group, at, package = key.partition("@")
@@ -83,12 +77,12 @@ def unknown_key(key: str) -> str:
 
         if (folder := package.partition(".")[0]) in schema.WHOLE:
             return schema.headless(folder)
-        return refuse(f"{key}: no such role", "", key, [k for k in keys_of("") if "@" in k])
+        return unknown(key, key, [k for k in keys_of("") if "@" in k], "no such role")
     scope, _, last = group.rpartition(".")
     known = keys_of(scope)
     if scope and not known:
         return unknown_key(scope)
-    return refuse(f"{key}: no such key", f" in {scope}" if scope else "", last, known)
+    return unknown(key, last, known, "no such key")
 
 
 def keys_of(scope: str) -> Sequence[str]:

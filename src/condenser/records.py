@@ -56,11 +56,11 @@ def _plain(key: str, value: object) -> Value:
     if type(value) in PLAIN:
         return cast(Value, value)
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{key}={value}: allowed is a finite number or None")
+        raise ValueError(f"{key}={value}: must be a finite number or None")
     if value is None or isinstance(value, str | int | float):
         return value
     kind = type(value).__name__
-    raise ValueError(f"{key}={value!r}: allowed is str, int, float, bool or None, not {kind}")
+    raise ValueError(f"{key}={value!r}: must be str, int, float, bool or None, not {kind}")
 
 
 def write(folder: Path, records: list[Record]) -> None:

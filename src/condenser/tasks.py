@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from condenser.errors import ConfigError, nearest, one_of
+from condenser.errors import ConfigError, UnknownError
 from condenser.functional.losses import binary_loss, hard_loss, soft_loss, yes_or_no
 
 
@@ -123,5 +123,5 @@ def task_of(word: str, outputs: int) -> Task:
         ConfigError: a word for no task, or a binary one of several outputs.
     """
     if word not in TASKS:
-        raise ConfigError("data.task", word, one_of(TASKS), nearest(word, TASKS))
+        raise UnknownError("data.task", word, TASKS)
     return TASKS[word](outputs)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from condenser.errors import ConfigError, one_of
+from condenser.errors import ConfigError, UnknownError
 
 
 class Augmentation(Protocol):
@@ -39,7 +39,7 @@ class RandomCrop:
     def __post_init__(self) -> None:
         _check_pixels("data.augment.padding", self.padding)
         if self.mode not in ("zeros", "reflect"):
-            raise ConfigError("data.augment.mode", self.mode, one_of(("zeros", "reflect")))
+            raise UnknownError("data.augment.mode", self.mode, ("zeros", "reflect"))
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
         pad = _pad_zeros if self.mode == "zeros" else _pad_reflect

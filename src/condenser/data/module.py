@@ -228,7 +228,7 @@ class DataModule(pl.LightningDataModule):
     def _check_enough(self, n: int) -> None:
         total = len(self.parts.train.targets)
         if not 1 <= n <= total:
-            raise ValueError(f"n={n}: allowed is 1 to {total}, the training samples")
+            raise ValueError(f"n={n}: must be 1 to {total}, the training samples")
 
 
 def _check_counts(otherwise: str = "", **counts: int) -> None:

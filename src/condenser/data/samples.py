@@ -51,17 +51,15 @@ class Arrays:
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:
-            raise ValueError(
-                f"images are {_kind(self.images)}: allowed is torch.uint8 (N, C, H, W)"
-            )
+            raise ValueError(f"images are {_kind(self.images)}: must be torch.uint8 (N, C, H, W)")
         form = (self.targets.dtype, self.targets.ndim)
         known = form in ((torch.int64, 1), (torch.float32, 2))
         if not known or len(self.targets) != len(self.images):
             n = len(self.images)
             allowed = f"torch.int64 ({n},) or torch.float32 ({n}, labels)"
-            raise ValueError(f"targets are {_kind(self.targets)}: allowed is {allowed}")
+            raise ValueError(f"targets are {_kind(self.targets)}: must be {allowed}")
         if self.targets.ndim == 2 and bool(((self.targets != 0) & (self.targets != 1)).any()):
-            raise ValueError("targets of labels are other numbers too: allowed is 0 and 1")
+            raise ValueError("targets of labels are other numbers too: must be 0 and 1")
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from condenser.distill.feature import FeatureObjective, Layers
-from condenser.errors import ConfigError, nearest, one_of
+from condenser.errors import UnknownError
 from condenser.functional.features import same_size
 from condenser.functional.map_losses import attention_mean, attention_paper
 
@@ -35,7 +35,7 @@ class AT(FeatureObjective):
     ) -> None:
         super().__init__(student_layers, teacher_layers)
         if form not in FORMS:
-            raise ConfigError("distill.form", form, one_of(FORMS), nearest(form, FORMS))
+            raise UnknownError("distill.form", form, FORMS)
         self.form = FORMS[form]
 
     def distance(self, student: Tensor, teacher: Tensor) -> Tensor:

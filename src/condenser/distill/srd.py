@@ -40,7 +40,7 @@ class SRD(FeatureObjective):
     ) -> None:
         super().__init__(student_layers, teacher_layers)
         if not exponent >= 1:
-            raise ConfigError("distill.exponent", exponent, "a number of at least 1")
+            raise ConfigError("distill.exponent", exponent, ">= 1")
         self.exponent = exponent
 
     def build(self, student: list[Tensor], teacher: list[Tensor]) -> None:

@@ -57,7 +57,7 @@ def allot(layers: Mapping[str, Choices], budget: int) -> dict[str, int]:
     chosen = {name: path[0] for name, path in paths.items()}
     left = budget - sum(layers[name][0][i] for name, i in chosen.items())
     if left < 0:
-        raise ValueError(f"budget {budget}: allowed is {budget - left} or more")
+        raise ValueError(f"budget {budget}: must be {budget - left} or more")
     steps = [step for name, path in paths.items() for step in _steps(name, layers[name], path)]
     stuck: set[str] = set()
     # Stable, and slopes fall along a hull: the steps of a layer stay in order.

@@ -16,7 +16,7 @@ def as_map(feature: Tensor) -> Tensor:
         ValueError: any other shape.
     """
     if feature.dim() not in (2, 4):
-        raise ValueError(f"feature of shape {tuple(feature.shape)}: allowed are 2 or 4 dimensions")
+        raise ValueError(f"feature of shape {tuple(feature.shape)}: must have 2 or 4 dimensions")
     return feature if feature.dim() == 4 else feature[:, :, None, None]
 
 
@@ -33,7 +33,7 @@ def tokens_as_map(tokens: Tensor) -> Tensor:
     side = math.isqrt(tokens.shape[1])
     extra = tokens.shape[1] - side**2
     if extra > 1:
-        raise ValueError(f"tokens of shape {tuple(tokens.shape)}: allowed are side² or 1 + side²")
+        raise ValueError(f"tokens of shape {tuple(tokens.shape)}: must have side² or 1 + side²")
     return tokens[:, extra:].mT.unflatten(2, (side, side))
 
 

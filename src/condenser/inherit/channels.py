@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from condenser.compress.structure.graph import channel_groups
-from condenser.errors import ConfigError, nearest, one_of
+from condenser.errors import ConfigError, UnknownError
 from condenser.inherit.base import Inheritance, Inherited, fill
 from condenser.inherit.criteria import CRITERIA
 from condenser.inherit.cutting import cut, keep, keep_evenly, rescaled
@@ -45,8 +45,7 @@ class Channels(Inheritance):
 
     def __init__(self, criterion: str = "l2", rescale: bool = False) -> None:
         if str(criterion) not in CRITERIA:
-            hint = nearest(str(criterion), CRITERIA)
-            raise ConfigError("distill.inherit.criterion", criterion, one_of(CRITERIA), hint)
+            raise UnknownError("distill.inherit.criterion", criterion, CRITERIA)
         if not isinstance(rescale, bool):
             raise ConfigError("distill.inherit.rescale", rescale, "true or false")
         self.criterion, self.rescale = criterion, rescale

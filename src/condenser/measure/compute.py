@@ -29,7 +29,7 @@ def compute(model: nn.Module, example: Tensor) -> dict[str, int]:
     Equals torchvision's published GMACs: pytorch.org/vision/stable/models.html.
     """
     if len(example) != 1:
-        raise ValueError(f"example of {len(example)} images: allowed is 1, shape (1, C, H, W)")
+        raise ValueError(f"example of {len(example)} images: must be 1, shape (1, C, H, W)")
     skipped: list[int] = []
     counter = FlopCounterMode(display=False)
     with evaluating(model), _counted_attention(), _skipped_macs(model, skipped), counter:

@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import nn
 
-from condenser.errors import ConfigError, nearest, one_of
+from condenser.errors import ConfigError, NoSuchKeyError, UnknownError, nearest
 from condenser.models.lenet import LeNet5
 from condenser.models.mlp import MLP
 from condenser.models.mobilenet import MobileNetV2
@@ -86,8 +86,7 @@ def _own(path: str) -> Callable[..., Any]:
     if callable(found) and home.startswith(f"{__name__}.") and (not file or home == module):
         return found
     names = [name for name in __all__ if name != "build"]
-    allowed = one_of(f"{__name__}.{name}" for name in names)
-    raise ConfigError("model._target_", path or "null", allowed, nearest(name, names))
+    raise UnknownError("model._target_", path or None, [f"{__name__}.{name}" for name in names])
 
 
 def _import(path: str) -> Callable[..., Any]:
@@ -116,8 +115,8 @@ def _check_settings(path: str, target: Callable[..., Any], settings: Mapping[str
     own = {name: p for name, p in parameters.items() if name not in GIVEN}
     for name in settings:
         if name not in own:
-            allowed = one_of(own) if own else f"nothing: {path} takes no settings"
-            raise ConfigError(f"model.{name}", settings[name], allowed, nearest(name, own))
+            what = "no such key" if own else f"{path} takes no settings"
+            raise NoSuchKeyError(f"model.{name}", own, what)
     for name, parameter in own.items():
         if parameter.default is parameter.empty and name not in settings:
             raise ConfigError(f"model.{name}", "null", f"a value: {path} needs this setting")

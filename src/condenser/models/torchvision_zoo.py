@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from condenser.errors import ConfigError, nearest, one_of
+from condenser.errors import ConfigError, UnknownError, nearest
 
 
 def torchvision_model(
@@ -35,8 +35,7 @@ def torchvision_model(
         raise ConfigError("model.architecture", architecture, "a torchvision classifier", hint)
     published = list(models.get_model_weights(architecture).__members__)
     if weights is not None and weights not in published:
-        hint = nearest(weights, published)
-        raise ConfigError("model.weights", weights, "null, or " + one_of(published), hint)
+        raise UnknownError("model.weights", weights, ["null", *published])
     model = _build(architecture, weights, input_shape, num_classes)
     if weights is not None:
         _fit_classes(model, num_classes)

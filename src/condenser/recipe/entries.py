@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from condenser import schema
-from condenser.errors import CondenserError, ConfigError, nearest, one_of
+from condenser.errors import CondenserError, ConfigError, NoSuchKeyError
 from condenser.stages import Stage, find
 from condenser.stages.control import controls
 
@@ -112,7 +112,7 @@ def merge(base: Mapping[str, Any], overrides: Mapping[str, Any], where: str) -> 
     merged = dict(base)
     for key, value in overrides.items():
         if key not in base and "_target_" not in overrides:
-            raise ConfigError(f"{where}.{key}", value, one_of(base), nearest(key, base))
+            raise NoSuchKeyError(f"{where}.{key}", base)
         old = merged.get(key)
         deep = isinstance(old, Mapping) and isinstance(value, Mapping) and "_target_" not in value
         merged[key] = merge(old, value, f"{where}.{key}") if deep else value  # type: ignore[arg-type]

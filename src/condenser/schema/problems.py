@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
-from condenser.errors import nearest, one_of
+from condenser.errors import shown, unknown
 from condenser.schema.base import Section
 
 ALLOWED = {
-    "greater_than": "a number above {gt:.10g}",
-    "greater_than_equal": "a number of at least {ge:.10g}",
-    "less_than": "a number below {lt:.10g}",
-    "less_than_equal": "a number of at most {le:.10g}",
+    "greater_than": "> {gt:.10g}",
+    "greater_than_equal": ">= {ge:.10g}",
+    "less_than": "< {lt:.10g}",
+    "less_than_equal": "<= {le:.10g}",
     "finite_number": "a finite number",
     "float_type": "a number",
     "int_type": "a whole number",
@@ -24,7 +24,6 @@ ALLOWED = {
     "list_type": "a list",
     "dict_type": "a mapping",
     "model_type": "a mapping",
-    "literal_error": "{expected}",
     "string_pattern_mismatch": "a name that matches {pattern}",
     "missing": "a value (none is given)",
     "too_short": "a list of at least {min_length}",
@@ -42,38 +41,36 @@ def problems(kind: type[Section], values: Mapping[str, Any], prefix: str) -> Ite
         found = error.errors()
         shared = {(p["loc"][-1], repr(p["input"])) for p in found if p["loc"][0] == "optim"}
         paths = [_path(problem) for problem in found]
-        lines: dict[str, list[str]] = {}
-        hints: dict[str, str] = {}
+        lines: dict[tuple[str, ...], list[Any]] = {}
         for problem, path in zip(found, paths, strict=True):
             inherited = "optim" in path[1:] and (path[-1], repr(problem["input"])) in shared
             if inherited or any(other[: len(path)] == path != other for other in paths):
                 continue
-            subject, allowed = _read(kind, problem, path, prefix)
-            lines.setdefault(subject, []).append(allowed)
-            hints[subject] = hints.get(subject) or _meant(problem)
-        for subject, ways in lines.items():
-            yield f"{subject}: allowed is {' or '.join(dict.fromkeys(ways))}{hints[subject]}"
+            lines.setdefault(path, []).append(problem)
+        for path, ways in lines.items():
+            yield _line(kind, path, ways, prefix)
 
 
-def _read(kind: type[Section], problem: Any, path: tuple[str, ...], prefix: str) -> tuple[str, str]:
-    """What is wrong, and what is allowed instead."""
-    key = prefix + ".".join(path)
-    if problem["type"] == "extra_forbidden":
-        keys = [f.alias or n for n, f in _section(kind, path).model_fields.items()]
-        hint = nearest(path[-1], keys)
-        return f"{key}: no such key", one_of(keys) + (f"; {hint}" if hint else "")
-    allowed = ALLOWED.get(problem["type"], problem["msg"])
-    value = "" if problem["type"] == "missing" else problem["input"]
-    shown = "null" if value is None else value
-    return f"{key}={shown}", allowed.format(**problem.get("ctx", {}))
+def _line(kind: type[Section], path: tuple[str, ...], ways: Sequence[Any], prefix: str) -> str:
+    """What to say of a value that fails in all the ways in which it might have been good."""
+    key, word = prefix + ".".join(path), ways[0]["input"]
+    if ways[0]["type"] == "extra_forbidden":
+        keys = [field.alias or n for n, field in _section(kind, path).model_fields.items()]
+        return unknown(key, path[-1], keys, "no such key")
+    subject = f"{key}={'' if ways[0]['type'] == 'missing' else shown(word)}"
+    if {way["type"] for way in ways} == {"literal_error"} and isinstance(word, str):
+        return unknown(subject, word, [w for way in ways for w in _words(way)])
+    return f"{subject}: must be {' or '.join(dict.fromkeys(map(_allowed, ways)))}"
 
 
-def _meant(problem: Any) -> str:
-    """The word of a fixed list that is most like what was written, as the end of a sentence."""
-    if problem["type"] != "literal_error" or not isinstance(problem["input"], str):
-        return ""
-    hint = nearest(problem["input"], re.findall(r"'([^']*)'", problem["ctx"]["expected"]))
-    return f"; {hint}" if hint else ""
+def _allowed(problem: Any) -> str:
+    if problem["type"] == "literal_error":
+        return " or ".join(_words(problem))
+    return ALLOWED.get(problem["type"], problem["msg"]).format(**problem.get("ctx", {}))
+
+
+def _words(problem: Any) -> list[str]:
+    return re.findall(r"'([^']*)'", problem["ctx"]["expected"])
 
 
 def _path(problem: Any) -> tuple[str, ...]:

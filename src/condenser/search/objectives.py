@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from condenser.errors import CondenserError, ConfigError, nearest, one_of
+from condenser.errors import CondenserError, ConfigError, UnknownError, nearest, one_of
 from condenser.records import REQUIRED, Record
 from condenser.search.study import Direction
 
@@ -48,8 +48,8 @@ class Objectives:
                 if key.startswith(TEST):
                     allowed = "a fact that is not of the test images, which are read at the end"
                     raise ConfigError(f"{where}{name}", key, allowed, "as val/accuracy")
-                if key not in NUMBERS and (hint := misspelt(key)):
-                    raise ConfigError(f"{where}{name}", key, one_of(NUMBERS), hint)
+                if key not in NUMBERS and misspelt(key):
+                    raise UnknownError(f"{where}{name}", key, NUMBERS)
                 if self.keys.count(key) > 1:
                     raise ConfigError(f"{where}{name}", key, "each key once")
         if not self.keys:
@@ -65,7 +65,7 @@ class Objectives:
         return [value_of(record, key) for key in self.keys]
 
 
-class UnknownObjectiveError(ConfigError):
+class UnknownObjectiveError(UnknownError):
     """A key that no record of the search has."""
 
 
@@ -73,8 +73,7 @@ def value_of(record: Record, key: str) -> float:
     if key not in record:
         known = [k for k, v in record.items() if is_number(v) and not k.startswith(TEST)]
         families = {k for k in known if k.partition("/")[0] == key.partition("/")[0]}
-        allowed = one_of(families or NUMBERS)
-        raise UnknownObjectiveError("the objective", key, allowed, nearest(key, known))
+        raise UnknownObjectiveError("the objective", key, families or NUMBERS)
     value = record[key]
     if not is_number(value):
         raise CondenserError(f"{key} is {value}, no number to compare")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from pkgutil import iter_modules
 
-from condenser.errors import ConfigError, nearest, one_of
+from condenser.errors import UnknownError
 from condenser.stages.base import Given, Outcome, Stage, Workbench
 
 __all__ = ["Given", "Outcome", "Stage", "Workbench", "find", "words"]
@@ -20,7 +20,7 @@ def words() -> list[str]:
 def find(word: str, key: str) -> type[Stage]:
     """The class of a stage by its word; ConfigError naming ``key`` where there is none."""
     if word not in words():
-        raise ConfigError(key, word, one_of(words()), nearest(word, words()))
+        raise UnknownError(key, word, words())
     module = import_module(f"condenser.stages.{word}")
     return next(
         kind

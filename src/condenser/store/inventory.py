@@ -159,7 +159,7 @@ def find(kept: Sequence[Kept], word: str) -> Kept:
         more = f" and {len(fits) - 5} more" if len(fits) > 5 else ""
         raise CondenserError(f"{word} names {len(fits)} entries: {some}{more}; give more letters")
     if not long:
-        raise CondenserError(f"{word}: allowed is a key, or its first {SHORTEST} letters or more")
+        raise CondenserError(f"{word}: must be a key, or its first {SHORTEST} letters or more")
     hint = nearest(word, [k.name for k in kept] + [k.key for k in kept])
     raise CondenserError(f"{word}: no such key in the store" + (f"; {hint}" if hint else ""))
 

@@ -48,7 +48,7 @@ class Settings:
 
 def at_least(key: str, value: float, least: int) -> None:
     if value < least:
-        raise ConfigError(f"hydra.launcher.{key}", value, f"a number of at least {least}")
+        raise ConfigError(f"hydra.launcher.{key}", value, f">= {least}")
 
 
 def launch(jobs: Sequence[Job], config: DictConfig, settings: Settings) -> list[JobReturn]:

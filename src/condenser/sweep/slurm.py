@@ -152,7 +152,7 @@ def executor_of(settings: Settings) -> submitit.AutoExecutor:
         )
     except RuntimeError as error:
         allowed = "a machine with sbatch, or hydra.launcher.cluster=local to try it out"
-        raise CondenserError(f"hydra/launcher=slurm: allowed is {allowed}: {error}") from error
+        raise CondenserError(f"hydra/launcher=slurm: must be {allowed}: {error}") from error
     source = f'export PYTHONPATH="{TRAIN.parent}${{PYTHONPATH:+:$PYTHONPATH}}"'
     slurm = {f"slurm_{key}": getattr(settings, key) for key in OF_SLURM}
     slurm |= {"slurm_array_parallelism": settings.jobs}

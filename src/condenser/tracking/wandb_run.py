@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from condenser.distributed import ranks
-from condenser.errors import ConfigError, nearest, one_of
+from condenser.errors import UnknownError
 from condenser.records import final
 from condenser.tracking.base import Identity, Record, unique_tags
 from condenser.tracking.courier import Patience
@@ -73,7 +73,7 @@ class WandbTracker(CsvTracker):
         super().__init__(identity, config, folder)
         for key, asked, allowed in (("mode", mode, MODES), ("artifacts", artifacts, KEPT)):
             if asked is not None and asked not in allowed:
-                raise ConfigError(f"logger.{key}", asked, one_of(allowed), nearest(asked, allowed))
+                raise UnknownError(f"logger.{key}", asked, allowed)
         self._finish_timeout = finish_timeout
         self._models = Models(artifacts, largest_artifact)
         self._failed, self._rest = False, ""

@@ -13,7 +13,7 @@ from condenser.compress.factorization.kinds import KINDS, Layer, Sites
 from condenser.compress.factorization.layers import factorable, pointwise, second_moments, sites_of
 from condenser.compress.factorization.operation import Factorized
 from condenser.compress.factorization.ranks import Offer, by_budget, by_energy, by_ratio, the_one
-from condenser.errors import ConfigError, nearest, one_of
+from condenser.errors import ConfigError, UnknownError
 from condenser.measure import compute, size
 
 
@@ -59,8 +59,7 @@ class Factorization(AtOnce):
         given = {"energy": energy, "rank_ratio": rank_ratio, "params": params, "macs": macs}
         self.rule, self.value = the_one(**given)
         if convolutions not in KINDS:
-            hint = nearest(convolutions, KINDS)
-            raise ConfigError("factorize.convolutions", convolutions, one_of(KINDS), hint)
+            raise UnknownError("factorize.convolutions", convolutions, KINDS)
         if images < 0:
             raise ConfigError("factorize.images", images, "0 (none) or more")
         self.convolutions, self.images, self.exclude = convolutions, images, exclude

@@ -91,9 +91,9 @@ def the_one(**rules: float | None) -> tuple[str, float]:
         raise ConfigError("factorize", given or "nothing", allowed)
     ((name, value),) = given.items()
     if name in ("params", "macs") and not 0 < value < 1:
-        raise ConfigError(f"factorize.{name}", value, "a number above 0 and below 1")
+        raise ConfigError(f"factorize.{name}", value, "> 0 and < 1")
     if not 0 < value <= 1:
-        raise ConfigError(f"factorize.{name}", value, "a number above 0, up to 1")
+        raise ConfigError(f"factorize.{name}", value, "> 0 and <= 1")
     return name, float(value)
 
 

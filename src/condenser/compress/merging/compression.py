@@ -15,7 +15,7 @@ from condenser.compress.structure.channels import CutChannels
 from condenser.compress.structure.groups import Side
 from condenser.compress.structure.importance import Random
 from condenser.compress.structure.operations import KeptChannels
-from condenser.errors import ConfigError, nearest, one_of
+from condenser.errors import ConfigError, UnknownError
 from condenser.functional.merging import (
     SIMILARITIES,
     eliminate,
@@ -78,7 +78,7 @@ class Merging(AtOnce):
         super().__init__()
         for key, word, known in (("similarity", similarity, SIMILARITIES), ("mode", mode, MODES)):
             if word not in known:
-                raise ConfigError(f"merge.{key}", word, one_of(known), nearest(str(word), known))
+                raise UnknownError(f"merge.{key}", word, known)
         if (rate is None) == (threshold is None):
             allowed = "a number where merge.threshold is null, and null where it is not"
             raise ConfigError("merge.rate", "null" if rate is None else rate, allowed)

@@ -12,7 +12,7 @@ from torch import nn
 from condenser.compress.sensitivity.analysis import RATES, sensitivity
 from condenser.compress.sensitivity.curves import Score
 from condenser.compress.sensitivity.knobs import channel_knobs, weight_knobs
-from condenser.errors import ConfigError, nearest, one_of
+from condenser.errors import ConfigError, UnknownError
 
 if TYPE_CHECKING:
     from condenser.data import Batch, DataModule
@@ -43,8 +43,7 @@ def analyse(
         ConfigError: an unknown granularity, a rate out of range, or no validation images.
     """
     if granularity not in GRANULARITIES:
-        hint = nearest(granularity, GRANULARITIES)
-        raise ConfigError("granularity", granularity, one_of(GRANULARITIES), hint)
+        raise UnknownError("granularity", granularity, GRANULARITIES)
     batches = validation(data, images, next(model.parameters()).device)
     image = batches[0].image[:1]
     channels = granularity == "channels"

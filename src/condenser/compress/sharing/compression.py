@@ -11,7 +11,7 @@ from condenser.compress.base import Compression, Operation, Probe, State
 from condenser.compress.sharing.operation import Shared, label
 from condenser.compress.sharing.tied import Tied
 from condenser.compress.sparse import prunable
-from condenser.errors import ConfigError, nearest, one_of
+from condenser.errors import ConfigError, UnknownError
 from condenser.functional.clustering import INITS, codebook
 
 
@@ -50,8 +50,7 @@ class KMeansSharing(Compression):
         if type(bits) is not int or not 1 <= bits <= 8:
             raise ConfigError("share.bits", bits, "a whole number from 1 to 8")
         if init not in INITS:
-            hint = nearest(str(init), INITS)
-            raise ConfigError("share.init", init, one_of(INITS), hint)
+            raise UnknownError("share.init", init, INITS)
         self.bits, self.init, self.across = bits, INITS[init], across
         self.train, self.exclude = train, exclude
 

@@ -34,7 +34,7 @@ class Norm(Importance):
 
     def __init__(self, p: float = 1, readers: bool = False, relative: bool = True) -> None:
         if p <= 0:
-            raise ConfigError("cut.importance.p", p, "a number above 0")
+            raise ConfigError("cut.importance.p", p, "> 0")
         self.p, self.readers, self.relative = p, readers, relative
 
     def __call__(self, model: nn.Module, groups: list[Group], probe: Probe | None) -> Scores:

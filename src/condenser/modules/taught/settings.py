@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from condenser.errors import ConfigError, nearest, one_of
+from condenser.errors import ConfigError, UnknownError
 
 if TYPE_CHECKING:
     from condenser.data import DataModule
@@ -42,8 +42,7 @@ class Cache:
 
     def __post_init__(self) -> None:
         if self.keep not in PLACES:
-            hint = nearest(str(self.keep), PLACES)
-            raise ConfigError("teacher.cache.keep", self.keep, one_of(PLACES), hint)
+            raise UnknownError("teacher.cache.keep", self.keep, PLACES)
         count = isinstance(self.logits, int) and not isinstance(self.logits, bool)
         if self.logits not in FLOATS and not (count and int(self.logits) > 0):
             allowed = "float32, float16 or the number of logits to keep, 1 or more"
