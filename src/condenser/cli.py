@@ -63,8 +63,10 @@ def task(cfg: DictConfig) -> Record:
         done = run(config, command(HydraConfig.get().overrides.task))
         return records.final(done) if done else {}  # of several processes the first has records
     except Exception as error:
-        with suppress(OSError):  # hydra made the folder; what never started leaves no trace
-            Path(HydraConfig.get().runtime.output_dir).rmdir()
+        made = Path(HydraConfig.get().runtime.output_dir)  # by hydra: RUNS/NAME/RUN
+        with suppress(OSError):  # what never started leaves no trace
+            for folder in (made, made.parent, made.parent.parent):
+                folder.rmdir()
         if HydraConfig.get().mode == RunMode.RUN and can_be_mended(error):
             fail(explain(error))
         raise  # a mistake of ours; or of a sweep, which goes on with the next job
