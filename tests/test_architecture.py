@@ -38,7 +38,7 @@ LEVELS = {
         "composing",
     ],
 }
-LEVEL = {"errors": -1, "files": -1, "disk": -1, "command": -1} | {
+LEVEL = {"errors": -1, "files": -1, "disk": -1, "command": -1, "sources": -1} | {
     name: level for level, names in LEVELS.items() for name in names
 }
 

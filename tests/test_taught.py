@@ -273,6 +273,7 @@ def manifest(**parts: Any) -> Manifest:
         "views": 2,
         "samples": 3,
         "classes": 4,
+        "numerics": {"device": "cpu"},
     }
     return Manifest(**whole | {"logits": "float32", "layers": {"conv": (2, 1)}} | parts)
 

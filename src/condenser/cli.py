@@ -50,12 +50,14 @@ def task(cfg: DictConfig) -> Record:
     """One job: check the whole config, then run it. Of a sweep, what is done is not done again."""
     # here, not above: a misspelt word or a completion is answered without them
     from condenser import records, status
-    from condenser.config import checked, digest, folder_of
+    from condenser.config import checked, digest, folder_of, inputs
 
     try:
         config = checked(cfg)
         in_a_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-        if in_a_sweep and (record := status.finished(folder_of(config), digest(config))):
+        if in_a_sweep and (
+            record := status.done_before(folder_of(config), digest(config), inputs(config))
+        ):
             print(f"done before: {config['run']}")
             return record
         from condenser.run import run

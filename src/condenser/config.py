@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from condenser import schema
 from condenser.errors import CondenserError, unknown
 from condenser.mistakes import options
+from condenser.sources import sources
 
 PLACES = ("runs", "store")  # where results lie is the machine's affair
 
@@ -35,6 +36,17 @@ def checked(cfg: DictConfig) -> dict[str, Any]:
 def folder_of(config: Mapping[str, Any]) -> Path:
     """The folder of a run."""
     return Path(config["runs"]) / config["name"] / config["run"]
+
+
+def inputs(config: Mapping[str, Any]) -> str | None:
+    """What a run reads beside its config, told from its files as they are: the user's own source.
+
+    16 hex digits; None where only ours takes part.
+    """
+    from condenser.store import key_of
+
+    found = sources({key: value for key, value in config.items() if key != "logger"})
+    return key_of(found) if found else None
 
 
 def digest(config: Mapping[str, Any]) -> str:

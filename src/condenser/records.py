@@ -23,7 +23,8 @@ PLAIN = frozenset((str, int, bool, type(None)))  # what needs no second look
 # What every stage has, in the order it is written; null where it does not apply.
 REQUIRED: tuple[str, ...] = (
     *("run", "experiment", "claim", "stage", "position", "model", "seed"),
-    *("key", "parent", "teacher", "group", "commit", "hardware", "versions", "command"),
+    *("key", "parent", "teacher", "group", "commit", "hardware", "versions", "code"),
+    *("command",),
     *("date", "data", "val/accuracy", "val/accuracy_last", "test/accuracy"),
     *("test/accuracy_last", "test/top5", "test/ece", "test/nll"),
     *("teacher/accuracy", "teacher/agreement", "size/params", "size/nonzero"),

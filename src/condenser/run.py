@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from condenser import budget, recipe, records, status
-from condenser.config import digest, folder_of
+from condenser.config import digest, folder_of, inputs
 from condenser.console import Console
 from condenser.distributed import launch
 from condenser.distributed.team import Team, form
@@ -39,7 +39,7 @@ def run(config: Mapping[str, Any], command: str | None = None) -> list[Record]:
     if not team.leads:
         team.follow(bench)
         return []
-    with status.kept(folder, digest(config)):
+    with status.kept(folder, digest(config), inputs(config)):
         done = follow(config, stages, bench, say, command)
     team.dismiss()
     return done

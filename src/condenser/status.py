@@ -2,8 +2,9 @@
 
     {"state": "done", "hash": "…", "records": 4, "seconds": 12.3, "attempts": 1, "date": "…"}
 
-``state`` is running, done, failed or stopped; ``hash`` says of which config. What says running and
-has no process is a run that was killed: the same command goes on where it was.
+``state`` is running, done, failed or stopped; ``hash`` says of which config, ``inputs`` of which
+files that it reads. What says running and has no process is a run that was killed: the same
+command goes on where it was.
 """
 
 from __future__ import annotations
@@ -52,6 +53,11 @@ def finished(folder: Path, digest: str) -> Record | None:
     return records.final(found) if found and len(found) == status.get("records") else None
 
 
+def done_before(folder: Path, digest: str, inputs: str | None) -> Record | None:
+    """The same, where what it read (``config.inputs``) is as it was then."""
+    return finished(folder, digest) if read(folder).get("inputs") == inputs else None
+
+
 def written(folder: Path) -> list[Record]:
     """The records that a run has written so far."""
     with warnings.catch_warnings():
@@ -63,13 +69,13 @@ def written(folder: Path) -> list[Record]:
 
 
 @contextmanager
-def kept(folder: Path, digest: str) -> Iterator[None]:
+def kept(folder: Path, digest: str, inputs: str | None = None) -> Iterator[None]:
     """Write how the run that goes on within stands, and how it ended."""
     if not ranks.first():
         yield
         return
     begun = time.monotonic()
-    write(folder, hash=digest, state="running", records=0, reason=None)
+    write(folder, hash=digest, inputs=inputs, state="running", records=0, reason=None)
     state: dict[str, Any] = {"state": "failed"}
     try:
         yield

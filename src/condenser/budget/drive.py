@@ -13,6 +13,7 @@ from condenser.budget.trials import entries, replaced, shown, space, trial
 from condenser.errors import CondenserError
 from condenser.recipe import Made
 from condenser.search.outcome import TRIAL
+from condenser.sources import sources
 from condenser.stages import Stage, Workbench
 from condenser.store import Store, key_of
 
@@ -143,6 +144,7 @@ class Trials:
                 "budget": {key: settings[key] for key in settings if key not in LIMITS},
                 "sections": [self.config[w] for w in ("distill", "prune", *settings["coding"])],
                 "seed": self.config["seed"],
+                "code": sources(settings["sampler"]),
                 "numerics": recipe.numerics(self.bench),
             }
         )

@@ -5,7 +5,7 @@ from condenser.measure.compute import compute
 from condenser.measure.conditions import evaluating, settled
 from condenser.measure.counters import joules
 from condenser.measure.energy import Widths, energy
-from condenser.measure.environment import commit, hardware, versions
+from condenser.measure.environment import arithmetic, commit, device_kind, hardware, versions
 from condenser.measure.latency import (
     call_latency,
     interleaved,
@@ -22,11 +22,13 @@ __all__ = [
     "Predictions",
     "Widths",
     "accuracy_by_class",
+    "arithmetic",
     "call_latency",
     "cka",
     "commit",
     "compute",
     "damage",
+    "device_kind",
     "energy",
     "evaluating",
     "hardware",

@@ -8,6 +8,7 @@ import subprocess
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -41,6 +42,32 @@ def versions() -> str:
         except metadata.PackageNotFoundError:
             continue
     return ", ".join(found)
+
+
+def arithmetic(device: str) -> dict[str, Any]:
+    """What decides the bits of a sum beside its numbers: versions, threads, kernels, processor."""
+    kernels = torch.backends
+    return {
+        "versions": {name: metadata.version(name) for name in ("torch", "torchvision")},
+        "threads": torch.get_num_threads(),
+        "device": device,
+        "cpu": kernels.cpu.get_cpu_capability(),
+        "mkldnn": kernels.mkldnn.is_available() and kernels.mkldnn.enabled,
+        "mkl": kernels.mkl.is_available(),
+        "matmul": torch.get_float32_matmul_precision(),
+    }
+
+
+def device_kind(accelerator: str) -> str:
+    """The device that Lightning takes for an accelerator: ``cpu``, ``mps``, ``cuda 9.0``.
+
+    The number of a GPU is its compute capability.
+    """
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return "cuda {}.{}".format(*torch.cuda.get_device_capability())
+    if accelerator in ("auto", "gpu", "mps") and torch.backends.mps.is_available():
+        return "mps"
+    return "cpu"
 
 
 @cache

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from condenser.errors import CondenserError
 from condenser.facts import beside_teachers, keep_promises, measured
+from condenser.recipe.key import but_for_the_seed, ingredients, together
+from condenser.sources import in_words
 from condenser.stages import Given, Stage, Workbench
 from condenser.store import Entry, Place, Store, key_of
-
-VERSION = 5  # of what stages compute: raise it when the same settings give another result
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class Made:
 
     Attributes:
         teachers: those it learnt from; else the run's last teacher, to be compared with.
+        code: the user's own source that took part in it and in what it was made of, and versions.
     """
 
     stage: Stage
@@ -29,6 +32,7 @@ class Made:
     parent: Made | None
     teachers: tuple[Made, ...]
     model_name: str
+    code: dict[str, str] = field(hash=False)
 
 
 def run(
@@ -75,24 +79,10 @@ def make(
     """The stage's result: from the store if its key is there, else by running it."""
     used = teachers if stage.uses_teacher else ()
     parent = line[-1] if line and stage.takes_model else None
-    recipe = {
-        "version": VERSION,
-        "stage": stage.word,
-        "settings": stage.ingredients(),
-        "data": bench.data.fingerprint,
-        "numerics": numerics(bench),
-    }
-    ingredients = (
-        {**recipe, "seed": stage.seed, "parent": parent and parent.entry.key}
-        | {"teacher": together([t.entry.key for t in used])}
-        | ({"reference": reference.entry.key} if reference else {})
-    )
-    taught_by = together([t.group for t in used])
-    seedless = {**recipe, "settings": without_seeds(recipe["settings"])}
-    group = key_of(
-        {**seedless, "parent": parent and parent.group, "teacher": taught_by}
-        | ({"reference": reference.group} if reference else {})
-    )
+    before = parent, used, reference
+    own = ingredients(stage, bench)
+    made_of = own | lineage(*before, lambda made: made.entry.key)
+    group = key_of(but_for_the_seed(own) | lineage(*before, lambda made: made.group))
 
     def work(place: Place) -> Mapping[str, Any]:
         outcome = stage.work(bench, given, place)
@@ -104,33 +94,22 @@ def make(
         [teacher.entry for teacher in used],
         reference.entry if reference else None,
     )
-    entry, reused = store.get_or_make(stage.word, key_of(ingredients), work, ingredients)
+    entry, reused = store.get_or_make(stage.word, key_of(made_of), work, made_of)
     name = stage.architecture["name"] if stage.architecture else parent.model_name  # type: ignore[union-attr]
-    return Made(stage, entry, group, reused, parent, teachers, name)
+    codes = (made.code for made in (parent, reference, *used) if made)
+    code = reduce(or_, codes, own["code"])
+    return Made(stage, entry, group, reused, parent, teachers, name, code)
 
 
-def without_seeds(settings: Any) -> Any:
-    """The settings but for every ``seed`` in them: what repeats have in common."""
-    if isinstance(settings, Mapping):
-        return {k: without_seeds(value) for k, value in settings.items() if k != "seed"}
-    return settings
-
-
-def together(keys: list[str]) -> str | None:
-    """The teachers' keys as one word."""
-    return "+".join(keys) or None
-
-
-def numerics(bench: Workbench) -> dict[str, Any]:
-    """What changes the bits of a result without being asked for in the recipe."""
-    import torch
-
-    return {
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "trainer": {k: v for k, v in bench.trainer.items() if k != "deterministic"},
-        "compile": bench.compile,
-    }
+def lineage(
+    parent: Made | None,
+    teachers: tuple[Made, ...],
+    reference: Made | None,
+    name: Callable[[Made], str],
+) -> dict[str, Any]:
+    """The models that a stage works with, by their keys or by their groups."""
+    found = {"parent": parent and name(parent), "teacher": together(map(name, teachers))}
+    return found | ({"reference": name(reference)} if reference else {})
 
 
 def gate(teacher: Made) -> None:
@@ -161,5 +140,6 @@ def facts_of(made: Made, bench: Workbench) -> dict[str, Any]:
         "parent": made.parent and made.parent.entry.key,
         "teacher": together([t.entry.key for t in made.teachers]),
         "group": made.group,
+        "code": in_words(made.code),
         "cost/reused": made.reused,
     }

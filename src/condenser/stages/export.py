@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -61,7 +62,8 @@ class Export(Stage):
                 raise ConfigError("quantize.affine", True, allowed)
 
     def ingredients(self) -> dict[str, Any]:
-        return dict(self.settings)
+        packages = ["onnx", "onnxscript", "onnxruntime", *EXTRAS.get(self.settings["target"], {})]
+        return {**self.settings, "versions": {name: metadata.version(name) for name in packages}}
 
     def check(self, bench: Workbench) -> None:
         """Networks from outside are tried before they are trained; ours are known to work."""

@@ -46,9 +46,10 @@ class Teacher(TrainingStage):
 
     def ingredients(self) -> dict[str, Any]:
         if self.folder is not None:
-            from condenser.files import sha256
+            from condenser.files import read_json, sha256
 
-            return {"load": sha256(self.folder / "model.json")}  # it holds the weights' hash
+            file = self.folder / "model.json"  # it holds the weights' hash
+            return {"load": sha256(file), "architecture": read_json(file).get("architecture")}
         seen = self.settings["input"]
         return super().ingredients() | ({"input": seen} if any(seen.values()) else {})
 

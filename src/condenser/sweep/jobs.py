@@ -13,7 +13,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from condenser.config import checked, digest, folder_of
+from condenser.config import checked, digest, folder_of, inputs
 from condenser.errors import CondenserError
 from condenser.mistakes import COMPOSING, explain
 from condenser.naming import run_name
@@ -48,6 +48,11 @@ class Job:
     @property
     def name(self) -> str:
         return str(self.config["run"])
+
+    @property
+    def inputs(self) -> str | None:
+        """What it would read now."""
+        return inputs(self.config)
 
     @property
     def folder(self) -> Path:

@@ -83,7 +83,7 @@ class Pool:
             self.turn(attempt, "elsewhere")
             return
         job = attempt.job
-        if record := status.finished(job.folder, job.digest):
+        if record := status.done_before(job.folder, job.digest, job.inputs):
             attempt.record = record
             self.leave(attempt, "kept")
             return

@@ -106,7 +106,8 @@ def launch(jobs: Sequence[Job], config: DictConfig, settings: Settings) -> list[
     """
     attempts = [Attempt(job) for job in jobs]
     for attempt in attempts:
-        if record := status.finished(attempt.job.folder, attempt.job.digest):
+        job = attempt.job
+        if record := status.done_before(job.folder, job.digest, job.inputs):
             attempt.record, attempt.state = record, "kept"
     todo = [attempt for attempt in attempts if not attempt.over]
     with Board(attempts, settings.jobs) as board, signals_as_interrupt():

@@ -8,16 +8,21 @@ import re
 import torch
 from torch import nn
 
+from condenser.sources import of_targets
+
 SCALARS = (bool, int, float, str, type(None))
 
 
 def digest(network: nn.Module) -> str:
-    """sha256 of what decides a network's outputs, but for the code of its classes.
+    """sha256 of what decides a network's outputs.
 
-    Goes in: how it prints, each submodule's plain attributes, the objects whose methods are hooked
-    to it, and every tensor of its state, whatever device and memory format it is in.
+    Goes in: the source of its classes, where they are not ours or torch's; how it prints, each
+    submodule's plain attributes, the objects whose methods are hooked to it, and every tensor of
+    its state, whatever device and memory format it is in.
     """
-    found = hashlib.sha256(repr_of(network).encode())
+    classes = {type(module) for module in network.modules()}
+    code = of_targets(f"{one.__module__}.{one.__qualname__}" for one in classes)
+    found = hashlib.sha256(f"{repr_of(network)} {code}".encode())
     for name, module in network.named_modules():
         found.update(f"{name} {settings(module)} {hooked(module)}\n".encode())
     for name, value in network.state_dict().items():

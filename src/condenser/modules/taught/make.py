@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from condenser.capture import Capture
 from condenser.errors import CondenserError
-from condenser.measure import evaluating
+from condenser.measure import arithmetic, device_kind, evaluating
 from condenser.measure.conditions import device_of
 from condenser.modules.taught.digest import digest
 from condenser.modules.taught.disk import load_or_make
@@ -87,6 +87,7 @@ def describe(
         classes=logits.shape[1],
         logits=cache.logits,
         layers={name: tuple(feature.shape[1:]) for name, feature in features.items()},
+        numerics=arithmetic(device_kind(device_of(teacher).type)),
     )
 
 

@@ -28,6 +28,7 @@ class Manifest:
         views, samples, classes: versions of an image, images, logits of one.
         logits: ``float32``, ``float16`` or how many of the largest.
         layers: shape of one sample's feature by the layer's name.
+        numerics: ``measure.arithmetic`` where they were computed.
     """
 
     teacher: str
@@ -38,6 +39,7 @@ class Manifest:
     classes: int
     logits: str | int
     layers: Mapping[str, tuple[int, ...]]
+    numerics: Mapping[str, Any]
     format: int = FORMAT
 
     @property
