@@ -27,11 +27,12 @@ LEVELS = {
         "tasks",
         "lens",
         "inherit",
+        "weights",
     ],
     2: ["distributed", "modules"],
     3: [
         *("stages", "recipe", "facts", "store", "records", "report", "tracking", "schema"),
-        *("naming", "search", "budget"),
+        *("naming", "search", "budget", "tryout"),
     ],
     4: [
         *("mistakes", "status", "config", "build", "console", "run", "sweep", "cli"),

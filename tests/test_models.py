@@ -261,7 +261,7 @@ def test_the_users_own_network_is_built_when_trusted(users: str) -> None:
         ("users_nets.Tinny", "did you mean Tiny"),
         ("users_netz.Tiny", "No module named 'users_netz'"),
         ("users_nets.not_a_network", "a network"),
-        ("users_nets.deaf", "input_shape and num_classes"),
+        ("users_nets.deaf", "a value: users_nets.deaf needs this setting"),
     ],
 )
 def test_a_wrong_target_of_the_user_is_explained(users: str, target: str, message: str) -> None:

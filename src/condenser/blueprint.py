@@ -12,10 +12,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from condenser import models
+from condenser import models, weights
 from condenser.compress import Operation, prunable
 from condenser.compress.base import Project
-from condenser.errors import DamagedError
+from condenser.errors import CondenserError, DamagedError
 from condenser.files import damaged, drafts, read_json, sha256
 from condenser.lens import Lens as Lens  # an operation that a stored model may name
 
@@ -109,15 +109,25 @@ def rates(blueprint: Blueprint, model: nn.Module, trusted: Sequence[str] = ()) -
     return {layer: 1 - nonzero(layer) / weight.numel() for layer, weight in whole.items()}
 
 
+def described(blueprint: Blueprint, model: nn.Module) -> dict[str, Any]:
+    """The blueprint as JSON, with the versions of the network's state where its authors count."""
+    known = weights.versions(model)
+    return blueprint.to_json() | ({"versions": known} if known else {})
+
+
 def save(folder: Path, blueprint: Blueprint, model: nn.Module) -> None:
-    """Write ``model.json`` and ``weights.safetensors``; the json holds the weights' sha256."""
-    state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    """Write ``model.json`` and ``weights.safetensors``; the json holds the weights' sha256.
+
+    Raises:
+        CondenserError: the network's state is not only tensors.
+    """
+    state = weights.kept(model)
     for operation in reversed(blueprint.operations):
         state = operation.encode(state)
-    with drafts(folder / WEIGHTS, folder / MODEL) as (weights, spec):
-        save_file(state, weights)
-        digest = {"weights_sha256": sha256(weights)}
-        text = json.dumps({**blueprint.to_json(), **digest}, indent=1)
+    with drafts(folder / WEIGHTS, folder / MODEL) as (tensors, spec):
+        save_file(state, tensors)
+        digest = {"weights_sha256": sha256(tensors)}
+        text = json.dumps({**described(blueprint, model), **digest}, indent=1)
         spec.write_text(text + "\n", encoding="utf-8")
 
 
@@ -144,8 +154,8 @@ def load(folder: Path, trusted: Sequence[str] = ()) -> tuple[Blueprint, nn.Modul
         model = blueprint.build(trusted)
         for operation in blueprint.operations:
             state = operation.decode(state)
-        model.load_state_dict(state)
-    except (AttributeError, KeyError, RuntimeError) as error:
+        weights.fill(model, state, data.get("versions", {}))
+    except (AttributeError, CondenserError, KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         what = f"{folder / MODEL} does not fit the weights beside it: {reason}"
         raise DamagedError(what) from error

@@ -18,6 +18,7 @@ from condenser.files import write_whole
 from condenser.records import Record
 from condenser.stages import Stage, Workbench
 from condenser.store import Store
+from condenser.tryout import try_out
 
 
 def run(config: Mapping[str, Any], command: str | None = None) -> list[Record]:
@@ -34,6 +35,7 @@ def run(config: Mapping[str, Any], command: str | None = None) -> list[Record]:
     say = Console(folder, quiet=not team.leads)
     with say.working("data"):
         bench = workbench(config, say, team)
+        try_out(stages, bench, Path(config["store"]))
         for stage in stages:
             stage.check(bench)
     if not team.leads:

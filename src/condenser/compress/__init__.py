@@ -13,7 +13,7 @@ from condenser.compress.quantization import (
     Quantized,
 )
 from condenser.compress.sharing import KMeansSharing, Shared
-from condenser.compress.sparse import Sparse, prunable, sparsity
+from condenser.compress.sparse import Sparse, computed, prunable, sparsity
 from condenser.compress.sparse_training import SparseTraining
 from condenser.compress.structure import CutBlocks, CutChannels, CutHeads
 
@@ -38,6 +38,7 @@ __all__ = [
     "Sparse",
     "SparseTraining",
     "WeightPruning",
+    "computed",
     "prunable",
     "sparsity",
 ]

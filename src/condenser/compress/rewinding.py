@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from condenser import weights
 from condenser.compress.base import State
 from condenser.errors import ConfigError
 
@@ -19,4 +20,4 @@ def restart(model: nn.Module, origin: State) -> None:
     if odd:
         allowed = f"false for a network whose structure was changed ({odd[0]})"
         raise ConfigError("prune.rewind", "true", allowed)
-    model.load_state_dict({name: origin[name] for name in state})
+    weights.fill(model, {name: origin[name] for name in state})

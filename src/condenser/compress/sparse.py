@@ -81,13 +81,35 @@ class Masks:
 
 
 def prunable(model: nn.Module, exclude: Sequence[str] = ()) -> dict[str, nn.Parameter]:
-    """Weights of linear and convolution layers by layer name, but for ``exclude`` (patterns)."""
+    """Weights of linear and convolution layers by layer name, but for ``exclude`` (patterns).
+
+    A weight that layers share is there once, under the first of them; one that is ``computed`` from
+    other parameters is not.
+    """
+    found: dict[str, nn.Parameter] = {}
+    seen: set[int] = set()
+    for name, layer in weighted(model):
+        weight = layer._parameters.get("weight")
+        if weight is not None and id(weight) not in seen and not named(name, exclude):
+            found[name] = weight
+        seen.add(id(weight))
+    return found
+
+
+def computed(model: nn.Module, exclude: Sequence[str] = ()) -> list[str]:
+    """Layers whose weight is no parameter: made of others by weight_norm or a parametrisation."""
+    layers = weighted(model)
+    return [n for n, m in layers if "weight" not in m._parameters and not named(n, exclude)]
+
+
+def weighted(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Linear and convolution layers."""
     kinds = (nn.Linear, nn.modules.conv._ConvNd)
-    return {
-        name: model.get_parameter(f"{name}.weight")
-        for name, layer in model.named_modules()
-        if isinstance(layer, kinds) and not any(fnmatch(name, pattern) for pattern in exclude)
-    }
+    return [(name, layer) for name, layer in model.named_modules() if isinstance(layer, kinds)]
+
+
+def named(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch(name, pattern) for pattern in patterns)
 
 
 def sparsity(weights: Mapping[str, nn.Parameter]) -> float:

@@ -77,7 +77,8 @@ class Shuffled:
     view is the epoch, or epoch % views. `epoch` is asked when the first batch is drawn. Rank r of w
     takes every w-th sample from r on of the order that all ranks share; n mod w samples (others
     each epoch) are left out, so that all ranks make the same steps. The last batch may be smaller
-    unless `drop_last`.
+    unless `drop_last`; a single sample that is left joins the batch before it, as it has no
+    variance of its own for a batch norm.
 
     Lightning saves and restores `state_dict` with its checkpoints: an interrupted epoch goes on
     where it stopped.
@@ -97,8 +98,18 @@ class Shuffled:
     _resume: tuple[int, int] | None = field(default=None, init=False)  # the next iteration's begin
 
     def __len__(self) -> int:
-        size = len(self.samples.targets) // self.world_size
-        return size // self.batch_size if self.drop_last else math.ceil(size / self.batch_size)
+        return len(self.sizes)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Of the batches of an epoch on one rank."""
+        whole, left = divmod(len(self.samples.targets) // self.world_size, self.batch_size)
+        sizes = [self.batch_size] * whole
+        if self.drop_last or not left:
+            return sizes
+        if left == 1 and whole:
+            return [*sizes[:-1], self.batch_size + 1]
+        return [*sizes, left]
 
     def order(self, epoch: int) -> Tensor:
         """This rank's positions in the order of the epoch: int64, on the device of the samples."""
@@ -114,10 +125,11 @@ class Shuffled:
         if start_step >= len(self):
             return iter(())
         view = epoch if self.views is None else epoch % self.views
-        return self.shown(self.order(epoch)[start_step * self.batch_size :], view, self.batch_size)
+        order = self.order(epoch)[start_step * self.batch_size :]
+        return self.shown(order, view, self.sizes[start_step:])
 
-    def shown(self, order: Tensor, view: int, batch_size: int) -> Iterator[Batch]:
-        """A view of the samples at the positions of `order`, in batches."""
+    def shown(self, order: Tensor, view: int, batch_size: int | list[int]) -> Iterator[Batch]:
+        """A view of the samples at the positions of `order`, in batches of one size or of these."""
         chunks = order.split(batch_size)
         targets = self.samples.targets[order].split(batch_size)
         # for the epoch at once: the twenty small operations of the hash cost more than their work

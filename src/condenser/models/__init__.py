@@ -3,6 +3,8 @@
 A network is a class or function that is called as
 ``target(input_shape=(channels, height, width), num_classes=n, **settings)``; a file in conf/model
 names it as ``_target_``. A new file in this folder needs no entry here: its full path will do.
+One from outside is given of the two what it takes, and may answer with a tuple or with what has
+``logits``.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any
 from torch import nn
 
 from condenser.errors import ConfigError, NoSuchKeyError, UnknownError, nearest
+from condenser.models._adapted import adapted
 from condenser.models.lenet import LeNet5
 from condenser.models.mlp import MLP
 from condenser.models.mobilenet import MobileNetV2
@@ -61,8 +64,9 @@ def build(
     target = _import(path) if path in trusted else _own(path)
     settings = {k: v for k, v in architecture.items() if k not in ("_target_", "name")}
     _check_settings(path, target, settings)
+    given = _taken(target, {"input_shape": tuple(input_shape), "num_classes": num_classes})
     try:
-        model = target(input_shape=tuple(input_shape), num_classes=num_classes, **settings)
+        model = target(**given, **settings)
     except TypeError as error:
         if path in trusted:  # the user's own code: a traceback tells more than a sentence
             raise
@@ -70,7 +74,12 @@ def build(
         raise ConfigError("model", settings, kinds, str(error)) from error
     if not isinstance(model, nn.Module):
         raise ConfigError("model._target_", path, "a network (nn.Module, or a function giving one)")
-    return model
+    return adapted(model, input_shape) if outside(path) else model
+
+
+def outside(target: str) -> bool:
+    """Whether the network at this dotted path is not of this package."""
+    return not target.startswith(f"{__name__}.")
 
 
 def _own(path: str) -> Callable[..., Any]:
@@ -105,13 +114,18 @@ def _import(path: str) -> Callable[..., Any]:
     return getattr(module, name)
 
 
+def _taken(target: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what every network is given, that which this one takes."""
+    parameters = inspect.signature(target).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return dict(given)
+    return {name: value for name, value in given.items() if name in parameters}
+
+
 def _check_settings(path: str, target: Callable[..., Any], settings: Mapping[str, Any]) -> None:
     parameters = inspect.signature(target).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
-    missing = [name for name in GIVEN if name not in parameters]
-    if missing:
-        raise ConfigError("model._target_", path, "callable with " + " and ".join(GIVEN))
     own = {name: p for name, p in parameters.items() if name not in GIVEN}
     for name in settings:
         if name not in own:

@@ -12,7 +12,7 @@ from condenser.capture import Capture
 from condenser.data import Batch
 from condenser.distill import Objective, Outputs
 from condenser.measure import evaluating
-from condenser.modules.student import Student
+from condenser.modules.student import Student, laid_out
 from condenser.modules.taught import Cache, Taught, obtain
 
 
@@ -37,7 +37,7 @@ class Distillation(Student):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        frozen = teacher.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        frozen = laid_out(teacher.eval().requires_grad_(False), self.data.example(2))
         self._frozen = (frozen,)  # in a tuple, so that nn.Module does not adopt it
         self.captures = connect(self.objective, self.model, frozen, self.data.example(2))
         self.stochastic |= getattr(teacher, "stochastic", False)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from condenser.data import Batch
 from condenser.distill import Objective, Outputs
 from condenser.modules.distillation import connect
-from condenser.modules.student import Student
+from condenser.modules.student import Student, laid_out
 
 
 class Mutual(Student):
@@ -31,7 +30,7 @@ class Mutual(Student):
 
     def __init__(self, *args: Any, peer: nn.Module, peer_objective: Objective, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.peer = peer.requires_grad_(True).to(memory_format=torch.channels_last)
+        self.peer = laid_out(peer, self.data.example(2))
         self.peer_objective = peer_objective
         peer_objective.prepare(self.data.task, self.data.targets)
         images = self.data.example(2)

@@ -21,8 +21,9 @@ def gradient_shares(
 
 
 def gradient_norm(loss: Tensor, parameters: Sequence[nn.Parameter]) -> float:
-    if not loss.requires_grad:
+    trained = [p for p in parameters if p.requires_grad]
+    if not loss.requires_grad or not trained:
         return 0.0
-    found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+    found = torch.autograd.grad(loss, trained, retain_graph=True, allow_unused=True)
     gradients = [gradient.float() for gradient in found if gradient is not None]
     return float(torch.nn.utils.get_total_norm(gradients)) if gradients else 0.0

@@ -18,6 +18,7 @@ from condenser.distill import Labels, Objective, Outputs
 from condenser.distributed.peers import Peers, agreed, assembled
 from condenser.errors import CondenserError
 from condenser.functional.schedules import constant
+from condenser.measure.conditions import device_of, evaluating
 from condenser.modules.shares import gradient_shares
 
 STOCHASTIC = (nn.modules.dropout._DropoutNd,)
@@ -80,15 +81,15 @@ class Student(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        model.to(memory_format=torch.channels_last)  # convolutions run up to twice as fast
+        laid_out(model, data.example(min(2, data.train_size)))
         self.model, self.plan, self.data, self.seed = model, plan, data, seed
         self.objective = objective or Labels()
         self.compression, self.held = compression, held
         self.best, self.steps, self.total = Best(), 0, 0
         self.peers = Peers()
-        dropout = any(isinstance(m, STOCHASTIC) for m in model.modules())
+        may_draw = any(isinstance(m, STOCHASTIC) for m in model.modules()) or foreign(model)
         objectives = [m for m in self.objective.modules() if isinstance(m, Objective)]
-        self.stochastic = dropout or any(one.stochastic for one in objectives)
+        self.stochastic = may_draw or any(one.stochastic for one in objectives)
         self.sums: dict[str, Any] = defaultdict(float)
         self.weighed: dict[str, float] = {}
         self.val_accuracy, self.val_loss = MeanMetric(), MeanMetric()
@@ -239,6 +240,26 @@ class Student(pl.LightningModule):
             accuracy, loss = agreed((accuracy, loss))
             self.best.offer(accuracy, loss, self.current_epoch, self.model)
         self.log_dict({"val/accuracy": accuracy, "val/loss": loss, "step": float(self.steps)})
+
+
+def foreign(model: nn.Module) -> bool:
+    """Whether some of its code is neither torch's nor ours: nobody knows what that draws."""
+    return any(not type(m).__module__.startswith(("torch.", "condenser.")) for m in model.modules())
+
+
+def laid_out(model: nn.Module, images: Tensor) -> nn.Module:
+    """The network, its maps channels last, so that convolutions run up to twice as fast.
+
+    One that cannot (``x.view`` after a convolution asks for the other order) stays as it is.
+    """
+    model.to(memory_format=torch.channels_last)
+    if foreign(model):
+        try:
+            with evaluating(model):
+                model(images.to(device_of(model)))
+        except RuntimeError:
+            model.to(memory_format=torch.contiguous_format)
+    return model
 
 
 def state_of(model: nn.Module) -> State:

@@ -19,9 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from condenser.blueprint import Blueprint
+from condenser import weights
+from condenser.blueprint import Blueprint, described
 from condenser.compress import Quantized
-from condenser.errors import DamagedError
+from condenser.errors import CondenserError, DamagedError
 from condenser.pack import codes
 
 MAGIC, VERSION = b"CNDP", 1
@@ -63,7 +64,7 @@ def pack(blueprint: Blueprint, model: nn.Module) -> bytes:
 
     Weights that were quantised are stored as their codes. ``unpack`` gives the same bits back.
     """
-    return assembled(blueprint, encoded(blueprint, model))
+    return assembled(described(blueprint, model), encoded(blueprint, model))
 
 
 def encoded(blueprint: Blueprint, model: nn.Module) -> Parts:
@@ -72,13 +73,13 @@ def encoded(blueprint: Blueprint, model: nn.Module) -> Parts:
     return {name: (tensor, codes.encode(bits_of(tensor))) for name, tensor in state.items()}
 
 
-def assembled(blueprint: Blueprint, coded: Parts) -> bytes:
-    """The file of these parts."""
+def assembled(described: Mapping[str, Any], coded: Parts) -> bytes:
+    """The file of these parts and the blueprint as JSON."""
     tensors = [
         [name, NAMES[t.dtype], list(t.shape), code.kind, len(code.data)]
         for name, (t, code) in coded.items()
     ]
-    text = json.dumps([blueprint.to_json(), tensors], separators=(",", ":"))
+    text = json.dumps([described, tensors], separators=(",", ":"))
     head = zlib.compress(text.encode(), 9)
     body = START.pack(MAGIC, VERSION, len(head)) + head
     body += b"".join(code.data for _, code in coded.values())
@@ -103,8 +104,8 @@ def unpack(data: bytes, trusted: Sequence[str] = ()) -> tuple[Blueprint, nn.Modu
             if isinstance(operation, Quantized):
                 state = operation.decode(state)
         model = blueprint.build(trusted)
-        model.load_state_dict(state)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        weights.fill(model, state, head[0].get("versions", {}))
+    except (CondenserError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise DamagedError(f"the packed model cannot be rebuilt: {reason}") from error
     return blueprint, model.eval()
@@ -117,13 +118,13 @@ def table(blueprint: Blueprint, model: nn.Module) -> list[Row]:
         Row(name, code.kind, tensor.numel(), len(code.data), code.bound, code.overhead)
         for name, (tensor, code) in coded.items()
     ]
-    around = len(assembled(blueprint, coded)) - sum(row.bytes for row in rows)
+    around = len(assembled(described(blueprint, model), coded)) - sum(row.bytes for row in rows)
     return [*rows, Row("head and checksum", "json", 0, around, 0.0, around)]
 
 
 def state_of(blueprint: Blueprint, model: nn.Module) -> Mapping[str, Tensor]:
     """What is stored of the network: its state, quantised weights as codes."""
-    state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    state = weights.kept(model)
     for operation in reversed(blueprint.operations):
         if isinstance(operation, Quantized):
             state = operation.encode(state)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from condenser.errors import ConfigError
 from condenser.stages.base import Workbench, flat
 from condenser.stages.training import LABELS, TrainingStage, own
 
@@ -31,11 +32,23 @@ class CompressionStage(TrainingStage):
 
     def check(self, bench: Workbench) -> None:
         super().check(bench)
+        if self.compression is not None:
+            self.refuse_computed(bench)
         if any(stage.word in ("cut", "merge", "factorize") for stage in self.chain):
             return  # the shapes that this one will meet are not known yet
         if self.compression is not None:
             built = bench.build(self.compression)
             built.check(self.example(bench), bench.data.example(1))
+
+    def refuse_computed(self, bench: Workbench) -> None:
+        """ConfigError for layers that are not excluded and whose weight is no parameter."""
+        from condenser.compress import computed
+
+        exclude = self.settings.get("exclude") or []
+        if layers := computed(self.example(bench), exclude):
+            made = "whose weight is made of others (weight_norm, a parametrisation)"
+            allowed = f"a list with the layers {made}: {', '.join(layers)}"
+            raise ConfigError(f"{self.word}.exclude", exclude, allowed)
 
     def described(self) -> dict[str, Any]:
         learnt = flat("distill", self.objective) if self.uses_teacher else ()

@@ -77,7 +77,7 @@ class Teacher(TrainingStage):
 
     def loaded(self, bench: Workbench) -> tuple[Blueprint, nn.Module]:
         """The ready-made model, with the lens that these data ask for."""
-        from condenser import blueprint
+        from condenser import blueprint, weights
         from condenser.lens import Lens, lens
 
         assert self.folder is not None
@@ -86,10 +86,9 @@ class Teacher(TrainingStage):
         own = found.normalisation or given
         bare = replace(found, operations=tuple(o for o in found.operations if type(o) is not Lens))
         fitted = bare.then(lens(found.input_shape, own, bench.data.input_shape, given))
-        weights = model.state_dict()
-        model = fitted.build(bench.trusted)
-        model.load_state_dict(weights)
-        return fitted, model.eval()
+        again = fitted.build(bench.trusted)
+        weights.fill(again, model.state_dict())
+        return fitted, again.eval()
 
     def module(
         self,

@@ -82,7 +82,6 @@ class TrainingStage(Stage):
 
         torch.manual_seed(self.first)
         blueprint, model = self.start(bench, given)
-        model.requires_grad_(True)
         facts = self.inherit(bench, model, given.teachers)
         compression = self.compressor(bench, given)
         if compression is not None:
@@ -229,8 +228,10 @@ def nameless(architecture: Mapping[str, Any]) -> dict[str, Any]:
 
 def revive(blueprint: Blueprint, state: dict[str, Any], bench: Workbench) -> nn.Module:
     """A fresh network with these weights, in eval mode; a zero that a mask left negative is one."""
+    from condenser import weights
+
     model = blueprint.build(bench.trusted)
-    model.load_state_dict({name: tensor + 0 for name, tensor in state.items()})
+    weights.fill(model, {name: weights.plain_zero(tensor) for name, tensor in state.items()})
     return model.eval()
 
 

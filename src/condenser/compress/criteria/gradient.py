@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 import torch
@@ -82,7 +83,7 @@ def gradients(
     device = next(iter(weights.values())).device
     sample, targets = (t.to(device) for t in probe.sample(images))
     for x, y in zip(sample.split(batch), targets.split(batch), strict=True):
-        with evaluating(model), torch.enable_grad():
+        with evaluating(model), torch.enable_grad(), asking(list(weights.values())):
             loss = probe.loss(model(x), y)
             found = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
         unused = [name for name, g in zip(weights, found, strict=True) if g is None]
@@ -90,6 +91,19 @@ def gradients(
             allowed = f"patterns of all layers without part in the loss: {', '.join(unused)}"
             raise ConfigError("prune.exclude", unused, allowed)
         yield [g for g in found if g is not None]
+
+
+@contextmanager
+def asking(weights: list[nn.Parameter]) -> Iterator[None]:
+    """Gradients also of weights that are frozen: they are not trained, and can be pruned."""
+    frozen = [weight for weight in weights if not weight.requires_grad]
+    try:
+        for weight in frozen:
+            weight.requires_grad_(True)
+        yield
+    finally:
+        for weight in frozen:
+            weight.requires_grad_(False)
 
 
 def mean_of(batches: Iterable[list[Tensor]]) -> list[Tensor]:

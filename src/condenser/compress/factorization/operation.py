@@ -26,4 +26,5 @@ class Factorized(Operation):
         for name, plan in self.layers.items():
             layer: Any = model.get_submodule(name)
             parts = KINDS[plan["kind"]].stand_in(layer, plan["ranks"])
+            parts.requires_grad_(layer.weight.requires_grad)
             model.set_submodule(name, parts.train(layer.training))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from condenser import weights
 from condenser.compress.base import Probe, State
 from condenser.compress.quantization.base import Quantization
 from condenser.compress.quantization.folding import fold
@@ -91,7 +92,7 @@ class QuantizationAware(Quantization):
     def kept(self, model: nn.Module, state: State) -> State:
         """What no longer learns: every weight on its grid, batch norms folded."""
         made = copy.deepcopy(model)
-        made.load_state_dict(state)
+        weights.fill(made, state)
         self.convert(made.eval())
         return made.state_dict()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from fnmatch import fnmatch
 
@@ -33,7 +34,9 @@ def quantizable(model: nn.Module, exclude: Sequence[str] = ()) -> list[str]:
         attention = isinstance(layer, nn.MultiheadAttention) and layer.in_proj_weight is not None
         if not (attention or isinstance(layer, LAYERS)):
             continue
-        weight = layer.get_parameter(weight_name(layer))
+        weight = layer._parameters.get(weight_name(layer))
+        if weight is None:  # computed from others
+            continue
         if id(weight) not in seen and not any(fnmatch(name, pattern) for pattern in exclude):
             names.append(name)
         seen.add(id(weight))
@@ -68,13 +71,15 @@ def running_order(model: nn.Module, names: Sequence[str], images: Tensor) -> lis
 def foldable(model: nn.Module) -> list[tuple[str, str]]:
     """(convolution, batch norm) names where the norm alone reads the convolution, each used once.
 
-    A model that torch.fx cannot trace has none: its batch norms stay.
+    A model that torch.fx cannot trace has none: its batch norms stay. So do those behind a weight
+    that several layers share, and behind one that is computed from other parameters.
     """
     try:
         graph = torch.fx.symbolic_trace(model).graph
     except Exception:
         return []
     modules = dict(model.named_modules())
+    uses = Counter(id(m._parameters.get("weight")) for m in modules.values())
     calls = [node for node in graph.nodes if node.op == "call_module"]
     names = [str(node.target) for node in calls]
     return [
@@ -84,6 +89,7 @@ def foldable(model: nn.Module) -> list[tuple[str, str]]:
         and node.args
         and node.args[0] in calls
         and isinstance(modules[str(node.args[0].target)], CONVOLUTIONS)
+        and uses[id(modules[str(node.args[0].target)]._parameters.get("weight"))] == 1
         and len(node.args[0].users) == 1
         and names.count(str(node.target)) == names.count(str(node.args[0].target)) == 1
     ]

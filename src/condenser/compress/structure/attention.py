@@ -38,6 +38,7 @@ class Attention(nn.Module):
             if bias:
                 opened.in_proj.bias.copy_(closed.in_proj_bias)
                 opened.out_proj.bias.copy_(closed.out_proj.bias)
+        opened.requires_grad_(closed.in_proj_weight.requires_grad)
         return opened.train(closed.training)
 
     @staticmethod

@@ -1,0 +1,53 @@
+"""Networks as people write them, fitted to what is asked of a network here: image → logits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from condenser.errors import CondenserError
+
+
+def adapted(model: nn.Module, input_shape: tuple[int, int, int]) -> nn.Module:
+    """The network itself: lazy layers with their shapes, logits alone for its answer."""
+    if any(is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
+        with torch.no_grad():
+            model.eval()(torch.zeros(2, *input_shape))
+        model.train()
+    model.register_forward_hook(answer)
+    return model
+
+
+def answer(_: nn.Module, args: tuple[Any, ...], output: Any) -> Tensor:
+    """(batch, outputs) from a tensor, from what has ``logits``, or from a tuple's first."""
+    logits = found(output)
+    if logits is None:
+        raise CondenserError(
+            f"answers with {kind(output)}; must be a tensor (batch, outputs), "
+            "a tuple that begins with one, or have logits"
+        )
+    places = logits.shape[2:]
+    return logits.flatten(1) if len(places) and all(side == 1 for side in places) else logits
+
+
+def found(output: Any) -> Tensor | None:
+    """The tensor that is meant; None where it cannot be told."""
+    if isinstance(output, Mapping):
+        meant = output.get("logits")
+    elif isinstance(output, Tensor):
+        meant = output
+    else:
+        first = output[0] if isinstance(output, tuple | list) and output else None
+        meant = getattr(output, "logits", first)
+    return meant if isinstance(meant, Tensor) else None
+
+
+def kind(output: Any) -> str:
+    """``a dict of aux, out``, or the name of the type."""
+    if isinstance(output, Mapping):
+        return f"a {type(output).__name__} of {', '.join(map(str, output))}"
+    return f"a {type(output).__name__}"

@@ -1,0 +1,30 @@
+"""Networks from outside are tried before training: built, run, trained a step, stored, deployed.
+
+The package's own are known to work, and are tried only on a batch of one sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from condenser.stages import Stage, Workbench
+from condenser.tryout.network import attempt, learn_from_one
+from condenser.tryout.passed import Passed
+from condenser.tryout.trial import trials
+
+
+def try_out(stages: Sequence[Stage], bench: Workbench, store: Path) -> None:
+    """Try each network of a recipe once for all runs that use ``store``.
+
+    Raises:
+        CondenserError: one line: the network, the step that fails, why, what would mend it.
+    """
+    passed = Passed(store)
+    for trial in trials(stages, bench):
+        if not trial.outside:
+            if trial.least == 1:
+                learn_from_one(trial, bench)
+        elif not passed.has(key := trial.key(bench)):
+            attempt(trial, bench)
+            passed.add(key)
