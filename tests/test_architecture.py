@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -202,6 +203,17 @@ def test_nothing_runs_text_or_pickles() -> None:
             "pickle.loads",
         }
         assert not calls & unsafe, name
+
+
+def test_text_is_utf_8_whatever_the_machine_speaks() -> None:
+    for path in MODULES.values():
+        for call in filter(is_call, ast.walk(ast.parse(path.read_text(encoding="utf-8")))):
+            who, text = ast.unparse(call.func), ast.unparse(call)
+            reads = who.endswith((".read_text", ".write_text", ".fdopen", ".open")) or who == "open"
+            binary = re.search(r"['\"][rwax]\+?b['\"]", text)
+            ours = not re.match(r"os\.open|Image\.|webbrowser|capture|self\.open", who)
+            if (reads and ours and not binary) or ", text=True" in text:
+                assert "utf-8" in text, f"{path}:{call.lineno}"
 
 
 def is_call(node: ast.AST) -> TypeGuard[ast.Call]:

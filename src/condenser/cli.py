@@ -78,7 +78,9 @@ def usage() -> str:
     """The page of --help. Hydra's own takes seconds to list the groups."""
     import yaml
 
-    template = yaml.safe_load((CONF / "hydra/condenser.yaml").read_text())["help"]["template"]
+    template = yaml.safe_load((CONF / "hydra/condenser.yaml").read_text(encoding="utf-8"))["help"][
+        "template"
+    ]
     groups: dict[str, list[str]] = {}
     for path in sorted(CONF.glob("*/*.yaml")):
         groups.setdefault(path.parent.name, []).append(path.stem)

@@ -26,7 +26,7 @@ def damaged(path: Path) -> DamagedError:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file, or DamagedError."""
     try:
-        data = json.loads(path.read_text())
+        data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise damaged(path) from error
     if not isinstance(data, dict):

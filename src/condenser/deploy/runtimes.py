@@ -143,7 +143,7 @@ RUNTIMES: dict[str, type[Running]] = {".onnx": OnnxRuntime, ".xml": OpenVino, ".
 def peak_bytes() -> int:
     """The most memory that this process has had since ``forget_peak``, or ever on other systems."""
     try:
-        lines = Path("/proc/self/status").read_text().splitlines()
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
     except (OSError, StopIteration):
         import resource
@@ -155,7 +155,7 @@ def peak_bytes() -> int:
 def forget_peak() -> None:
     """Take what is used now for the peak, where Linux lets one."""
     try:
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     except OSError:
         return
 

@@ -58,7 +58,7 @@ def peak_bytes(path: Path, threads: int = 1) -> int:
         CondenserError: the process failed.
     """
     command = [sys.executable, "-P", runtimes.__file__, str(path), str(threads)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     if done.returncode:
         raise CondenserError(f"{path} cannot be run by itself: {last_line(done.stderr)}")
     return json.loads(last_line(done.stdout))["peak_bytes"]

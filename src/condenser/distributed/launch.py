@@ -82,7 +82,7 @@ def launch(work: Work, count: int, config: Mapping[str, Any], command: str | Non
         except ProcessRaisedException:  # maybe since another ended
             if not end.is_file():
                 raise
-        said = json.loads(end.read_text())
+        said = json.loads(end.read_text(encoding="utf-8"))
     if said["error"] is not None:
         raise CondenserError(said["error"])
     return said["value"]
@@ -122,7 +122,7 @@ def rank(
 def keep(end: Path, value: Any = None, error: str | None = None) -> None:
     """The first to say how it ended is believed: what others say follows from that."""
     draft = end.with_name(f"{end.name}.{os.getpid()}")
-    draft.write_text(json.dumps({"value": value, "error": error}))
+    draft.write_text(json.dumps({"value": value, "error": error}), "utf-8")
     with suppress(FileExistsError):
         os.link(draft, end)
 

@@ -50,11 +50,11 @@ def domains(root: Path = POWERCAP) -> list[Path]:
 
 
 def microjoules(package: Path) -> int:
-    return int((package / "energy_uj").read_text())
+    return int((package / "energy_uj").read_text(encoding="utf-8"))
 
 
 def passed(before: int, after: int, package: Path) -> int:
     """What a counter went on by; it starts again at its range."""
     if after >= before:
         return after - before
-    return after - before + int((package / "max_energy_range_uj").read_text())
+    return after - before + int((package / "max_energy_range_uj").read_text(encoding="utf-8"))

@@ -101,7 +101,7 @@ def _git(file: Path, *arguments: str) -> str | None:
     command = ["git", "--no-optional-locks", "-C", str(file.parent), *arguments]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=10, check=True, env=clean
+            command, capture_output=True, encoding="utf-8", timeout=10, check=True, env=clean
         )
     except (OSError, subprocess.SubprocessError):
         return None
@@ -118,7 +118,7 @@ def _cpu() -> str:
 def _cpuinfo() -> tuple[str, list[str]]:
     """The model's name and its notable flags, from Linux's /proc where there is one."""
     try:
-        text = Path("/proc/cpuinfo").read_text()
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         text = ""
     pairs = [line.split(":", 1) for line in text.splitlines() if ":" in line]

@@ -45,7 +45,7 @@ def analysed(path: str) -> dict[str, float]:
         ConfigError: it is no file that src/sensitivity.py wrote.
     """
     try:
-        return dict(json.loads(Path(path).read_text())["rates"])
+        return dict(json.loads(Path(path).read_text(encoding="utf-8"))["rates"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         allowed = "rates by layer, or the sensitivity.json that src/sensitivity.py wrote"
         raise ConfigError("prune.scope.rates", path, allowed) from error

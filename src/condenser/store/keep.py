@@ -109,8 +109,8 @@ class Store:
         try:
             facts = make(Place(draft, checkpoint, folder.parent))
             if ingredients is not None:
-                (draft / INGREDIENTS).write_text(canonical(ingredients) + "\n")
-            (draft / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
+                (draft / INGREDIENTS).write_text(canonical(ingredients) + "\n", "utf-8")
+            (draft / FACTS).write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
             share(draft)
             sums.write(draft)
             os.replace(draft, folder)

@@ -24,7 +24,8 @@ def write(folder: Path) -> None:
     """Write the checksums of what is in the folder, last and whole, and force all of it to disk."""
     names = list(files(folder))
     draft = folder / f".{FILE}"
-    draft.write_text("".join(f"{sha256(folder / name)}  {name}\n" for name in names))
+    text = "".join(f"{sha256(folder / name)}  {name}\n" for name in names)
+    draft.write_text(text, encoding="utf-8")
     for name in (*names, draft.name):
         force(folder / name)
     os.replace(draft, folder / FILE)
@@ -40,7 +41,10 @@ def read(folder: Path) -> dict[str, str] | None:
     file = folder / FILE
     if not file.is_file():
         return None
-    lines = [line.split("  ", 1) for line in file.read_text(errors="replace").splitlines()]
+    lines = [
+        line.split("  ", 1)
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines()
+    ]
     if not lines or any(len(line) != 2 or len(line[0]) != 64 for line in lines):
         raise damaged(file)
     return {name: digest for digest, name in lines}

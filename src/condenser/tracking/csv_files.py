@@ -77,7 +77,7 @@ class CsvCurve:
             file.truncate()
 
     def _take_up(self, step: int) -> None:
-        text = self.path.read_text() if self.path.exists() else ""
+        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
         whole = text[: text.rfind("\n") + 1]  # a kill can leave half a row behind
         header, *rows = list(csv.reader(io.StringIO(whole))) or [["step"]]
         self.columns = header

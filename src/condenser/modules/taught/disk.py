@@ -59,7 +59,7 @@ def make(folder: Path, manifest: Manifest, fill: Fill) -> None:
             array.flush()
         files = {name: sha256(draft / f"{name}.npy") for name in arrays}
         content = manifest.parts | {"sha256": files, "torch": torch.__version__}
-        (draft / MANIFEST).write_text(json.dumps(content, indent=1) + "\n")
+        (draft / MANIFEST).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         os.replace(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
