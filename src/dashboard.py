@@ -79,14 +79,11 @@ def read(runs: Sequence[Path]) -> list[records.Record]:
 
 def shown_of(runs: Sequence[Path], found: list[records.Record]) -> Contents:
     """The stages that these runs trained, and the settings in which they differ."""
-    from omegaconf import OmegaConf
-
+    from condenser import saved
     from condenser.tracking import wandb_dashboard as dashboard
 
-    files = [file for folder in runs for file in sorted(folder.rglob("config.yaml"))]
-    configs = [OmegaConf.to_container(OmegaConf.load(file)) for file in files]
-    mappings = [config for config in configs if isinstance(config, dict)]
-    return dashboard.contents(found, dashboard.varied(mappings))  # type: ignore[arg-type]
+    files = [file for folder in runs for file in sorted(folder.rglob(saved.FILE))]
+    return dashboard.contents(found, dashboard.varied([saved.read(file) for file in files]))
 
 
 if __name__ == "__main__":

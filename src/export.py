@@ -33,13 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="KEY=VALUE", help="of export in conf/train.yaml"
     )
+    command.trusting(parser)
     options = parser.parse_args(arguments)
     return command.answer("export", lambda: work(options))
 
 
 def work(options: argparse.Namespace) -> None:
     """Write the file and say what it measures."""
-    record, file = export(options.run, options.stage, options.set)
+    record, file = export(options.run, options.stage, options.set, options.trust)
     out = options.out or options.run / file.name
     copy(file, out)
     print(
@@ -60,12 +61,17 @@ def copy(file: Path, out: Path) -> None:
             shutil.copyfile(part, made)
 
 
-def export(folder: Path, position: int | None, settings: Sequence[str] = ()) -> tuple[Any, Path]:
+def export(
+    folder: Path,
+    position: int | None,
+    settings: Sequence[str] = (),
+    trusted: Sequence[str] = (),
+) -> tuple[Any, Path]:
     """Redo the run's recipe up to ``position``, all from the store, with an export at its end."""
     from condenser.run import saved_config
     from condenser.store import stored_at
 
-    config = saved_config(folder)
+    config = saved_config(folder, trusted)
     stages = config["recipe"]["stages"]
     if position is not None and not 0 <= position < len(stages):
         raise ConfigError("--stage", position, f"a position from 0 to {len(stages) - 1}")
@@ -75,9 +81,7 @@ def export(folder: Path, position: int | None, settings: Sequence[str] = ()) -> 
         stages = [*before, {"export": given(settings)}]
     name = ",".join([config["run"], f"export={len(stages) - 2}", *settings])
     config |= {"recipe": {"stages": stages}, "run": name}
-    config["export"] = defaults() | config["export"]
     config["controls"] = False
-    config["logger"] = {"_target_": "condenser.tracking.CsvTracker"}
     from condenser.recipe import plan
     from condenser.run import run
 
@@ -90,15 +94,6 @@ def export(folder: Path, position: int | None, settings: Sequence[str] = ()) -> 
 
 def is_export(entry: Any) -> bool:
     return entry == "export" or (isinstance(entry, dict) and "export" in entry)
-
-
-def defaults() -> dict[str, Any]:
-    """The settings of export as they are shipped, for runs that are older than some of them."""
-    from omegaconf import OmegaConf
-
-    from condenser.mistakes import CONF
-
-    return dict(OmegaConf.load(CONF / "train.yaml").export)
 
 
 def set_of(settings: Sequence[str]) -> list[str]:

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("source", type=Path, help="a run's folder, or a packed file")
     parser.add_argument("--position", type=int, help="of the stage, from 0 (default: the last)")
     parser.add_argument("--out", type=Path, help="default: model.cndp in the run's folder")
-    parser.add_argument("--trust", nargs="+", default=[], metavar="TARGET", help="of your networks")
+    command.trusting(parser)
     options = parser.parse_args(arguments)
     return command.answer("pack", lambda: work(options))
 
@@ -36,14 +36,14 @@ def work(options: argparse.Namespace) -> None:
     if options.source.is_file():
         unpacked(options.source, options.out, options.trust)
     else:
-        packed(options.source, options.position, options.out)
+        packed(options.source, options.position, options.out, options.trust)
 
 
-def packed(run: Path, position: int | None, out: Path | None) -> None:
+def packed(run: Path, position: int | None, out: Path | None, trusted: Sequence[str]) -> None:
     """Write the file, and print where its bytes go."""
     from condenser.run import saved_config, stored
 
-    config, record = saved_config(run), stored(run, position)
+    config, record = saved_config(run, trusted), stored(run, position)
     from condenser.blueprint import load
     from condenser.pack import pack, table
     from condenser.store import stored_at

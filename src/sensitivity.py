@@ -36,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--max-drop", type=float, default=0.01, help="of accuracy, that rates are named for"
     )
     parser.add_argument("--out", type=Path, help="a folder (default: the run's)")
+    command.trusting(parser)
     options = parser.parse_args(arguments)
     return command.answer("sensitivity", lambda: work(options))
 
@@ -49,7 +50,7 @@ def study(options: argparse.Namespace) -> dict[Path, str]:
     """Analyse the model of one stage on the data of its run, write the report, print the table."""
     from condenser.run import saved_config, stored
 
-    config = saved_config(options.run)
+    config = saved_config(options.run, options.trust)
     record = stored(options.run, options.position or 0)
     from condenser.blueprint import load
     from condenser.build import build

@@ -40,9 +40,8 @@ LEVELS = {
         "composing",
     ],
 }
-LEVEL = {"errors": -1, "files": -1, "disk": -1, "command": -1, "sources": -1} | {
-    name: level for level, names in LEVELS.items() for name in names
-}
+LOW = ("errors", "files", "trust", "saved", "disk", "command", "sources")
+LEVEL = dict.fromkeys(LOW, -1) | {name: level for level, names in LEVELS.items() for name in names}
 
 
 class Import(NamedTuple):

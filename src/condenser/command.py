@@ -19,6 +19,17 @@ def parser(description: str, epilog: str) -> argparse.ArgumentParser:
     )
 
 
+def trusting(parser: argparse.ArgumentParser) -> None:
+    """``--trust``: what a stored file may name beside what is condenser's own."""
+    parser.add_argument(
+        "--trust",
+        nargs="+",
+        default=[],
+        metavar="PACKAGE",
+        help="whose code a stored file may name: mypackage, or mypackage.Net",
+    )
+
+
 def answer(name: str, work: Callable[[], int | None], mistake: int = 1) -> int:
     """Do the work. Returns what it returns, 0 for nothing, or ``mistake`` after the lines on
     stderr that say what to mend."""

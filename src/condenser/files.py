@@ -6,12 +6,15 @@ import hashlib
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from condenser.errors import DamagedError
+
+MOST = 1 << 28  # bytes of a text that is read as a whole
 
 
 def damaged(path: Path) -> DamagedError:
@@ -23,15 +26,76 @@ def damaged(path: Path) -> DamagedError:
     return DamagedError(f"{path} is damaged; delete the folder {path.parent} to have it made again")
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_bytes(path: Path, most: int = MOST) -> bytes:
+    """All of a regular file; nothing is waited for.
+
+    Raises:
+        DamagedError: it is a folder, a pipe or a device, or larger than ``most`` bytes.
+        OSError: it is not there, or not to be had.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise DamagedError(f"{path} is no regular file")
+        if found.st_size > most:
+            raise DamagedError(f"{path} is larger than {most:,} bytes: it is no file of ours")
+        with open(handle, "rb", closefd=False) as file:
+            return file.read(most)
+    finally:
+        os.close(handle)
+
+
+def read_json(path: Path, most: int = MOST) -> dict[str, Any]:
     """A JSON object from a file, or DamagedError."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = loads(read_bytes(path, most))
     except (OSError, ValueError) as error:
         raise damaged(path) from error
     if not isinstance(data, dict):
         raise damaged(path)
     return data
+
+
+def loads(text: bytes) -> Any:
+    """What a JSON text says, read as every reader would read it.
+
+    Raises:
+        ValueError: no JSON in UTF-8; NaN, an infinity, an integer of more than 64 bits, half a
+            character, a key that comes twice, or more levels than anyone writes.
+    """
+    try:
+        found = json.loads(
+            text.decode(),
+            parse_constant=_finite,
+            parse_float=_finite,
+            parse_int=_of_64_bits,
+            object_pairs_hook=_once,
+        )
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if rb"\ud" in text.lower():  # half of a pair is no character, and cannot be written again
+        json.dumps(found, ensure_ascii=False).encode()
+    return found
+
+
+def _finite(text: str) -> float:
+    if abs(value := float(text)) < float("inf"):
+        return value
+    raise ValueError(f"{text}: no finite number")
+
+
+def _of_64_bits(text: str) -> int:
+    if len(text) <= 20 and abs(value := int(text)) < 1 << 64:
+        return value
+    raise ValueError("an integer of more than 64 bits")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(found := dict(pairs)) == len(pairs):
+        return found
+    twice = next(key for place, (key, _) in enumerate(pairs) if key in dict(pairs[:place]))
+    raise ValueError(f"{twice} is there twice")
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from condenser import budget, recipe, records, status
+from condenser import budget, recipe, records, saved, schema, status, trust
 from condenser.config import digest, folder_of, inputs
 from condenser.console import Console
 from condenser.distributed import launch
 from condenser.distributed.team import Team, form
-from condenser.errors import ConfigError, one_of
+from condenser.errors import CondenserError, ConfigError, one_of
 from condenser.files import write_whole
 from condenser.records import Record
 from condenser.stages import Stage, Workbench
@@ -58,7 +58,7 @@ def follow(
     folder = folder_of(config)
 
     def keep(settled: Mapping[str, Any]) -> None:
-        write_whole(folder / "config.yaml", yaml_of(settled))
+        write_whole(folder / saved.FILE, yaml_of(settled))
 
     keep(config)
     tracker = open_tracker(config, stages, bench, folder)
@@ -84,24 +84,44 @@ def follow(
     return done
 
 
-def saved_config(folder: Path) -> dict[str, Any]:
-    """The resolved config that a run wrote beside its records, its paths as seen from here.
+def saved_config(folder: Path, trusted: Sequence[str] = ()) -> dict[str, Any]:
+    """The config that a run wrote beside its records, its paths as seen from here, untracked.
+
+    It is data: checked as what was typed is, and what it would have built is of this package, of
+    conf/, or in ``trusted``.
 
     Raises:
-        CondenserError: no folder of a run.
+        CondenserError: no folder of a run; or a line for each bad value.
     """
     records.read([folder])  # says what is wrong with a folder that is no run
-    file = folder / "config.yaml"
-    if not file.is_file():
-        inside = [path.parent.name for path in folder.glob(f"*/{file.name}")]
-        raise ConfigError("run", folder, f"a run's folder, {one_of(inside) or 'with config.yaml'}")
-    from omegaconf import OmegaConf
-
-    config: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=True)
+    file = folder / saved.FILE
+    if not file.exists():
+        inside = sorted(path.parent.name for path in folder.glob(f"*/{file.name}"))
+        which = one_of(inside) if inside else f"with {file.name}"
+        raise ConfigError("run", folder, f"a run's folder, {which}")
+    config = saved.read(file)
+    try:
+        config["logger"] = {"_target_": "condenser.tracking.CsvTracker"}
+        config["export"] = with_defaults(config.get("export"))
+        schema.check(config)
+        trust.check({key: value for key, value in config.items() if key != "logger"}, trusted)
+    except CondenserError as error:
+        lines = str(error).splitlines()
+        raise CondenserError("\n".join(f"{file}: {line}" for line in lines)) from error
     runs = str(folder.resolve().parents[1])  # wherever the caller stands
     if config["store"] == f"{config['runs']}/.store":
         config["store"] = f"{runs}/.store"
     return config | {"runs": runs}
+
+
+def with_defaults(export: Any) -> Any:
+    """The settings of a run's export, and those as shipped that the run is older than."""
+    from omegaconf import OmegaConf
+
+    from condenser.mistakes import CONF
+
+    shipped = dict(OmegaConf.load(CONF / "train.yaml").export)
+    return shipped | export if isinstance(export, dict) else export
 
 
 def stored(folder: Path, position: int | None) -> Record:

@@ -9,15 +9,14 @@ One from outside is given of the two what it takes, and may answer with a tuple 
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from importlib.util import find_spec
 from typing import Any
 
 from torch import nn
 
-from condenser.errors import ConfigError, NoSuchKeyError, UnknownError, nearest
+from condenser import trust
+from condenser.errors import ConfigError, NoSuchKeyError, UnknownError
 from condenser.models._adapted import adapted
 from condenser.models.lenet import LeNet5
 from condenser.models.mlp import MLP
@@ -54,14 +53,14 @@ def build(
     """Build the network that ``architecture`` describes: ``_target_``, ``name``, settings.
 
     A description can come from a stored file, which must not be able to run arbitrary code:
-    only networks defined in this package are called, and targets whose exact dotted path is in
-    ``trusted`` (the config of the run that the user typed puts its own there).
+    only networks of this package and of conf/model are called, and what is in ``trusted``, by its
+    dotted path or its package (the config of the run that the user typed puts its own there).
 
     Raises ConfigError for a target that is not allowed or does not exist, and for settings that
     it does not take.
     """
     path = str(architecture.get("_target_", ""))
-    target = _import(path) if path in trusted else _own(path)
+    target = _network(path, trusted)
     settings = {k: v for k, v in architecture.items() if k not in ("_target_", "name")}
     _check_settings(path, target, settings)
     given = _taken(target, {"input_shape": tuple(input_shape), "num_classes": num_classes})
@@ -82,36 +81,17 @@ def outside(target: str) -> bool:
     return not target.startswith(f"{__name__}.")
 
 
-def _own(path: str) -> Callable[..., Any]:
-    """The network at ``condenser.models.Name`` or ``condenser.models.file.Name``, nothing else."""
-    file, _, name = path.removeprefix(f"{__name__}.").rpartition(".")
-    module = f"{__name__}.{file}" if file else __name__
-    private = file.startswith("_") or name.startswith("_") or "." in file
-    found = None
-    if path.startswith(f"{__name__}.") and not private and find_spec(module):
-        found = getattr(importlib.import_module(module), name, None)
-    # Whatever a file of this package merely imports is defined elsewhere, and so is `build`.
-    home = getattr(found, "__module__", None) or ""
-    if callable(found) and home.startswith(f"{__name__}.") and (not file or home == module):
-        return found
-    names = [name for name in __all__ if name != "build"]
-    raise UnknownError("model._target_", path or None, [f"{__name__}.{name}" for name in names])
-
-
-def _import(path: str) -> Callable[..., Any]:
-    """The user's own network, from anywhere."""
-    file, _, name = path.rpartition(".")
+def _network(path: str, trusted: Sequence[str]) -> Callable[..., Any]:
+    """What is named so, if a stored file may name it."""
     try:
-        module = importlib.import_module(file)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{file}.".startswith(f"{error.name}."):
-            raise  # the module is there, and what it imports is not
-        allowed = "the dotted path of a class or function that can be imported"
-        raise ConfigError("model._target_", path, allowed, str(error)) from error
-    if not callable(getattr(module, name, None)):
-        allowed = f"the path of a class or function in {file}"
-        raise ConfigError("model._target_", path, allowed, nearest(name, dir(module)))
-    return getattr(module, name)
+        found: Callable[..., Any] = trust.find(path, trusted, ("models",), trust.CONF / "model")
+        return found
+    except trust.Distrusted as error:
+        if not path.startswith(f"{__name__}."):
+            allowed = f"a network of {__name__}, or one that you name"
+            raise ConfigError("model._target_", path or "null", allowed, str(error)) from error
+        names = [f"{__name__}.{name}" for name in __all__ if name != "build"]
+        raise UnknownError("model._target_", path, names) from error
 
 
 def _taken(target: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,264 @@
+"""Files that somebody else wrote: what is said of them, and that nothing in them is run."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from running import QUICK, config_of
+
+import export
+import pack
+import sensitivity
+from condenser.run import saved_config, yaml_of
+
+RULE = "a stored file does not decide what code runs"
+SCRIPTS = {"export": export, "pack": pack, "sensitivity": sensitivity}
+RECORD = {"run": "a", "experiment": "default", "stage": "teacher", "position": 0, "model": "mlp"}
+
+
+@pytest.fixture(scope="module")
+def config() -> dict[str, Any]:
+    return config_of(*QUICK)
+
+
+@pytest.fixture
+def run(tmp_path: Path, config: dict[str, Any]) -> Path:
+    """A run's folder, as far as scripts read before they build something."""
+    folder = tmp_path / "runs/default/a"
+    folder.mkdir(parents=True)
+    (folder / "records.jsonl").write_text(json.dumps(RECORD) + "\n")
+    (folder / "config.yaml").write_text(yaml_of({**config, "runs": str(tmp_path / "runs")}))
+    return folder
+
+
+def changed(file: Path, key: str, value: Any) -> None:
+    """The file with another value for a dotted key."""
+    tree = yaml.safe_load(file.read_text())
+    *path, last = key.split(".")
+    node = tree
+    for word in path:
+        node = node[word]
+    node[last] = value
+    file.write_text(yaml.safe_dump(tree, sort_keys=False))
+
+
+def said(script: str, *words: object, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a script that refuses says after its name: one line."""
+    assert SCRIPTS[script].main([str(word) for word in words]) == 1
+    answer = capsys.readouterr().err
+    assert answer.startswith(f"{script}: ") and answer.count("\n") == 1
+    return answer.removeprefix(f"{script}: ").rstrip("\n")
+
+
+CANARY = "{canary}"
+TOUCH = {"_target_": "pathlib.Path.touch", "self": CANARY}
+TARGETS: list[tuple[str, Any, str]] = [
+    ("optim.optimizer._target_", "os.system", f"optim.optimizer._target_=os.system: {RULE}"),
+    (
+        "optim.optimizer._target_",
+        "torch.load",
+        f"optim.optimizer._target_=torch.load: {RULE}; if you know this code, name it: "
+        "--trust torch",
+    ),
+    (
+        "distill._target_",
+        "sympy.parsing.sympy_parser.parse_expr",
+        f"distill._target_=sympy.parsing.sympy_parser.parse_expr: {RULE}; if you know this code, "
+        "name it: --trust sympy",
+    ),
+    (
+        "distill._target_",
+        "mine.Mimic",
+        f"distill._target_=mine.Mimic: {RULE}; if you know this code, name it: --trust mine",
+    ),
+    ("data.source._target_", "pathlib.Path.touch", f"_target_=pathlib.Path.touch: {RULE}"),
+    (
+        "data._target_",
+        "condenser.build.build",
+        f"data._target_=condenser.build.build: {RULE}, and this is no public class of condenser",
+    ),
+    (
+        "data._target_",
+        "condenser.files.os.system",
+        f"data._target_=condenser.files.os.system: {RULE}, and this is no public class",
+    ),
+    (
+        "data._target_",
+        "condenser.models.build",
+        f"data._target_=condenser.models.build: {RULE}, and this is no public class",
+    ),
+    (
+        "data._target_",
+        "condenser.data.from_torchvision",
+        f"data._target_=condenser.data.from_torchvision: {RULE}, and this is no public class",
+    ),
+    (
+        "data._target_",
+        "condenser.tracking.WandbTracker",
+        f"data._target_=condenser.tracking.WandbTracker: {RULE}, and this is no public class",
+    ),
+    ("optim.schedule.x", TOUCH, f"optim.schedule.x._target_=pathlib.Path.touch: {RULE}"),
+    (
+        "recipe.stages",
+        ["teacher", {"prune": {"criterion": TOUCH}}],
+        f"recipe.stages[1].prune.criterion._target_=pathlib.Path.touch: {RULE}",
+    ),
+    (
+        "optim.optimizer.betas",
+        [[TOUCH]],
+        f"optim.optimizer.betas[0][0]._target_=pathlib.Path.touch: {RULE}",
+    ),
+    (
+        "optim.optimizer.lr",
+        {"_target_": ["os.system"]},
+        "optim.optimizer.lr._target_=['os.system']: it must be the dotted path of one class",
+    ),
+    (
+        "optim.optimizer.lr",
+        {"_target_": "torch.optim.AdamW.__init__.__globals__"},
+        f"torch.optim.AdamW.__init__.__globals__: {RULE}; if you know",
+    ),
+    (
+        "optim.optimizer._args_",
+        ["x"],
+        f"optim.optimizer._args_=['x']: {RULE}; of such keys it may have _target_, and _partial_",
+    ),
+    ("optim.optimizer._partial_", "yes", "optim.optimizer._partial_=yes: "),
+    ("optim.optimizer._recursive_", False, "optim.optimizer._recursive_=false: "),
+    ("optim.optimizer._convert_", "all", "optim.optimizer._convert_=all: "),
+    ("optim.optimizer.x", {"_mode_": "get"}, "optim.optimizer.x._mode_=get: "),
+    ("hydra", {"run": {"dir": "/tmp"}}, "hydra: no such key"),
+    ("trainer.threads", 0, "trainer.threads=0: must be "),
+    ("data", "mnist", "data=mnist: must be a mapping"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "says"), TARGETS)
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_stored_config_names_only_what_was_vouched_for(
+    script: str,
+    key: str,
+    value: Any,
+    says: str,
+    run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    canary = tmp_path / "canary"
+    changed(run / "config.yaml", key, json.loads(json.dumps(value).replace(CANARY, str(canary))))
+    answer = said(script, run, capsys=capsys)
+    assert answer.startswith(f"{run}/config.yaml: ") and says in answer
+    assert not canary.exists()
+
+
+TEXTS: list[tuple[str, Callable[[str], str | bytes], str]] = [
+    ("env", lambda t: t + "claim: ${oc.env:HOME}\n", "${oc.env:HOME} is not resolved"),
+    ("decode", lambda t: f"x: ${{oc.decode:'1'}}\n{t}", ":1: ${oc.decode:'1'} is not resolved"),
+    ("key", lambda t: t + "a: {b: '${seed}'}\n", "${seed} is not resolved; no run writes that"),
+    ("missing", lambda t: t + "x: ???\n", "??? is not resolved"),
+    ("tag", lambda t: "x: !!python/object/apply:os.system ['true']\n" + t, ":1: the tag tag:yaml"),
+    ("path", lambda t: "x: !!python/object/apply:pathlib.Path [a]\n" + t, ":1: the tag tag:yaml"),
+    ("binary", lambda t: "x: !!binary aGk=\n" + t, ":1: the tag tag:yaml.org,2002:binary"),
+    ("own tag", lambda t: "x: !mine 1\n" + t, ":1: the tag !mine"),
+    ("anchor", lambda t: "x: &a [1]\ny: *a\n" + t, ":1: an anchor or alias"),
+    ("laughs", lambda t: "a: &a [x,x]\nb: &b [*a,*a]\n" + t, ":1: an anchor or alias"),
+    ("merge", lambda t: "x:\n  <<: {a: 1}\n" + t, ":2: << is not resolved"),
+    ("twice", lambda t: t + "seed: 1\n", "is no config: found duplicate key seed"),
+    ("deep", lambda t: "x: " + "[" * 60 + "]" * 60 + "\n" + t, ":1: nested too deeply"),
+    ("abyss", lambda t: "x: " + "[" * 60_000 + "\n" + t, "nest"),
+    ("blocks", lambda t: "- " * 5_000 + "x\n", ":1: nested too deeply"),
+    ("utf-8", lambda t: b"\xff\xfe" + t.encode(), "is no config: 'utf-8' codec can't decode"),
+    ("nul", lambda t: "x: a\0b\n" + t, "is no config: "),
+    ("control", lambda t: "x: a\x1b[2Jb\n" + t, "is no config: "),
+    ("empty", lambda t: "", "is no config: a mapping is asked for"),
+    ("list", lambda t: "[1, 2]\n", "is no config: a mapping is asked for"),
+    ("word", lambda t: "hello\n", "is no config: a mapping is asked for"),
+    ("two", lambda t: t + "---\n" + t, "is no config: but found another document"),
+    ("cut", lambda t: t + "x: [1,\n", "is no config: "),
+    ("huge", lambda t: t + "# " + "x" * (1 << 18), "is larger than 262,144 bytes"),
+    ("sections", lambda t: "seed: 0\n", "name=: must be a value (none is given)"),
+]
+
+
+@pytest.mark.parametrize(("make", "says"), [t[1:] for t in TEXTS], ids=[t[0] for t in TEXTS])
+def test_a_stored_config_is_plain_data(
+    make: Callable[[str], str | bytes],
+    says: str,
+    run: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = run / "config.yaml"
+    made = make(file.read_text())
+    file.write_bytes(made if isinstance(made, bytes) else made.encode())
+    assert pack.main([str(run)]) == 1
+    answer = capsys.readouterr().err
+    assert answer.startswith(f"pack: {file}") and says in answer and "\x1b" not in answer
+
+
+ODD: dict[str, Callable[[Path], object]] = {
+    "pipe": os.mkfifo,
+    "folder": Path.mkdir,
+    "device": lambda file: file.symlink_to("/dev/zero"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_what_is_no_file_is_not_waited_for(
+    kind: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = run / "config.yaml"
+    file.unlink()
+    ODD[kind](file)
+    assert said("pack", run, capsys=capsys) == f"{file} is no regular file"
+
+
+MINE = """
+from torch import nn
+from os import system
+
+class Mine(nn.Module):
+    pass
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "foreign_code.py").write_text(MINE)
+    monkeypatch.syspath_prepend(tmp_path)
+    return "foreign_code"
+
+
+def test_trust_is_for_what_a_package_defines(run: Path, mine: str) -> None:
+    file = run / "config.yaml"
+    changed(file, "distill._target_", f"{mine}.Mine")
+    for trusted in ([mine], [f"{mine}.Mine"]):
+        assert saved_config(run, trusted)["distill"]["_target_"] == f"{mine}.Mine"
+    for trusted in ([], [mine[:-1]], [f"{mine}.Other"]):
+        with pytest.raises(Exception, match=RULE):
+            saved_config(run, trusted)
+    changed(file, "distill._target_", f"{mine}.system")
+    with pytest.raises(Exception, match=f"posix.system is not of {mine}"):
+        saved_config(run, [mine])
+    changed(file, "distill._target_", f"{mine}.nn.Module")
+    with pytest.raises(Exception, match="No module named 'foreign_code.nn'"):
+        saved_config(run, [mine])
+    changed(file, "distill._target_", f"{mine}.Mone")
+    with pytest.raises(Exception, match="no class or function Mone in .*did you mean Mine"):
+        saved_config(run, [mine])
+
+
+def test_what_is_not_trusted_is_not_imported(run: Path, tmp_path: Path, mine: str) -> None:
+    canary = tmp_path / "canary"
+    (tmp_path / "foreign_too.py").write_text(f"open({str(canary)!r}, 'w')\nclass Mine: pass\n")
+    changed(run / "config.yaml", "distill._target_", "foreign_too.Mine")
+    with pytest.raises(Exception, match=r"--trust foreign_too"):
+        saved_config(run, [mine])
+    assert not canary.exists()
+    saved_config(run, ["foreign_too"])
+    assert canary.exists()
