@@ -40,7 +40,7 @@ LEVELS = {
         "composing",
     ],
 }
-LOW = ("errors", "files", "trust", "saved", "disk", "command", "sources")
+LOW = ("errors", "files", "trust", "saved", "disk", "command", "sources", "interrupts")
 LEVEL = dict.fromkeys(LOW, -1) | {name: level for level, names in LEVELS.items() for name in names}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -281,13 +282,14 @@ def test_a_job_has_as_long_as_it_was_given(tmp_path: Path) -> None:
     assert done.returncode == 1 and "seed=3: not done after 0.05 minutes" in done.stderr
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stopped_sweep_leaves_no_process_behind(tmp_path: Path, how: signal.Signals) -> None:
     command, env = called(tmp_path, "seed=3,4", "hydra.launcher.grace_s=0.3", trouble="3:hang")
     launcher = subprocess.Popen(
         command,
         env=env,
         cwd=tmp_path,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
@@ -295,12 +297,14 @@ def test_a_stopped_sweep_leaves_no_process_behind(tmp_path: Path, how: signal.Si
     pids = tmp_path / "default/seed=3/pids"
     wait_for(lambda: pids.is_file() and pids.read_text(), 60)
     launcher.send_signal(how)
-    said = launcher.communicate(timeout=30)[1]
+    shown, said = launcher.communicate(timeout=30)
     main, child = map(int, pids.read_text().split())
     wait_for(lambda: gone(main))
-    if how == signal.SIGINT:
-        assert said == "condenser: stopped; the same command goes on where it was\n"
-        assert launcher.returncode == 1
+    if how != signal.SIGKILL:
+        again = shlex.join(["python", *command[1:]])
+        assert said == f"condenser: interrupted; rerun the same command to resume: {again}\n"
+        assert launcher.returncode == 128 + how
+        assert shown.splitlines()[-2:] == ["[1/2] stopped: seed=3", "0 of 2 done · 1 stopped"]
         wait_for(lambda: gone(child))
         assert status.read(pids.parent)["state"] == "stopped"
     else:

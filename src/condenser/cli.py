@@ -38,8 +38,6 @@ def main() -> None:
     sys.argv[1:] = [lists_are_stages(word) for word in sys.argv[1:]]
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(task)()
-    except KeyboardInterrupt:
-        fail("stopped; the same command goes on where it was")
     except Exception as error:
         if not can_be_mended(error):
             raise

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from condenser import interrupts
 from condenser.errors import CondenserError
 
 
@@ -34,14 +35,14 @@ def answer(name: str, work: Callable[[], int | None], mistake: int = 1) -> int:
     """Do the work. Returns what it returns, 0 for nothing, or ``mistake`` after the lines on
     stderr that say what to mend."""
     try:
-        status = work() or 0
-        sys.stdout.flush()
+        with interrupts.in_order(name):
+            status = work() or 0
+            sys.stdout.flush()
     except CondenserError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return mistake
-    except KeyboardInterrupt:
-        print(f"{name}: stopped", file=sys.stderr)
-        return 130
+    except interrupts.Interrupted as error:
+        return error.status
     except BrokenPipeError:  # its reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

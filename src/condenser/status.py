@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from condenser import records
+from condenser import interrupts, records
 from condenser.distributed import ranks
 from condenser.errors import CondenserError, DamagedError
 from condenser.files import read_json, write_json
@@ -80,11 +80,11 @@ def kept(folder: Path, digest: str, inputs: str | None = None) -> Iterator[None]
     try:
         yield
         state = {"state": "done", "records": len(written(folder))}
-    except KeyboardInterrupt:
-        state = {"state": "stopped"}
-        raise
     except BaseException as error:
-        state["reason"] = f"{type(error).__name__}: {error}".splitlines()[0]
+        if interrupts.came() or isinstance(error, KeyboardInterrupt):
+            state = {"state": "stopped"}
+        else:
+            state["reason"] = f"{type(error).__name__}: {error}".splitlines()[0]
         raise
     finally:
         write(folder, **state, seconds=round(time.monotonic() - begun, 3))

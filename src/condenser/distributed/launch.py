@@ -7,17 +7,20 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from condenser import interrupts
 from condenser.distributed.ranks import FOREIGN
 from condenser.distributed.team import environment
 from condenser.errors import CondenserError, ConfigError
 
 Work = Callable[[Mapping[str, Any], str | None], Any]
+GRACE = 8.0  # seconds that the processes have to end by themselves
 
 
 def devices(trainer: Mapping[str, Any]) -> int:
@@ -73,7 +76,11 @@ def launch(work: Work, count: int, config: Mapping[str, Any], command: str | Non
         end = Path(folder) / "end"
         job = (work, config, command, count, free_port(), end)
         try:
-            start_processes(rank, job, count, start_method="spawn")
+            started = start_processes(rank, job, count, join=False, start_method="spawn")
+            assert started is not None
+            with ended_together(started.processes):
+                while not started.join():
+                    pass
         except ProcessExitedException as error:
             if not end.is_file():
                 how = error.signal_name or f"exit code {error.exit_code}"
@@ -86,6 +93,23 @@ def launch(work: Work, count: int, config: Mapping[str, Any], command: str | Non
     if said["error"] is not None:
         raise CondenserError(said["error"])
     return said["value"]
+
+
+@contextmanager
+def ended_together(processes: Sequence[Any]) -> Iterator[None]:
+    """Where this process is to end, so are the others: asked first, forced after a while."""
+    try:
+        yield
+    except interrupts.Interrupted:
+        for process in processes:
+            process.terminate()
+        limit = time.monotonic() + GRACE
+        for process in processes:
+            process.join(max(0.0, limit - time.monotonic()))
+        raise
+    finally:
+        for process in processes:
+            process.kill()
 
 
 def rank(
@@ -110,11 +134,14 @@ def rank(
     own |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "condenser"}
     os.environ.update({name: str(value) for name, value in own.items()})
     try:
-        value = work(config, command)
+        with interrupts.in_order("condenser", speaks=lambda: False):  # who started it does
+            value = work(config, command)
     except CondenserError as error:
         keep(end, error=str(error))
         sys.stdout.flush()
         os._exit(1)  # the others wait for this one: do not wait for them
+    except interrupts.Interrupted as error:
+        os._exit(error.status)
     if number == 0:
         keep(end, value)
 

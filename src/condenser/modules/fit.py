@@ -12,6 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 
+from condenser import interrupts
 from condenser.data import Batch
 from condenser.distributed import strategies
 from condenser.modules.resume import Resume
@@ -72,8 +73,14 @@ class Clock(Callback):
     def total(self) -> float:
         return self.earlier + time.perf_counter() - self.begun
 
+    def on_train_start(self, *_: Any) -> None:
+        interrupts.listen()  # Lightning has put handlers of its own, which end nothing
+
     def on_train_epoch_start(self, *_: Any) -> None:
         self.started = time.perf_counter()
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        interrupts.check()
 
     def on_validation_start(self, *_: Any) -> None:
         self.seconds += time.perf_counter() - self.started

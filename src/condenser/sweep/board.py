@@ -37,10 +37,12 @@ class Board:
             self.live.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self.live:
             self.live.update(self.picture(), refresh=True)
             self.live.stop()
+        elif kind is not None:  # stopped on the way: what there is by now
+            print(heading(self.attempts, self.slots), flush=True)
 
     def beat(self) -> None:
         """Draw again, if it is time to."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -54,11 +52,10 @@ class Pool:
         """Bring every attempt to its end. When this is interrupted nothing of it runs on."""
         self.seats = Seats(self.gpus)
         try:
-            with signals_as_interrupt():
-                while left := [attempt for attempt in attempts if not attempt.over]:
-                    self.step(left)
-                    self.beat()
-                    time.sleep(0.1)
+            while left := [attempt for attempt in attempts if not attempt.over]:
+                self.step(left)
+                self.beat()
+                time.sleep(0.1)
         except BaseException:
             self.stop_all(attempts)
             raise
@@ -173,24 +170,3 @@ class Pool:
             with suppress(OSError):  # it may be why all is stopped
                 status.write(attempt.job.folder, **self.facts(attempt, "stopped"))
             self.turn(attempt, "stopped")
-
-
-@contextmanager
-def signals_as_interrupt() -> Iterator[None]:
-    """A closed terminal and a polite kill stop a sweep as Ctrl-C does."""
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    heard = [  # nohup has it that a closed terminal is not
-        name for name in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(name) != signal.SIG_IGN
-    ]
-    before = {name: signal.signal(name, interrupt) for name in heard}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)

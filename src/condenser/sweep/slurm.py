@@ -22,7 +22,7 @@ from condenser.sweep.attempt import Attempt, of_code
 from condenser.sweep.board import Board
 from condenser.sweep.ending import failures, returned
 from condenser.sweep.jobs import Job
-from condenser.sweep.pool import WORDS, signals_as_interrupt
+from condenser.sweep.pool import WORDS
 from condenser.sweep.process import TRAIN, command, environment
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def launch(jobs: Sequence[Job], config: DictConfig, settings: Settings) -> list[
         if record := status.done_before(job.folder, job.digest, job.inputs):
             attempt.record, attempt.state = record, "kept"
     todo = [attempt for attempt in attempts if not attempt.over]
-    with Board(attempts, settings.jobs) as board, signals_as_interrupt():
+    with Board(attempts, settings.jobs) as board:
         for attempt in attempts:
             board.changed(attempt)
         if todo:
