@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
 
 from condenser import command, records
+from condenser.errors import printable
 
 if TYPE_CHECKING:
     from condenser.report import Report
@@ -80,7 +81,7 @@ def _read(paths: list[Path]) -> tuple[dict[Path, dict[str, records.Record]], lis
             return records.by_file(paths), [str(warning.message) for warning in skipped]
         finally:
             for warning in skipped[:MOST_WARNINGS]:
-                print(f"warning: {warning.message}", file=sys.stderr)
+                print(f"warning: {printable(str(warning.message))}", file=sys.stderr)
             if len(skipped) > MOST_WARNINGS:
                 print(f"warning: and {len(skipped) - MOST_WARNINGS} more", file=sys.stderr)
 
@@ -101,7 +102,7 @@ def _print(made: Report) -> None:
 
     from condenser.report import text
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = PIPE_WIDTH
     table, hidden = text.terminal(made.rows, console.width)
@@ -111,7 +112,7 @@ def _print(made: Report) -> None:
         notes.append(f"not shown here: {', '.join(hidden)}; all is in table.md")
     console.print()
     for line in (*notes, *(f"{path}  {shows}" for path, shows in made.files.items())):
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(printable(line), soft_wrap=True)
 
 
 if __name__ == "__main__":

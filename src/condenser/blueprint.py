@@ -15,11 +15,17 @@ from torch import nn
 from condenser import models, weights
 from condenser.compress import Operation, prunable
 from condenser.compress.base import Project
-from condenser.errors import CondenserError, DamagedError
+from condenser.errors import CondenserError, ConfigError, DamagedError
 from condenser.files import damaged, drafts, read_json, sha256
 from condenser.lens import Lens as Lens  # an operation that a stored model may name
 
 FORMAT = 1
+LARGEST = 1 << 24  # pixels on a side, classes
+# what a description raises that is no network's, or not that of these weights
+UNFIT = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError),
+    *(RuntimeError, TypeError, ValueError),
+)
 MODEL, WEIGHTS = "model.json", "weights.safetensors"
 
 
@@ -69,8 +75,12 @@ class Blueprint:
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Blueprint:
+        """Raises an exception of Python's for what ``to_json`` never gave."""
+        sizes = [*data["input_shape"], data["num_classes"]]
+        if not all(type(size) is int and 0 < size <= LARGEST for size in sizes):
+            raise ValueError(f"input_shape and num_classes are {sizes}")
         return Blueprint(
-            architecture=data["architecture"],
+            architecture=dict(data["architecture"]),
             input_shape=tuple(data["input_shape"]),
             num_classes=data["num_classes"],
             operations=tuple(Operation.from_json(o) for o in data["operations"]),
@@ -142,7 +152,7 @@ def load(folder: Path, trusted: Sequence[str] = ()) -> tuple[Blueprint, nn.Modul
         raise DamagedError(f"{folder / MODEL}: format {data.get('format')}, this reads {FORMAT}")
     try:
         blueprint, digest = Blueprint.from_json(data), data["weights_sha256"]
-    except (KeyError, TypeError, DamagedError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, DamagedError) as error:
         raise DamagedError(f"{folder / MODEL} is damaged: {error}") from error
     if not (folder / WEIGHTS).is_file() or sha256(folder / WEIGHTS) != digest:
         raise damaged(folder / WEIGHTS)
@@ -155,8 +165,10 @@ def load(folder: Path, trusted: Sequence[str] = ()) -> tuple[Blueprint, nn.Modul
         for operation in blueprint.operations:
             state = operation.decode(state)
         weights.fill(model, state, data.get("versions", {}))
-    except (AttributeError, CondenserError, KeyError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
+    except ConfigError as error:
+        raise DamagedError(f"{folder / MODEL}: {error}") from error
+    except (CondenserError, *UNFIT) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
         what = f"{folder / MODEL} does not fit the weights beside it: {reason}"
         raise DamagedError(what) from error
     return blueprint, model.eval()

@@ -17,6 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from condenser import composing
+from condenser.errors import printable
 from condenser.mistakes import CONF, can_be_mended, explain
 from condenser.naming import run_name
 
@@ -94,7 +95,7 @@ def command(overrides: Iterable[str]) -> str:
 
 
 def fail(message: str) -> None:
-    print(f"condenser: {message}", file=sys.stderr)
+    print(f"condenser: {printable(message)}", file=sys.stderr)
     sys.exit(1)
 
 

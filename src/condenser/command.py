@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 from condenser import interrupts
-from condenser.errors import CondenserError
+from condenser.errors import CondenserError, printable
 
 
 def parser(description: str, epilog: str) -> argparse.ArgumentParser:
@@ -39,7 +39,7 @@ def answer(name: str, work: Callable[[], int | None], mistake: int = 1) -> int:
             status = work() or 0
             sys.stdout.flush()
     except CondenserError as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        print(f"{name}: {printable(str(error))}", file=sys.stderr)
         return mistake
     except interrupts.Interrupted as error:
         return error.status

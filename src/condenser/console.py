@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from condenser import records
+from condenser.errors import printable
 from condenser.records import Record
 from condenser.stages import Stage
 
@@ -17,17 +18,20 @@ class Console:
     def __init__(self, folder: Path, quiet: bool = False) -> None:
         from rich.console import Console as Rich
 
-        self.rich, self.folder = Rich(highlight=False, quiet=quiet), folder
+        self.rich, self.folder = (
+            Rich(highlight=False, markup=False, emoji=False, quiet=quiet),
+            folder,
+        )
         self.terminal = self.rich.is_terminal and not quiet
 
     def working(self, what: str) -> Any:
         return self.rich.status(what) if self.terminal else nullcontext()
 
     def warn(self, message: str) -> None:
-        self.rich.print(f"warning: {message}", style="yellow", markup=False, soft_wrap=True)
+        self.rich.print(f"warning: {printable(message)}", style="yellow", soft_wrap=True)
 
     def line(self, text: str) -> None:
-        self.rich.print(text, markup=False, soft_wrap=True)
+        self.rich.print(printable(text), soft_wrap=True)
 
     def started(self, stage: Stage) -> None:
         if self.terminal:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+# a terminal takes them for commands, or shows what follows in another order
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 LONGEST = 200  # characters of a value that are shown
 
 
@@ -67,3 +70,8 @@ def shown(value: object) -> str:
     text = plain[value] if is_word else str(value)  # type: ignore[index]
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def printable(text: str) -> str:
+    """Text from anywhere, for a terminal."""
+    return CONTROL.sub("\ufffd", text)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from condenser.errors import CondenserError, nearest
-from condenser.files import force, write_whole
+from condenser.errors import CondenserError, DamagedError, nearest, printable, shown
+from condenser.files import force, loads, read_bytes, write_whole
 
 Value = str | int | float | bool | None
 Record = dict[str, Value]
@@ -35,6 +36,21 @@ REQUIRED: tuple[str, ...] = (
     *("cost/train_seconds", "cost/epochs"),
     *("cost/best_epoch", "cost/samples_per_second", "cost/reused"),
 )
+
+
+TEXTS = frozenset(
+    (
+        *("run", "experiment", "claim", "stage", "model", "key", "parent", "teacher", "group"),
+        *("commit", "hardware", "versions", "command", "date", "data", "size/file_format"),
+        "latency/runtime",
+    )
+)
+NUMBERS = frozenset(REQUIRED) - TEXTS
+WHOLE = 1 << 30  # bytes of a file of records
+LARGEST = 1e30  # of which sums and squares are still numbers
+NAMES = ("stage", "key")  # of which a folder's name is made
+NAME = re.compile(r"\w[\w.,=+-]*")
+ESCAPED = re.compile(r"\\u00[0-9]|\\u20[26]|\x7f|\\[bfr]")  # the same as JSON has it, and more
 
 
 class RecordWarning(UserWarning):
@@ -93,7 +109,7 @@ def by_file(paths: Iterable[Path | str]) -> dict[Path, dict[str, Record]]:
     for path in map(Path, paths):
         if not _exists(path):
             raise CondenserError(_missing(path))
-        files = [file.resolve() for file in _files(path)]
+        files = [Path(os.path.realpath(file)) for file in _files(path)]
         for file in files:
             if file not in seen:
                 seen[file] = dict(_lines(file))
@@ -135,8 +151,8 @@ def _files(path: Path) -> Iterator[Path]:
 def _lines(file: Path) -> Iterator[tuple[str, Record]]:
     """The records of one file, each with its content as one string."""
     try:
-        lines = file.read_bytes().splitlines()
-    except OSError as error:
+        lines = read_bytes(file, WHOLE).split(b"\n")
+    except (OSError, DamagedError) as error:
         _skip(error)
         return
     for number, line in enumerate(lines, start=1):
@@ -144,21 +160,47 @@ def _lines(file: Path) -> Iterator[tuple[str, Record]]:
             continue
         try:
             record = _record(line)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             warnings.warn(f"{file}:{number}: skipped: {error}", RecordWarning, stacklevel=3)
         else:
             yield json.dumps(record), record
 
 
-def _skip(error: OSError) -> None:
-    warnings.warn(f"{error.filename}: skipped: {error.strerror}", RecordWarning, stacklevel=3)
+def _skip(error: OSError | DamagedError) -> None:
+    said = f"{error.filename}: skipped: {error.strerror}" if isinstance(error, OSError) else error
+    warnings.warn(str(said), RecordWarning, stacklevel=3)
 
 
 def _record(line: bytes) -> Record:
-    found = json.loads(line)
+    """What a line says, if a run could have written it; control characters in it are not shown."""
+    found = loads(line)
     if not isinstance(found, dict) or not found.get("run") or not found.get("stage"):
         raise ValueError("not a record (no run, no stage)")
-    return complete(found)
+    record = complete(found)
+    for key, value in record.items():
+        if value is not None and (must := _unlike(key, value)):
+            raise ValueError(f"{key}={shown(value)}: must be {must}")
+    return _shown(record) if ESCAPED.search(json.dumps(record)) else record
+
+
+def _unlike(key: str, value: str | int | float | bool) -> str:
+    """What a value must be that is not what runs write; nothing for one that is."""
+    if isinstance(value, str):
+        if key in NAMES and not NAME.fullmatch(value):
+            return "a name"
+        return "a number" if key in NUMBERS else ""
+    if key in TEXTS:
+        return "text"
+    if key == "position" and not (type(value) is int and value >= 0):
+        return "a whole number from 0"
+    return "" if abs(value) < LARGEST else f"below {LARGEST:g}"
+
+
+def _shown(record: Record) -> Record:
+    return {
+        printable(key): printable(value) if isinstance(value, str) else value
+        for key, value in record.items()
+    }
 
 
 def _missing(path: Path) -> str:

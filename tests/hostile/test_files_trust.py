@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,10 @@ from running import QUICK, config_of
 
 import export
 import pack
+import report
 import sensitivity
+from condenser import records
+from condenser import report as report_of
 from condenser.run import saved_config, yaml_of
 
 RULE = "a stored file does not decide what code runs"
@@ -262,3 +267,120 @@ def test_what_is_not_trusted_is_not_imported(run: Path, tmp_path: Path, mine: st
     assert not canary.exists()
     saved_config(run, ["foreign_too"])
     assert canary.exists()
+
+
+# --- records, and what is made of them
+
+INJECTED = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
+LINES: list[tuple[str, str | bytes, str]] = [
+    ("nan", '"test/accuracy": NaN', "skipped: NaN: no finite number"),
+    ("overflow", '"test/accuracy": 1e999', "skipped: 1e999: no finite number"),
+    ("infinity", '"x": -Infinity', "skipped: -Infinity: no finite number"),
+    ("twice", '"x": 1, "x": 2', "skipped: x is there twice"),
+    ("long", f'"seed": {"9" * 5000}', "skipped: an integer of more than 64 bits"),
+    ("65 bits", f'"seed": {1 << 65}', "skipped: an integer of more than 64 bits"),
+    ("large", '"x/y": 1e300', "skipped: x/y=1e+300: must be below 1e+30"),
+    ("half", '"model": "\\ud800"', "skipped: 'utf-8' codec can't encode"),
+    ("utf-8", b'"model": "\xff"', "skipped: 'utf-8' codec can't decode"),
+    ("bom", "\ufeff", "skipped: "),
+    ("nul", '"model": "a\0"', "skipped: Invalid control character"),
+    ("deep", '"x": ' + "[" * 100_000, "skipped: nested too deeply"),
+    ("nested", '"x": {"a": 1}', "skipped: x={'a': 1}: "),
+    ("text", '"test/accuracy": "<b>1</b>"', "skipped: test/accuracy=<b>1</b>: must be a number"),
+    ("number", '"model": 3', "skipped: model=3: must be text"),
+    ("traversal", '"key": "../../../etc"', "skipped: key=../../../etc: must be a name"),
+    ("rooted", '"key": "/etc/x"', "skipped: key=/etc/x: must be a name"),
+    ("hidden", '"stage": "../x"', "skipped: stage=../x: must be a name"),
+    ("place", '"position": -1', "skipped: position=-1: must be a whole number from 0"),
+    ("places", '"position": "0"', "skipped: position=0: must be a number"),
+    ("list", "", "skipped: not a record"),
+]
+
+
+@pytest.mark.parametrize(("line", "says"), [t[1:] for t in LINES], ids=[t[0] for t in LINES])
+def test_a_line_that_no_run_writes_is_no_record(
+    line: str | bytes, says: str, tmp_path: Path
+) -> None:
+    good = json.dumps({"run": "a", "experiment": "e", "stage": "tune", "position": 1}).encode()
+    inner = line if isinstance(line, bytes) else line.encode()
+    bad = b'{"run": "b"' + (b', "stage": "x"' if b'"stage"' not in inner else b"")
+    bad = (
+        b"[1]" if not inner else inner + bad if inner[:1] == b"\xef" else bad + b", " + inner + b"}"
+    )
+    (tmp_path / "records.jsonl").write_bytes(bad + b"\n" + good + b"\n")
+    with pytest.warns(records.RecordWarning) as seen:
+        found = records.read([tmp_path])
+    assert [record["stage"] for record in found] == ["tune"]
+    assert says in str(seen[0].message)
+
+
+@pytest.mark.parametrize("kind", [*ODD, "loop", "huge"])
+def test_records_that_are_no_file_are_skipped(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "bad/records.jsonl"
+    file.parent.mkdir()
+    if kind == "huge":
+        with file.open("wb") as made:
+            made.truncate(1 << 40)
+    else:
+        (ODD | {"loop": lambda path: path.symlink_to(path)})[kind](file)
+    good = tmp_path / "good/records.jsonl"
+    good.parent.mkdir()
+    good.write_text(json.dumps({"run": "a", "stage": "tune"}) + "\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert len(records.read([tmp_path])) == 1
+
+
+def test_texts_of_records_are_only_ever_texts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = [
+        *(
+            INJECTED,
+            "=cmd|' /C calc'!A0",
+            "[/bold] [link=file:///x]y[/link]",
+            "\x1b[2J\x1b]0;x\x07",
+        ),
+        *(
+            "$\\frac{",
+            "a|b\n| c |",
+            "[x](javascript:alert(1))",
+            "\u202eexe.cod",
+            "+1+1",
+            "@SUM(A1)",
+        ),
+    ]
+    with (tmp_path / "records.jsonl").open("w") as file:
+        for number, text in enumerate(hostile):
+            record = {
+                **dict.fromkeys(("experiment", "claim", "model", "data", "hardware"), text),
+                "run": text,
+                "stage": "prune",
+                "position": 0,
+                "group": f"g{number}",
+                "seed": 0,
+                "prune/method": text,
+                "test/accuracy": 0.5,
+                "size/file_bytes": 100 + number,
+                "latency/ms_b1": 1.0,
+                "val/accuracy": 0.5,
+                text: text,
+            }
+            file.write(json.dumps(record) + "\n")
+    assert report.main([str(tmp_path)]) == 0
+    shown = capsys.readouterr()
+    assert "\x1b" not in shown.out + shown.err and "\u202e" not in shown.out
+    page = (tmp_path / report_of.PAGE).read_text()
+    assert "<script>alert" not in page and "<img src=x" not in page
+    table = (tmp_path / "table.md").read_text()
+    assert "<script" not in table and "<img" not in table and "](javascript" not in table
+    for name in ("table.csv", "records.csv"):
+        for line in csv.reader((tmp_path / name).open(newline="")):
+            assert not [cell for cell in line if cell[:1] in ("=", "@") or cell[:2] == "+1"]
+
+
+def test_an_error_is_printed_without_commands_for_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report.main([str(tmp_path / "\x1b[2Jx")]) == 2
+    assert "\x1b" not in capsys.readouterr().err

@@ -5,18 +5,19 @@ from __future__ import annotations
 import io
 import socket
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from contextlib import contextmanager, redirect_stdout
 from http.client import HTTPException
 from pathlib import Path
-from pickle import UnpicklingError
+from pickle import Unpickler, UnpicklingError
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from condenser.data.samples import Arrays, Splits
-from condenser.errors import ConfigError
+from condenser.errors import ConfigError, DamagedError
 
 # what torchvision raises for a set that is absent, damaged or out of reach
 _BROKEN = (
@@ -25,6 +26,9 @@ _BROKEN = (
     ValueError,
     EOFError,
     UnpicklingError,
+    AssertionError,
+    LookupError,
+    TypeError,
     HTTPException,
     tarfile.TarError,
 )
@@ -68,10 +72,11 @@ def from_torchvision(
     path = folder(root)
     build = getattr(torchvision.datasets, dataset)
     try:
-        parts = build(path, **train), build(path, **test)
+        with _arrays_only():
+            parts = build(path, **train), build(path, **test)
     except _BROKEN:
         try:
-            with _download(path, dataset):
+            with _download(path, dataset), _arrays_only():
                 parts = build(path, **train, download=True), build(path, **test, download=True)
         except _BROKEN as error:
             reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
@@ -83,19 +88,50 @@ def from_torchvision(
                 f"put {files} into {path / place}",
             ) from None
     classes = getattr(parts[0], "classes", None)
-    loaded = [_arrays(part) for part in parts]
+    loaded = [_arrays(part, path / place, classes) for part in parts]
     names = classes or [str(label) for label in range(int(loaded[0].targets.max()) + 1)]
     return Splits(loaded[0], loaded[1], list(names))
 
 
-def _arrays(part: Any) -> Arrays:
+def _arrays(part: Any, place: Path, classes: Sized | None) -> Arrays:
+    """Raises DamagedError for labels that are not one to an image, or of no class."""
     images: Tensor = torch.as_tensor(part.data)
     if images.ndim == 3:
         images = images.unsqueeze(1)
     elif images.shape[-1] in (1, 3):
         images = images.permute(0, 3, 1, 2)
-    labels = part.targets if hasattr(part, "targets") else part.labels
-    return Arrays(images.contiguous(), torch.as_tensor(labels).long())
+    labels = torch.as_tensor(part.targets if hasattr(part, "targets") else part.labels).long()
+    if len(labels) != len(images):
+        raise DamagedError(f"{place} is damaged: {len(images)} images have {len(labels)} labels")
+    if len(labels) and classes and not 0 <= labels.min() <= labels.max() < len(classes):
+        least, most = int(labels.min()), int(labels.max())
+        raise DamagedError(
+            f"{place} is damaged: labels from {least} to {most} of {len(classes)} classes"
+        )
+    return Arrays(images.contiguous(), labels)
+
+
+class _Arrays(Unpickler):
+    """Reads a pickle of numbers, words and numpy's arrays; any other is refused, nothing called."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        of_numpy = module in ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
+        if of_numpy and name in ("_reconstruct", "ndarray", "dtype"):
+            return super().find_class(module, name)
+        raise UnpicklingError(f"{module}.{name} is no part of a set of images")
+
+
+@contextmanager
+def _arrays_only() -> Iterator[None]:
+    """CIFAR comes as pickles: torchvision reads them as data within, and not as programs."""
+    from torchvision.datasets import cifar
+
+    before = cifar.pickle
+    cifar.pickle = SimpleNamespace(load=lambda file, **how: _Arrays(file, **how).load())  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        cifar.pickle = before
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -70,12 +71,22 @@ def markdown(rows: Sequence[Row], notes: Sequence[str] = ()) -> str:
     """A pipe table with every column, and the notes as a list below it."""
     shown = columns(rows)
     lines = [
-        [column.head.replace("|", "\\|") for column in shown],
+        [cell_of(column.head) for column in shown],
         [":---" if column.is_text else "---:" for column in shown],
-        *zip(*([cell.replace("|", "\\|") for cell in c.cells] for c in shown), strict=True),
+        *zip(*([cell_of(cell) for cell in column.cells] for column in shown), strict=True),
     ]
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    return table + ("\n" + "".join(f"- {note}\n" for note in notes) if notes else "")
+    return table + ("\n" + "".join(f"- {escaped(note)}\n" for note in notes) if notes else "")
+
+
+def cell_of(text: str) -> str:
+    return escaped(text).replace("|", "\\|")
+
+
+def escaped(text: str) -> str:
+    """What Markdown shows as it stands: no line, tag or link begins in it."""
+    line = " ".join(text.split("\n")).replace("](", "]\\(")
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", line)
 
 
 def table_csv(rows: Sequence[Row]) -> str:
@@ -115,5 +126,13 @@ def records_csv(records: Sequence[Record]) -> str:
 
 def _csv(lines: Sequence[Sequence[Value]]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
+    csv.writer(text, lineterminator="\n").writerows(
+        [[inert(cell) for cell in line] for line in lines]
+    )
     return text.getvalue()
+
+
+def inert(cell: Value) -> Value:
+    """Text that a spreadsheet would take for a formula, as the text that it is."""
+    formula = isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{cell}" if formula else cell

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from condenser.errors import ConfigError
+from condenser.errors import ConfigError, DamagedError
+from condenser.files import loads, read_bytes
 from condenser.stages.base import Given, Outcome, Workbench
 from condenser.stages.compression import CompressionStage
 from condenser.stages.training import own
@@ -45,7 +45,7 @@ def analysed(path: str) -> dict[str, float]:
         ConfigError: it is no file that src/sensitivity.py wrote.
     """
     try:
-        return dict(json.loads(Path(path).read_text(encoding="utf-8"))["rates"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return dict(loads(read_bytes(Path(path)))["rates"])
+    except (OSError, DamagedError, ValueError, KeyError, TypeError) as error:
         allowed = "rates by layer, or the sensitivity.json that src/sensitivity.py wrote"
         raise ConfigError("prune.scope.rates", path, allowed) from error
