@@ -16,6 +16,12 @@ os.environ.setdefault(
 CONF = Path(__file__).resolve().parents[1] / "conf"
 
 
+@pytest.fixture(autouse=True, scope="session")
+def remembered(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What is remembered of image files goes with the tests."""
+    os.environ["CONDENSER_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     """Every test draws the same numbers, whatever ran before it."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -33,12 +35,14 @@ from condenser.data import (
     uniform,
 )
 from condenser.data.noise import mix
+from condenser.data.prepare import prepare
 from condenser.data.split import cut, stratified_order
 from condenser.errors import ConfigError, DamagedError
 from condenser.tasks import Binary, Multiclass, Multilabel
 
 SMALL = partial(synthetic, n=100, shape=(3, 6, 6), num_classes=5)
 AUGMENT = (RandomCrop(2), HorizontalFlip())
+MEAN = (0.5,) * 3
 
 
 def module(source: Any = SMALL, **settings: Any) -> DataModule:
@@ -421,17 +425,17 @@ def test_fingerprint_is_the_same_for_the_same_data() -> None:
 @pytest.mark.parametrize(
     ("settings", "first"),
     [
-        ({}, "c56a56ced1eb07da7cdd06a60be2e57b710733d8ea488e7658dda73a7ffc281e"),
+        ({}, "8811bfa837bb3f39c9024a8a9960ee595b074ed4aa5ba198ff1872a937011315"),
         (
             {"mean": [0.5], "std": [0.25], "limit": 100},
-            "a21b352e379ed6d20174ab574d72196877f9c6eae66d98fef9bf0e0d89c8a333",
+            "6a444a3a71d379f0cc821618c1d12dab091e2ad76e3d8f01f343f5bcfd8aedf6",
         ),
     ],
 )
 def test_the_fingerprint_of_digits_is_what_it_always_was(
     settings: dict[str, Any], first: str
 ) -> None:
-    """As noted before data could have labels: what is stored under it is found again."""
+    """As noted for recipe version 6: what is stored under it is found again."""
     assert module(digits, augment=(), **settings).fingerprint == first
 
 
@@ -606,8 +610,161 @@ def test_image_files_are_split_named_and_fingerprinted(tree: Path) -> None:
     before = sets.fingerprint
     assert before == files(tree, workers=2).fingerprint
     (tree / "test/cat/0.png").rename(tree / "test/cat/9.png")
-    assert files(tree).fingerprint != before
+    assert files(tree).fingerprint != before  # another order
+    (tree / "test").rename(tree.parent / "elsewhere")
     assert len(files(tree / "train").parts.test.targets) == 2  # one folder of classes: 20 % of 12
+
+
+def test_image_files_count_by_their_bytes(tree: Path, tmp_path_factory: Any) -> None:
+    before = files(tree).fingerprint
+    moved = tmp_path_factory.mktemp("elsewhere") / "set"
+    tree.rename(moved)
+    assert files(moved).fingerprint == before
+    for path in moved.glob("train/*/*.png"):
+        path.rename(path.with_name(f"a{path.stem}.PNG"))
+    assert files(moved).fingerprint == before
+    path = moved / "train/dog/a3.PNG"
+    state, whole = path.stat(), path.read_bytes()
+    path.write_bytes(whole.replace(b"IEND", b"iEND"))  # as long, as old, and decoded alike
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert files(moved).fingerprint != before
+    path.write_bytes(whole)
+    assert files(moved).fingerprint == before
+    (moved / "train/cat").rename(moved / "train/cow")
+    (moved / "test/cat").rename(moved / "test/cow")
+    assert files(moved).fingerprint != before  # records name the classes
+
+
+def test_each_image_file_is_decoded_once_until_it_changes(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from condenser.data import contents
+
+    decoded: list[str] = []
+    real = contents.decode
+    monkeypatch.setattr(
+        contents, "decode", lambda path, mode: decoded.append(path.name) or real(path, mode)
+    )
+    monkeypatch.setattr(contents, "FRESH", -60)  # those of this test are old enough
+    before = files(tree).fingerprint
+    assert len(decoded) == 16
+    assert files(tree).fingerprint == before and len(decoded) == 16
+    (tree / "train/cat/1.png").write_bytes((tree / "train/dog/1.png").read_bytes())
+    assert files(tree).fingerprint != before and decoded[16:] == ["1.png"]
+
+
+def test_a_young_image_file_is_not_remembered(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within the time that a file system tells apart it may change and look as before."""
+    from condenser.data import contents
+
+    monkeypatch.setattr(contents, "FRESH", 3600)
+    files(tree).setup()
+    assert contents.recall(contents.place(tree)) == {}
+
+
+@pytest.mark.parametrize("damage", ["cut", "other", "rows", "old", "folder", "gone"])
+def test_a_damaged_memory_of_image_files_costs_time_only(
+    damage: str, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from condenser.data import contents
+
+    monkeypatch.setattr(contents, "FRESH", -60)
+    before = files(tree).fingerprint
+    memory = contents.place(tree)
+    text = memory.read_text()
+    sha = next(iter(json.loads(text)["files"].values()))[4]
+    if damage == "folder":
+        memory.unlink()
+        memory.mkdir()
+    elif damage == "gone":
+        memory.unlink()
+    else:
+        ways = {"cut": text[:-9], "other": "[1, 2]", "rows": text.replace(sha, "0" * 64)}
+        memory.write_text(ways.get(damage, text.replace('"pillow": "', '"pillow": "0')))
+    assert contents.recall(memory) == {}
+    assert files(tree).fingerprint == before
+
+
+@pytest.mark.parametrize("word", ["val", "valid", "Validation"])
+def test_a_validation_part_chooses_where_there_is_a_test_part(word: str, tree: Path) -> None:
+    shutil.copytree(tree / "train", tree / word)
+    for path in tree.glob(f"{word}/*/[2-9].png"):
+        path.unlink()
+    parts = files(tree).parts
+    assert [len(part.targets) for part in (parts.train, parts.val, parts.test)] == [12, 4, 4]
+    assert parts.val.paths[0] == f"{word}/cat/0.png"  # type: ignore[attr-defined]
+    (note,) = parts.notes
+    assert note.startswith("4 images are in train and val: train/cat/0.png = ")
+    shutil.rmtree(tree / "test")
+    parts = files(tree).parts  # alone, it is what is measured
+    assert [len(part.targets) for part in (parts.train, parts.val, parts.test)] == [9, 3, 4]
+    assert parts.test.paths[0] == f"{word}/cat/0.png"  # type: ignore[attr-defined]
+
+
+def test_the_border_between_parts_is_in_the_fingerprint(tree: Path) -> None:
+    """The same files in the same order, one more of them for validation."""
+    loaded, place = imagefolder(tree, size=8, resize=10), torch.arange(12)
+
+    def cut_at(border: int) -> str:
+        train, val = (loaded.train.select(part) for part in (place[:border], place[border:]))
+        return prepare(loaded._replace(train=train, val=val), 0, 0, None, MEAN, MEAN).fingerprint(
+            ""
+        )
+
+    assert cut_at(8) == cut_at(8) != cut_at(9)
+
+
+def test_the_same_image_where_it_should_not_be_is_told(tree: Path) -> None:
+    assert files(tree).parts.notes == ()
+    shutil.copy(tree / "train/cat/1.png", tree / "test/cat/1.png")
+    shutil.copy(tree / "train/cat/2.png", tree / "train/dog/2.png")
+    assert set(files(tree).parts.notes) == {
+        "1 image is in train and test: train/cat/1.png = test/cat/1.png",
+        "1 image is in several classes: train/cat/2.png = train/dog/2.png",
+    }
+    shutil.rmtree(tree / "test")
+    shutil.copy(tree / "train/cat/3.png", tree / "train/cat/4.png")
+    shutil.copy(tree / "train/cat/1.png", tree / "train/dog/1.png")
+    assert set(files(tree / "train").parts.notes) == {
+        "2 images are in several classes: cat/1.png = dog/1.png, cat/2.png = dog/2.png",
+        "1 image is there more than once, and may be in train and test: cat/3.png = cat/4.png",
+    }
+
+
+def test_hidden_files_are_no_images_and_suffixes_may_be_upper_case(tree: Path) -> None:
+    for name in (
+        ".hidden.png",
+        "._0.png",
+        ".git/1.png",
+        "__MACOSX/2.png",
+        "notes.txt",
+        "Thumbs.db",
+    ):
+        path = tree / "train/cat" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"no image")
+    (tree / ".ipynb_checkpoints").mkdir()
+    (tree / "train/cat/0.png").rename(tree / "train/cat/0.PNG")
+    (tree / "train/cat/deeper").mkdir()
+    (tree / "train/cat/1.png").rename(tree / "train/cat/deeper/é 写.png")
+    sets = files(tree)
+    assert sets.train_size + len(sets.parts.val.targets) == 12 and sets.classes == ["cat", "dog"]
+
+
+def test_a_class_may_be_called_train_and_spelt_in_two_ways(tree: Path) -> None:
+    (tree / "test/cat").rename(tree / "test/caf\u00e9")
+    (tree / "train/cat").rename(tree / "train/cafe\u0301")
+    assert files(tree).classes == ["caf\u00e9", "dog"]
+    (tree / "train/dog").rename(tree / "train/train")
+    (tree / "train").rename(tree / "kinds")
+    assert files(tree / "kinds").classes == ["caf\u00e9", "train"]
+
+
+def test_links_to_folders_are_followed(tree: Path) -> None:
+    before = files(tree).fingerprint
+    (tree / "train/dog").rename(tree.parent / f"{tree.name} dogs")
+    (tree / "train/dog").symlink_to(tree.parent / f"{tree.name} dogs")
+    assert files(tree).fingerprint == before
 
 
 def test_image_files_that_cannot_be_used(tree: Path) -> None:

@@ -159,6 +159,8 @@ def workbench(config: Mapping[str, Any], say: Console, team: Team | None = None)
     torch.set_flush_denormal(True)
     data = build(config["data"], batch_size=config["optim"]["batch_size"], seed=config["seed"])
     data.setup()
+    for note in data.parts.notes:
+        say.warn(note)
     targets = [config[role]["model"]["_target_"] for role in ("teacher", "student")]
     return Workbench(
         data=data,

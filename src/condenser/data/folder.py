@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from condenser.data.contents import Picture, examine
+from condenser.data.decode import LARGEST, decode
 from condenser.data.noise import key
 from condenser.data.remote import folder
 from condenser.data.samples import Splits, split_test
-from condenser.errors import ConfigError, DamagedError
+from condenser.data.tree import WHOLE, Classes, Tree, listed
+from condenser.errors import ConfigError, DamagedError, shown
+from condenser.files import sha256
 
 Transform = Callable[[Any], Any]  # a PIL image to a PIL image or a uint8 tensor (C,H,W)
 _TRANSFORM_STREAM = -1  # augmentations of batches have the streams 0, 1, …
@@ -23,6 +28,9 @@ _TRANSFORM_STREAM = -1  # augmentations of batches have the streams 0, 1, …
 @dataclass(frozen=True, eq=False)
 class Files:
     """A set of image files: paths relative to `root`, targets int64 (N,).
+
+    `contents` are the sha256 of the files, where they are known: two sets are one if their files'
+    bytes, targets, order and transforms are, wherever they lie and whatever they are called.
 
     `random` is applied to a view of an image, `fixed` where nothing random may happen; both must
     give all images one size. `random` draws from torch's generator, which is seeded by
@@ -36,6 +44,7 @@ class Files:
     fixed: Transform
     mode: str = "RGB"
     num_workers: int = 0
+    contents: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -44,7 +53,8 @@ class Files:
 
     def select(self, index: Tensor) -> Files:
         paths = tuple(self.paths[position] for position in index.tolist())
-        return replace(self, paths=paths, targets=self.targets[index])
+        contents = tuple(self.contents[position] for position in index.tolist() if self.contents)
+        return replace(self, paths=paths, targets=self.targets[index], contents=contents)
 
     def to(self, device: torch.device) -> Files:
         return self
@@ -55,15 +65,13 @@ class Files:
         Raises:
             DamagedError: the file cannot be decoded.
         """
-        from PIL import Image
         from torchvision.transforms.v2.functional import pil_to_tensor
 
         path = self.root / self.paths[position]
         try:
-            with Image.open(path) as opened:
-                image = transform(opened.convert(self.mode))
-        except OSError as error:
-            raise DamagedError(f"{path}: {error}") from None
+            image = transform(decode(path, self.mode))
+        except DamagedError as error:
+            raise DamagedError(f"{shown(path)}: {error}") from None
         return image if isinstance(image, Tensor) else pil_to_tensor(image)
 
     def read(self, index: Tensor) -> Tensor:
@@ -80,9 +88,11 @@ class Files:
         return iter(loader)
 
     def digest(self, update: Callable[[bytes | memoryview], None]) -> None:
-        update(repr((self.random, self.fixed, self.mode)).encode())
-        for path, target in zip(self.paths, self.targets.tolist(), strict=True):
-            update(f"{path}\0{(self.root / path).stat().st_size}\0{target}\n".encode())
+        decoder = metadata.version("pillow")
+        update(repr((self.random, self.fixed, self.mode, decoder)).encode())
+        contents = self.contents or (sha256(self.root / path) for path in self.paths)
+        for content, target in zip(contents, self.targets.tolist(), strict=True):
+            update(f"{content} {target}\n".encode())
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,24 +116,34 @@ def imagefolder(
     root: str | Path | None,
     size: int = 224,
     resize: int = 256,
-    mode: str = "RGB",
+    mode: Literal["RGB", "L"] = "RGB",
     random: Transform | None = None,
     num_workers: int = 0,
 ) -> Splits:
-    """root/train/CLASS/* with root/test/CLASS/* or root/val/CLASS/*; or root/CLASS/*.
+    """root/train/CLASS/*, and root/val or root/test or both alike; or root/CLASS/*.
 
-    Without a test folder a fixed 20 % become the test part. Images are resized to `resize` on the
-    shorter side and cut to the middle `size`×`size`. For training `random` is used instead, by
-    default a random resized crop and a horizontal flip.
+    `valid` and `validation` are `val` by other names. Where there are both, `val` does the choosing
+    and `test` is measured. Where there is one, that is measured, and a part of train does the
+    choosing. Where there is none, a fixed 20 % become the test part.
+
+    Every file is decoded before anything is trained. Images are resized to `resize` on the shorter
+    side and cut to the middle `size`×`size`. For training `random` is used instead, by default a
+    random resized crop and a horizontal flip.
     Source: torchvision.datasets.ImageFolder, https://docs.pytorch.org/vision/stable/datasets.html
 
     Raises:
-        ConfigError: no such folder, no images in it, or other classes in the test part than in
-            the training part.
+        ConfigError: the folder is not one of these, or another one was probably meant.
+        DamagedError: some files are no images that can be used; it names them.
     """
     from torchvision.transforms import v2
 
+    if mode not in ("RGB", "L"):
+        raise ConfigError("data.source.mode", mode, "RGB or L")
     path = folder(root)
+    found = Tree(path, root).parts()
+    every = [file for part in found.values() for files in part.values() for file in files]
+    pictures, bad = examine(path, every, num_workers)
+    refuse_bad(root, bad | too_long(pictures, resize))
     fixed = v2.Compose([v2.Resize(resize, antialias=True), v2.CenterCrop(size)])
     default = v2.Compose([v2.RandomResizedCrop(size, antialias=True), v2.RandomHorizontalFlip()])
     settings: dict[str, Any] = {
@@ -132,28 +152,62 @@ def imagefolder(
         "mode": mode,
         "num_workers": num_workers,
     }
-    if not (path / "train").is_dir():
-        files, classes = _scan(path, path, settings)
-        return split_test(files, classes)
-    test = next((path / part for part in ("test", "val") if (path / part).is_dir()), None)
-    files, classes = _scan(path, path / "train", settings)
-    if test is None:
-        return split_test(files, classes)
-    held_out, others = _scan(path, test, settings)
-    if others != classes:
-        differ = ", ".join(sorted(set(classes) ^ set(others)))
-        allowed = f"the same classes in train and {test.name}"
-        raise ConfigError("data.root", root, allowed, f"they differ in {differ}")
-    return Splits(files, held_out, classes)
+    parts = {name: files_of(path, part, pictures, settings) for name, part in found.items()}
+    classes = list(next(iter(found.values())))
+    notes = tuple(repeated(found, pictures))
+    if len(parts) == 1:
+        (whole,) = parts.values()
+        return split_test(whole, classes)._replace(notes=notes)
+    val = parts.get("val") if "test" in parts else None
+    measured = parts.get("test") or parts["val"]
+    return Splits(parts["train"], measured, classes, val=val, notes=notes)
 
 
-def _scan(root: Path, part: Path, settings: dict[str, Any]) -> tuple[Files, list[str]]:
-    from torchvision.datasets import ImageFolder
+def files_of(
+    root: Path, part: Classes, pictures: Mapping[str, Picture], settings: Mapping[str, Any]
+) -> Files:
+    paths = tuple(path for files in part.values() for path in files)
+    targets = torch.tensor([number for number, files in enumerate(part.values()) for _ in files])
+    contents = tuple(pictures[path].sha256 for path in paths)
+    return Files(root, paths, targets, contents=contents, **settings)
 
-    try:
-        found = ImageFolder(str(part))
-    except FileNotFoundError as error:
-        allowed = "a folder with a folder of images for each class"
-        raise ConfigError("data.root", root, allowed, str(error)) from None
-    paths = tuple(Path(path).relative_to(root).as_posix() for path, _ in found.samples)
-    return Files(root, paths, torch.tensor(found.targets), **settings), found.classes
+
+def too_long(pictures: Mapping[str, Picture], resize: int) -> dict[str, str]:
+    """The images that `resize` on the shorter side would make too large: a line of pixels."""
+    return {
+        path: f"{one.width}×{one.height} pixels, too long for data.source.resize={resize}"
+        for path, one in pictures.items()
+        if max(one[1:]) * resize * resize > LARGEST * min(one[1:])
+    }
+
+
+def refuse_bad(root: object, bad: Mapping[str, str]) -> None:
+    """DamagedError that lists the files that cannot be used, and why."""
+    if bad:
+        files = [f"{path} ({why})" for path, why in sorted(bad.items())]
+        what = "1 file is no image" if len(bad) == 1 else f"{len(bad):,} files are no images"
+        raise DamagedError(f"data.root={shown(root)}: {what} that can be used: {listed(files)}")
+
+
+def repeated(found: Mapping[str, Classes], pictures: Mapping[str, Picture]) -> Iterator[str]:
+    """A warning for the same image in two parts or two classes; for any where they will be cut."""
+    places: dict[str, list[tuple[str, str, str]]] = {}
+    for part, classes in found.items():
+        for name, files in classes.items():
+            for path in files:
+                places.setdefault(pictures[path].sha256, []).append((part, name, path))
+    kinds: dict[str, list[str]] = {}
+    for same in places.values():
+        parts, names = ({place[field] for place in same} for field in (0, 1))
+        if len(parts) > 1:
+            kind = f"in {' and '.join(part for part in found if part in parts)}"
+        elif len(names) > 1:
+            kind = "in several classes"
+        elif len(same) > 1 and parts == {WHOLE}:
+            kind = "there more than once, and may be in train and test"
+        else:
+            continue
+        kinds.setdefault(kind, []).append(" = ".join(path for *_, path in same[:3]))
+    for kind, same_files in kinds.items():
+        count = "1 image is" if len(same_files) == 1 else f"{len(same_files):,} images are"
+        yield f"{count} {kind}: {listed(same_files, 3)}"

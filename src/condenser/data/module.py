@@ -32,7 +32,8 @@ class DataModule(pl.LightningDataModule):
         source: from the root folder to the set's `Splits`; or to `Arrays`, of which a fixed 20 %
             become the test part.
         batch_size: training samples a step on each process.
-        val_fraction: share of the training part that is cut off for validation; 0 for none.
+        val_fraction: share of the training part that is cut off for validation, where the set has
+            no part for it; 0 for none.
         split_seed: of the validation cut, of `limit` and of `calibration`; not the seed of the run,
             so that runs with other seeds are compared on the same samples.
         seed: of order and augmentation.

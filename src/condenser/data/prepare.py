@@ -26,6 +26,7 @@ class Parts:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     task: Task
+    notes: tuple[str, ...] = ()
 
     def to(self, device: torch.device) -> Parts:
         return replace(
@@ -33,12 +34,11 @@ class Parts:
         )
 
     def fingerprint(self, settings: str) -> str:
-        """sha256 over every image, target, the cut, the normalisation, the task and `settings`."""
-        known: tuple[object, ...] = (self.mean, self.std, len(self.classes), settings)
-        if self.task.word != Multiclass.word:  # which had no word when the first were stored
-            known += (self.task.word,)
+        """sha256 over every image, target, the cut, the normalisation, names, task, `settings`."""
+        known = (self.mean, self.std, self.classes, settings, self.task.word)
         digest = hashlib.sha256(repr(known).encode())
         for part in (self.train, self.val, self.test):
+            digest.update(f"{len(part.targets)} ".encode())
             part.digest(digest.update)
         return digest.hexdigest()
 
@@ -51,7 +51,8 @@ def prepare(
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
 ) -> Parts:
-    """Cut validation from train, measure mean and std if not given, keep `limit` training samples.
+    """Cut validation from train where it has no part, measure mean and std if not given, keep
+    `limit` training samples.
 
     Raises:
         ConfigError: more samples asked for than there are; mean or std do not fit the channels;
@@ -60,21 +61,22 @@ def prepare(
     if isinstance(loaded, Arrays):
         loaded = _named(loaded)
     task = task_of(loaded.task, len(loaded.classes))
-    for part in (loaded.train, loaded.test):
+    for part in (loaded.train, loaded.test, *([loaded.val] if loaded.val else [])):
         _check_targets(task, part.targets)
-    kept, held_out = cut(loaded.train.targets, val_fraction, split_seed)
-    train = loaded.train.select(kept)
+    train, val = loaded.train, loaded.val
+    if val is None:
+        kept, held_out = cut(loaded.train.targets, val_fraction, split_seed)
+        train, val = loaded.train.select(kept), loaded.train.select(held_out)
     if mean is None or std is None:
         measured = pixel_statistics(train)
         mean, std = mean or measured[0], std or measured[1]
     _check_channels(mean, std, train.shape[0])
     if limit is not None:
-        if limit > len(kept):
-            allowed = f"1 to {len(kept)} (the training samples) or null"
+        if limit > len(train.targets):
+            allowed = f"1 to {len(train.targets)} (the training samples) or null"
             raise ConfigError("data.limit", limit, allowed)
         train = train.select(take(train.targets, limit, split_seed))
-    val = loaded.train.select(held_out)
-    return Parts(train, val, loaded.test, loaded.classes, mean, std, task)
+    return Parts(train, val, loaded.test, loaded.classes, mean, std, task, loaded.notes)
 
 
 def _named(samples: Arrays) -> Splits:

@@ -91,16 +91,18 @@ def _kind(tensor: Tensor) -> str:
 
 
 class Splits(NamedTuple):
-    """What a source returns. The validation part is cut from `train` later.
+    """What a source returns. Where it has no `val`, that is cut from `train` later.
 
     `classes` names the logits: the classes, the labels, or of a binary task the one that is yes.
-    `task` is one of condenser.tasks by its word.
+    `task` is one of condenser.tasks by its word. `notes` are warnings for whoever trains on it.
     """
 
     train: Samples
     test: Samples
     classes: list[str]
     task: str = Multiclass.word
+    val: Samples | None = None
+    notes: tuple[str, ...] = ()
 
 
 def split_test(

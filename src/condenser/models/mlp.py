@@ -9,6 +9,8 @@ from torch import nn
 
 from condenser.errors import ConfigError
 
+LARGEST = 2**16  # numbers of an image
+
 
 class MLP(nn.Sequential):
     """ReLU layers of the given widths, then a linear layer to the classes.
@@ -19,6 +21,9 @@ class MLP(nn.Sequential):
 
     Source: Hinton, Vinyals, Dean, Distilling the Knowledge in a Neural Network, 2015,
     https://arxiv.org/abs/1503.02531
+
+    Raises ConfigError for images of more than 65,536 numbers (3×128×128 are fewer): nearly all
+    weights would be the first layer's.
     """
 
     def __init__(
@@ -35,7 +40,7 @@ class MLP(nn.Sequential):
         self.add_module("flatten", nn.Flatten())
         if input_dropout:
             self.add_module("dropout0", nn.Dropout(input_dropout))
-        before = prod(input_shape)
+        before = _inputs(input_shape)
         for index, width in enumerate(widths, start=1):
             self.add_module(f"fc{index}", nn.Linear(before, width))
             self.add_module(f"relu{index}", nn.ReLU())
@@ -43,6 +48,15 @@ class MLP(nn.Sequential):
                 self.add_module(f"dropout{index}", nn.Dropout(dropout))
             before = width
         self.add_module(f"fc{len(widths) + 1}", nn.Linear(before, num_classes))
+
+
+def _inputs(shape: tuple[int, int, int]) -> int:
+    count = prod(shape)
+    if count > LARGEST:
+        size = "×".join(map(str, shape))
+        allowed = f"a convolutional network for images of {size}, not an MLP"
+        raise ConfigError("model._target_", "condenser.models.MLP", allowed, "as resnet18 is")
+    return count
 
 
 def _check_probability(setting: str, value: float) -> None:

@@ -1,0 +1,109 @@
+"""What is in many image files: each is decoded once, and remembered until it changes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from condenser.data.decode import decode
+from condenser.errors import DamagedError
+from condenser.files import read_json, sha256, write_whole
+
+FORMAT = 1  # of what is remembered, and of what ``decode`` takes
+FRESH = 2.0  # seconds; a file as young may change again and keep its time of change
+State = list[int]  # size, times of change of content and of the file, inode
+
+
+class Picture(NamedTuple):
+    """An image file that can be decoded: the sha256 of its bytes, its size in pixels."""
+
+    sha256: str
+    width: int
+    height: int
+
+
+def examine(
+    root: Path, paths: Iterable[str], workers: int = 1
+) -> tuple[dict[str, Picture], dict[str, str]]:
+    """Every file decoded: path → what is in it, and path → why it cannot be used.
+
+    What was found of a file is kept in the user's cache folder (``CONDENSER_CACHE``, else
+    ``XDG_CACHE_HOME/condenser``, else ``~/.cache/condenser``), by path, size, times and inode. If
+    that is damaged or cannot be written, the files are decoded again.
+    """
+    memory = place(root)
+    known = recall(memory)
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        ordered = list(paths)
+        answers = pool.map(partial(look, root, known), ordered)
+        found = dict(zip(ordered, answers, strict=True))
+    good = {path: answer[1] for path, answer in found.items() if isinstance(answer[1], Picture)}
+    bad = {path: answer[1] for path, answer in found.items() if isinstance(answer[1], str)}
+    young = time.time() - FRESH
+    rows = {
+        path: [*state, *picture]
+        for path, (state, picture) in found.items()
+        if isinstance(picture, Picture) and max(state[1:3]) < young * 1e9
+    }
+    if rows != known:
+        remember(memory, rows)
+    return good, bad
+
+
+def look(root: Path, known: dict[str, list[Any]], path: str) -> tuple[State, Picture | str]:
+    """The file's state, and what is in it, or why it cannot be used."""
+    file = root / path
+    try:
+        state = state_of(file)
+        if (row := known.get(path)) is not None and row[:4] == state:
+            return state, Picture(*row[4:])
+        image = decode(file, "RGB")
+        return state, Picture(sha256(file), image.width, image.height)
+    except DamagedError as error:
+        return [], str(error)
+    except OSError as error:
+        return [], error.strerror or type(error).__name__
+
+
+def state_of(file: Path) -> State:
+    found = file.stat()
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
+
+
+def place(root: Path) -> Path:
+    """The file that remembers what is below a folder."""
+    given = os.environ.get("CONDENSER_CACHE")
+    shared = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
+    return Path(given or Path(shared) / "condenser") / "images" / f"{name}.json"
+
+
+def recall(memory: Path) -> dict[str, list[Any]]:
+    """The rows that were written there; none where they are not whole, or of other decoders."""
+    try:
+        found = read_json(memory)
+    except DamagedError:
+        return {}
+    rows = found.get("files")
+    return rows if isinstance(rows, dict) and found == stamped(rows) else {}
+
+
+def remember(memory: Path, rows: dict[str, list[Any]]) -> None:
+    with suppress(OSError):
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(memory, json.dumps(stamped(rows)))
+
+
+def stamped(rows: dict[str, list[Any]]) -> dict[str, Any]:
+    text = json.dumps(rows)
+    check = hashlib.sha256(text.encode()).hexdigest()
+    return {"format": FORMAT, "pillow": metadata.version("pillow"), "check": check, "files": rows}

@@ -1,0 +1,119 @@
+"""An image file as a person sees it: upright, 8 bits a channel, white where transparent."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from condenser.errors import DamagedError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# Pillow knows more, some of which start other programs
+FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+READ = (
+    *(".avif", ".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm"),
+    *(".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
+)
+# refused by name: left out in silence, a set would be smaller than it looks
+UNREAD = (
+    *(".arw", ".cr2", ".cr3", ".dng", ".exr", ".heic", ".heif", ".hdr", ".jxl", ".nef", ".orf"),
+    *(".pfm", ".psd", ".svg"),
+)
+LARGEST = 178_956_970  # pixels, which take half a gigabyte; Pillow refuses more
+BITS, POLARITY = 258, 262  # tags of TIFF
+
+
+def decode(path: Path, mode: str) -> Image:
+    """The image in ``mode`` RGB or L.
+
+    It is turned as its EXIF orientation asks; 16 bits become round(v / 257); what is transparent
+    shows white.
+
+    Raises:
+        DamagedError: why it cannot be read, the path left out: it is no image, cut short, more
+            than one, too large, or of a kind whose pixels have no known scale.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+    Image.init()
+    try:
+        check_file(path)
+        with Image.open(path, formats=FORMATS) as image:
+            check_size(image)
+            image.load()
+            return flat(eight_bits(upright(image)), mode)
+    except DamagedError:
+        raise
+    except UnidentifiedImageError:
+        raise DamagedError("no image that can be read") from None
+    except OSError as error:
+        raise DamagedError(error.strerror or one_line(error)) from None
+    except Exception as error:  # what a decoder raises for hostile bytes is of every kind
+        raise DamagedError(one_line(error)) from None
+
+
+def check_file(path: Path) -> None:
+    """Opening a pipe would wait for ever."""
+    size, suffix = path.stat().st_size, path.suffix.lower()
+    if suffix in UNREAD:
+        raise DamagedError(f"{suffix} is not read: make it a PNG or a JPEG")
+    if not path.is_file():
+        raise DamagedError("no plain file")
+    if not os.access(path, os.R_OK):
+        raise DamagedError("may not be read")
+    if size == 0:
+        raise DamagedError("an empty file")
+
+
+def check_size(image: Image) -> None:
+    if getattr(image, "is_animated", False) and image.format != "MPO":  # a camera's has a preview
+        raise DamagedError("several images in one file")
+    if image.width * image.height > LARGEST:
+        raise DamagedError(f"{image.width}×{image.height} pixels, more than {LARGEST:,}")
+
+
+def upright(image: Image) -> Image:
+    from PIL.Image import Transpose as T
+
+    try:
+        orientation = image.getexif().get(0x0112, 1)
+    except Exception:  # damaged, as EXIF often is: the pixels are whole
+        return image
+    turns = [T.FLIP_LEFT_RIGHT, T.ROTATE_180, T.FLIP_TOP_BOTTOM, T.TRANSPOSE]
+    turns += [T.ROTATE_270, T.TRANSVERSE, T.ROTATE_90]
+    return image.transpose(turns[orientation - 2]) if orientation in range(2, 9) else image
+
+
+def eight_bits(image: Image) -> Image:
+    """Grey of 16 bits in 8; other kinds as they are, which Pillow reads in 8 bits a channel."""
+    import numpy as np
+    from PIL import Image
+
+    if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
+        raise DamagedError("pixels of 32 bits, whose scale is not known: make it 8 or 16 bits")
+    if not image.mode.startswith("I"):
+        return image
+    tags = getattr(image, "tag_v2", {BITS: (16,), POLARITY: 1})
+    if tags.get(BITS) != (16,) or tags.get(POLARITY) != 1 or "transparency" in image.info:
+        raise DamagedError("grey of 9 to 16 bits of a rare kind: make it 8 or 16 bits, 0 black")
+    pixels = np.asarray(image).astype(np.uint32)
+    return Image.fromarray(((pixels * 255 + 32767) // 65535).astype(np.uint8))
+
+
+def flat(image: Image, mode: str) -> Image:
+    from PIL import Image
+
+    if not image.has_transparency_data:
+        return image.convert(mode)
+    white = Image.new("RGBA", image.size, "white")
+    white.alpha_composite(image.convert("RGBA"))
+    return white.convert(mode)
+
+
+def one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
