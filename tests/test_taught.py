@@ -493,7 +493,7 @@ def test_new_images_every_epoch_cannot_be_kept(cache: Cache) -> None:
 
 
 def test_features_are_kept_only_when_asked_for() -> None:
-    with pytest.raises(ConfigError, match=r"teacher\.cache\.features=False.*conv2"):
+    with pytest.raises(ConfigError, match=r"teacher\.cache\.features=false.*conv2"):
         Cache("disk").check(data(), ["conv2"])
     Cache("disk", features=True).check(data(), ["conv2"])
 
@@ -526,7 +526,7 @@ def test_the_largest_few_of_labels_mean_nothing() -> None:
         ({"keep": "disc"}, r"teacher\.cache\.keep=disc.*did you mean disk"),
         ({"logits": "float8"}, r"teacher\.cache\.logits=float8"),
         ({"logits": 0}, r"teacher\.cache\.logits=0"),
-        ({"logits": True}, r"teacher\.cache\.logits=True"),
+        ({"logits": True}, r"teacher\.cache\.logits=true"),
         ({"features": 1}, r"teacher\.cache\.features=1"),
         ({"keep": "none", "folder": "x"}, r"teacher\.cache\.folder=x.*keep=none"),
         ({"keep": "memory", "folder": "x"}, r"teacher\.cache\.folder=x.*keep=memory"),
@@ -545,5 +545,5 @@ def test_as_many_logits_as_there_are_is_not_fewer() -> None:
 
 
 def test_disk_wants_a_place() -> None:
-    with pytest.raises(ConfigError, match=r"teacher\.cache\.folder=None"):
+    with pytest.raises(ConfigError, match=r"teacher\.cache\.folder=null"):
         asked(Counting(), data(), Cache("disk"))
