@@ -11,7 +11,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
 
-from condenser import command
+from condenser import command, records
 from condenser.errors import ConfigError
 
 EXAMPLES = """examples:
@@ -69,7 +69,7 @@ def export(
 ) -> tuple[Any, Path]:
     """Redo the run's recipe up to ``position``, all from the store, with an export at its end."""
     from condenser.run import saved_config
-    from condenser.store import stored_at
+    from condenser.store import stored_at, whole
 
     config = saved_config(folder, trusted)
     stages = config["recipe"]["stages"]
@@ -81,6 +81,8 @@ def export(
         stages = [*before, {"export": given(settings)}]
     name = ",".join([config["run"], f"export={len(stages) - 2}", *settings])
     config |= {"recipe": {"stages": stages}, "run": name}
+    made = records.read([folder])
+    whole(config, (r for r in made if r["stage"] not in ("export", "control")))
     config["controls"] = False
     from condenser.recipe import plan
     from condenser.run import run
@@ -89,7 +91,8 @@ def export(
     record = run(config, " ".join(["python src/export.py", str(folder), *set_of(settings)]))[-1]
     from condenser.deploy import SUFFIX
 
-    return record, stored_at(config, record) / f"model{SUFFIX[record['export/target']]}"
+    file = stored_at(config, record).file(f"model{SUFFIX[record['export/target']]}")
+    return record, file
 
 
 def is_export(entry: Any) -> bool:

@@ -44,12 +44,11 @@ def packed(run: Path, position: int | None, out: Path | None, trusted: Sequence[
     from condenser.run import saved_config, stored
 
     config, record = saved_config(run, trusted), stored(run, position)
-    from condenser.blueprint import load
     from condenser.pack import pack, table
     from condenser.store import stored_at
 
-    targets = [config[role]["model"]["_target_"] for role in ("teacher", "student")]
-    blueprint, model = load(stored_at(config, record), targets)
+    targets = tuple(config[role]["model"]["_target_"] for role in ("teacher", "student"))
+    blueprint, model = stored_at(config, record).load(targets)
     file = out or run / "model.cndp"
     write_whole(file, pack(blueprint, model))
     for row in table(blueprint, model):

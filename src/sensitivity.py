@@ -52,7 +52,6 @@ def study(options: argparse.Namespace) -> dict[Path, str]:
 
     config = saved_config(options.run, options.trust)
     record = stored(options.run, options.position or 0)
-    from condenser.blueprint import load
     from condenser.build import build
     from condenser.compress.sensitivity import RATES, analyse
     from condenser.report import sensitivity
@@ -60,8 +59,8 @@ def study(options: argparse.Namespace) -> dict[Path, str]:
 
     data = build(config["data"], batch_size=config["optim"]["batch_size"], seed=config["seed"])
     data.setup()
-    targets = [config[role]["model"]["_target_"] for role in ("teacher", "student")]
-    _, model = load(stored_at(config, record), targets)
+    targets = tuple(config[role]["model"]["_target_"] for role in ("teacher", "student"))
+    _, model = stored_at(config, record).load(targets)
     rates, grain = options.rates or RATES, options.granularity
     result = analyse(model, data, grain, rates, options.images, options.exclude)
     title = f"{record['model']} {record['stage']} on {data.name}"

@@ -11,19 +11,22 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, fro
 
 from condenser import command
 from condenser.errors import ConfigError
-from condenser.store import inventory, listing
+from condenser.store import inventory, listing, marker
 from condenser.store.inventory import Kept
 from condenser.store.remove import remove, sweep
 from condenser.store.verify import INTACT, UNVERIFIED, verify
 
+YES = ("y", "yes")
 EXAMPLES = """examples:
   python src/store.py ls                        what is kept, the oldest first, and for which runs
   python src/store.py show 3fa9                 settings, facts and lineage of one entry
   python src/store.py verify                    whether every file is the one that was written
   python src/store.py rm 3fa9 77b0              these two, by the first letters of their keys
   python src/store.py rm --unused --dry-run     what no run names: say it only
+  python src/store.py rm --unused --yes         remove it without being asked, as in a script
   python src/store.py rm --damaged              what verify finds not to be what was written
-  python src/store.py rm --leftovers            what killed runs left; they cannot go on then
+  python src/store.py rm --leftovers            what killed runs left; they cannot go on then,
+                                                and what was damaged and put aside
 
 The runs that count are those below --runs (default: the folder that the store is in). An entry
 that a running process works with is never removed; what is removed is made again by the next run
@@ -59,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--unused", action="store_true", help="all that no run's records name")
     verb.add_argument("--damaged", action="store_true", help="all that verify finds damaged")
     verb.add_argument("--leftovers", action="store_true", help="drafts, checkpoints of killed runs")
+    verb.add_argument("--yes", action="store_true", help="do not ask")
     verb.add_argument("--dry-run", action="store_true", help="say it, remove nothing")
     verb.set_defaults(work=_rm)
     return parser
@@ -97,39 +101,65 @@ def _rm(options: argparse.Namespace) -> None:
     if not (options.key or options.unused or options.damaged or options.leftovers):
         raise ConfigError("rm", "nothing", "keys, --unused, --damaged or --leftovers")
     kept = inventory.inventory(options.store, options.runs)
-    chosen = dict.fromkeys(inventory.find(kept, key).name for key in options.key)
-    if options.unused:
-        chosen |= dict.fromkeys(k.name for k in kept if not k.runs and k.stage != "taught")
+    if not marker.marked(options.store):
+        raise command.CondenserError(
+            f"{options.store}: not marked as a store by a run, so that nothing in it is removed; "
+            "the next run with it marks it"
+        )
+    chosen = [inventory.find(kept, key) for key in options.key]
+    chosen += inventory.unused(kept, options.runs) if options.unused else []
     if options.damaged:
-        chosen |= dict.fromkeys(k.name for k in kept if verify(k) not in (INTACT, UNVERIFIED))
+        chosen += [one for one in kept if verify(one) not in (INTACT, UNVERIFIED)]
     left = inventory.leftovers(options.store) if options.leftovers else []
-    by_name = {one.name: one for one in kept}
-    _remove([by_name[name] for name in chosen], left, options.dry_run)
+    once = list({one.name: one for one in chosen}.values())
+    size = _list(once, left)
+    if options.dry_run:
+        print(f"{size:,} bytes would be free")
+    elif not (once or left) or not (options.yes or _agreed(len(once) + len(left), size)):
+        print("nothing was removed")
+    else:
+        _remove(once, left)
 
 
-def _remove(chosen: Sequence[Kept], left: Sequence[Path], dry: bool) -> None:
-    """All that can be removed; what somebody works with is named and stays."""
-    freed, busy = 0, []
+def _list(chosen: Sequence[Kept], left: Sequence[Path]) -> int:
+    """Say what is to go; bytes of all of it."""
+    sizes = [inventory.size(path) for path in left]
     for one in chosen:
-        try:
-            if not dry:
-                remove(one)
-        except command.CondenserError as error:
-            busy.append(str(error))
-            continue
-        freed += one.bytes
         named = f", named by {listing.people(one.runs)}" if one.runs else ""
         print(f"{one.name}  {one.bytes:,} bytes{named}")
+    for path, size in zip(left, sizes, strict=True):
+        print(f"{path.name}  {size:,} bytes")
+    return sum(sizes) + sum(one.bytes for one in chosen)
+
+
+def _agreed(count: int, size: int) -> bool:
+    """Whether the person at the terminal wants it; CondenserError where there is none."""
+    if not sys.stdin.isatty():
+        raise command.CondenserError("rm asks before it removes; --yes where nobody can answer")
+    try:
+        return input(f"remove these {count}, {size:,} bytes? [y/N] ").strip().lower() in YES
+    except EOFError:
+        return False
+
+
+def _remove(chosen: Sequence[Kept], left: Sequence[Path]) -> None:
+    """All that can be removed; what somebody works with is named and stays."""
+    freed, stays = 0, []
+    for one in chosen:
+        try:
+            remove(one)
+            freed += one.bytes
+        except command.CondenserError as error:
+            stays.append(str(error))
     for path in left:
         size = inventory.size(path)
-        if dry or sweep(path):
+        if sweep(path):
             freed += size
-            print(f"{path.name}  {size:,} bytes")
         else:
-            busy.append(f"{path.name}: a run is making it just now")
-    print(f"{freed:,} bytes {'would be free' if dry else 'are free'}")
-    if busy:
-        raise command.CondenserError("\n".join(busy))
+            stays.append(f"{path.name}: a run is making it just now")
+    print(f"{freed:,} bytes are free")
+    if stays:
+        raise command.CondenserError("\n".join(stays))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from condenser import records
 from condenser.errors import CondenserError
 from condenser.store import Entry, Place, Store, key_of, stored_at
 from condenser.store.hold import hold
+from condenser.store.marker import MARKER
 
 SRC = Path(__file__).resolve().parents[1] / "src"
 WEIGHTS = bytes(range(200))
@@ -68,7 +69,7 @@ def runs(tmp_path: Path) -> Path:
 
 
 def key(runs: Path, stage: str) -> str:
-    (folder,) = (runs / ".store").glob(f"{stage}-*[!k]")
+    (folder,) = (runs / ".store").glob(f"{stage}-*[0-9a-f]")
     return folder.name.rpartition("-")[2]
 
 
@@ -82,7 +83,8 @@ def ask(runs: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[i
 
     def call(verb: str, *words: str) -> tuple[int, str, str]:
         capsys.readouterr()
-        status = command.main([verb, *words, "--store", str(runs / ".store")])
+        sure = ["--yes"] if verb == "rm" else []
+        status = command.main([verb, *words, "--store", str(runs / ".store"), *sure])
         return (status, *capsys.readouterr())
 
     return call
@@ -100,8 +102,7 @@ def test_ls_says_what_is_kept_and_for_whom(runs: Path, ask: Any) -> None:
         ["teacher", key(runs, "teacher"), "lenet5", "99.00%"],
     ]
     assert lines[-1].endswith("2026-01-08 10:11  demo/a, demo/b") and "no run" in said
-    size = sum(f.stat().st_size for f in (runs / ".store").rglob("*") if f.suffix != ".lock")
-    size -= sum(f.stat().st_size for f in (runs / ".store").rglob("*") if f.is_dir())
+    size = sum(f.stat().st_size for f in (runs / ".store").glob("*/*"))
     assert in_all == f"4 entries, {size:,} bytes" and unused.startswith("no run names 1, ")
 
 
@@ -134,9 +135,9 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "weights": (lambda f: flip(f / "weights.safetensors"), "weights.safetensors altered"),
     "facts": (lambda f: flip(f / "record.json"), "record.json altered"),
     "a file gone": (lambda f: (f / "model.json").unlink(), "model.json missing"),
-    "a file more": (lambda f: (f / "other").touch(), "other unknown"),
-    "sums": (lambda f: (f / "SHA256SUMS").write_text("no sums"), "SHA256SUMS is damaged"),
-    "another key": (lambda f: f.rename(f.with_name("prune-0123456789abcdef")), "the key is not"),
+    "a file more": (lambda f: (f / "other.onnx").touch(), "other.onnx unknown"),
+    "sums": (lambda f: (f / "SHA256SUMS").write_text("no sums"), "SHA256SUMS altered"),
+    "another key": (lambda f: f.rename(f.with_name("prune-0123456789abcdef")), "is not the key"),
 }
 
 
@@ -160,7 +161,7 @@ def test_old_entries_are_unverified_until_something_speaks_against_them(
     (old / "SHA256SUMS").unlink()
     (old / "ingredients.json").unlink()
     assert ask("verify")[:2][0] == 0 and f"{old.name}  unverified\n" in ask("verify")[1]
-    assert Store(runs / ".store").get("prune", old.name[6:]) is not None
+    assert Store(runs / ".store").get("prune", old.name[6:]) is None  # nothing can be told of it
     assert "unverified" in ask("show", old.name)[1]
     flip(old / "weights.safetensors")
     assert "weights.safetensors altered" in ask("verify", old.name)[1]
@@ -168,7 +169,7 @@ def test_old_entries_are_unverified_until_something_speaks_against_them(
 
 def test_ls_sees_a_missing_file_without_reading_any(runs: Path, ask: Any) -> None:
     (folder(runs, "prune") / "weights.safetensors").unlink()
-    assert "damaged: lacks weights.safetensors" in ask("ls")[1]
+    assert "damaged: weights.safetensors missing" in ask("ls")[1]
 
 
 def test_rm_takes_what_its_first_letters_name(runs: Path, ask: Any) -> None:
@@ -178,7 +179,7 @@ def test_rm_takes_what_its_first_letters_name(runs: Path, ask: Any) -> None:
     status, said, _ = ask("rm", gone.name[8:14])
     assert status == 0 and said.startswith(f"{gone.name}  ") and "named by demo/a" in said
     assert not gone.exists() and len(ask("ls")[1].splitlines()) == 6
-    assert not [path for path in (runs / ".store").iterdir() if path.name.startswith(".")]
+    assert [p.name for p in (runs / ".store").iterdir() if p.name.startswith(".")] == [MARKER]
 
 
 def test_rm_unused_spares_what_any_run_names(runs: Path, ask: Any) -> None:
@@ -187,7 +188,7 @@ def test_rm_unused_spares_what_any_run_names(runs: Path, ask: Any) -> None:
     status, said, _ = ask("rm", "--unused")
     assert status == 0 and student.name in said and not student.exists()
     assert all(folder(runs, stage).is_dir() for stage in ("teacher", "distill", "prune"))
-    assert ask("rm", "--unused")[1] == "0 bytes are free\n"
+    assert ask("rm", "--unused")[1] == "nothing was removed\n"
 
 
 def test_rm_leaves_what_somebody_works_with(runs: Path, ask: Any) -> None:
@@ -220,16 +221,17 @@ def test_rm_leaves_what_is_being_made(runs: Path, ask: Any) -> None:
     from filelock import FileLock
 
     root, prune = runs / ".store", folder(runs, "prune")
-    for name in (".prune-1234", ".student-5678.ckpt", ".gone-share-9999-17"):
+    new, old = "prune-" + "1234" * 4, "student-" + "5678" * 4
+    for name in (f".{new}", f".{old}.ckpt", f".gone-{old}-17"):
         (root / name).write_text("half")
-    with FileLock(root / "prune-1234.lock"), FileLock(root / f"{prune.name}.lock"):
-        assert "left by runs that stopped: 3, 12 bytes" in ask("ls")[1]
+    with FileLock(root / f"{new}.lock"), FileLock(root / f"{prune.name}.lock"):
+        assert "left by runs that stopped, or damaged: 3, 12 bytes" in ask("ls")[1]
         status, said, complained = ask("rm", "--leftovers", prune.name)
         assert status == 1 and complained.count("a run is making it just now") == 2
         assert "8 bytes are free" in said
-        assert (root / ".prune-1234").exists() and prune.is_dir()
+        assert (root / f".{new}").exists() and prune.is_dir()
     assert ask("rm", "--leftovers")[0] == 0
-    assert not [path for path in root.iterdir() if path.name.startswith(".")]
+    assert [path.name for path in root.iterdir() if path.name.startswith(".")] == [MARKER]
 
 
 @pytest.mark.parametrize(
@@ -256,10 +258,12 @@ def test_mistakes_are_told_in_a_line(
 def test_an_ambiguous_key_names_its_entries(runs: Path, ask: Any) -> None:
     root = runs / ".store"
     for stage in ("prune", "distill"):
-        folder(runs, stage).rename(root / f"{stage}-77770000{stage[:1]}0000000")
+        folder(runs, stage).rename(
+            root / f"{stage}-77770000{'a' if stage == 'prune' else 'b'}0000000"
+        )
     status, _, complained = ask("rm", "7777")
     assert status == 1 and "names 2 entries: distill-7777" in complained
-    assert ask("rm", "77770000p", "--dry-run")[0] == 0
+    assert ask("rm", "77770000a", "--dry-run")[0] == 0
 
 
 def test_no_store_is_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -307,10 +311,9 @@ def test_a_store_that_cannot_be_written_is_read(
         assert (entry.folder.parent, reused) == (tmp_path / "mine/.store", False)
     assert len(warned) == 1 and "new results go to" in warned[0]
     config = {"store": str(root), "runs": str(tmp_path / "mine")}
-    assert stored_at(config, {"stage": "prune", "key": "one"}) == entry.folder.with_name(
-        "prune-one"
-    )
-    assert stored_at(config, {"stage": "prune", "key": prune}) == folder(runs, "prune")
+    spare = entry.folder.with_name("prune-one")
+    assert stored_at(config, {"stage": "prune", "key": "one"}).folder == spare
+    assert stored_at(config, {"stage": "prune", "key": prune}).folder == folder(runs, "prune")
 
 
 def test_a_store_that_cannot_be_written_is_named(

@@ -16,7 +16,7 @@ from condenser import models, weights
 from condenser.compress import Operation, prunable
 from condenser.compress.base import Project
 from condenser.errors import CondenserError, ConfigError, DamagedError
-from condenser.files import damaged, drafts, read_json, sha256
+from condenser.files import damaged, drafts, read_json, sha256, sha256_once
 from condenser.lens import Lens as Lens  # an operation that a stored model may name
 
 FORMAT = 1
@@ -154,7 +154,7 @@ def load(folder: Path, trusted: Sequence[str] = ()) -> tuple[Blueprint, nn.Modul
         blueprint, digest = Blueprint.from_json(data), data["weights_sha256"]
     except (KeyError, TypeError, ValueError, AttributeError, DamagedError) as error:
         raise DamagedError(f"{folder / MODEL} is damaged: {error}") from error
-    if not (folder / WEIGHTS).is_file() or sha256(folder / WEIGHTS) != digest:
+    if not (folder / WEIGHTS).is_file() or sha256_once(folder / WEIGHTS) != digest:
         raise damaged(folder / WEIGHTS)
     try:
         state = load_file(folder / WEIGHTS)

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any
 from condenser.errors import DamagedError
 
 MOST = 1 << 28  # bytes of a text that is read as a whole
+SETTLED = 2 * 10**9  # nanoseconds
+_hashed: dict[tuple[str, int, int, int], str] = {}
 
 
 def damaged(path: Path) -> DamagedError:
@@ -153,6 +156,14 @@ def draft_of(path: Path) -> Path:
     return path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}")
 
 
+def put_aside(path: Path) -> Path:
+    """Give what is damaged another name beside its own, which is free then. Returns that name."""
+    aside = path.with_name(f".damaged-{path.name.lstrip('.')}-{secrets.token_hex(4)}")
+    os.replace(path, aside)
+    force(path.parent)
+    return aside
+
+
 def force(path: Path) -> None:
     """Nothing of a file, or of the names in a folder, is left in memory only."""
     if os.name == "posix":
@@ -161,6 +172,22 @@ def force(path: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def sha256_once(path: Path) -> str:
+    """sha256 of the file, read once a process while size, time and inode are the same.
+
+    A file younger than the coarsest clock of a file system is read again: it could change
+    without a sign.
+    """
+    now = path.stat()
+    sign = (str(path.absolute()), now.st_size, now.st_mtime_ns, now.st_ino)
+    if sign not in _hashed:
+        found = sha256(path)
+        if time.time_ns() - now.st_mtime_ns < SETTLED:
+            return found
+        _hashed[sign] = found
+    return _hashed[sign]
 
 
 def sha256(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ class Distillation(Student):
     Args:
         cache: whether and how they are kept.
         shelf: the folder for those on disk that are to be found by what is in them.
+        warn: hears of some that were damaged.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class Distillation(Student):
         teacher: nn.Module,
         cache: Cache | None = None,
         shelf: Path | None = None,
+        warn: Callable[[str], None] = print,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -41,7 +44,7 @@ class Distillation(Student):
         self._frozen = (frozen,)  # in a tuple, so that nn.Module does not adopt it
         self.captures = connect(self.objective, self.model, frozen, self.data.example(2))
         self.stochastic |= getattr(teacher, "stochastic", False)
-        self.cache, self.shelf = cache or Cache(), shelf
+        self.cache, self.shelf, self.warn = cache or Cache(), shelf, warn
         self.taught: Taught | None = None
 
     @property
@@ -50,7 +53,7 @@ class Distillation(Student):
 
     def on_train_start(self) -> None:
         super().on_train_start()
-        where = self.shelf, self.device
+        where = self.shelf, self.device, self.warn
         given, epochs = self.captures[1], self.plan.epochs
         self.taught = obtain(self.teacher, given, self.data, self.cache, epochs, *where)
         self.teacher.to(self.device, self.dtype_of_features)

@@ -14,7 +14,8 @@ from pytorch_lightning.callbacks import Callback, RichProgressBar
 
 from condenser import interrupts
 from condenser.data import Batch
-from condenser.distributed import strategies
+from condenser.distributed import ranks, strategies
+from condenser.distributed.peers import agreed
 from condenser.modules.resume import Resume
 from condenser.modules.student import State, Student, state_of
 
@@ -112,7 +113,7 @@ def fit(
         callbacks.append(RichProgressBar(refresh_rate=5, leave=False))
     if resume is not None:
         callbacks.append(resume)
-    left = resume.path if resume is not None and resume.path.is_file() else None
+    left = agreed(resume.left() if resume is not None and ranks.first() else None)
     with quiet_lightning():
         running = pl.Trainer(
             max_epochs=module.plan.epochs,

@@ -77,11 +77,12 @@ class Teacher(TrainingStage):
 
     def loaded(self, bench: Workbench) -> tuple[Blueprint, nn.Module]:
         """The ready-made model, with the lens that these data ask for."""
-        from condenser import blueprint, weights
+        from condenser import weights
         from condenser.lens import Lens, lens
+        from condenser.store import load
 
         assert self.folder is not None
-        found, model = blueprint.load(self.folder, bench.trusted)
+        found, model = load(self.folder, bench.trusted)
         given = (bench.data.mean, bench.data.std)
         own = found.normalisation or given
         bare = replace(found, operations=tuple(o for o in found.operations if type(o) is not Lens))

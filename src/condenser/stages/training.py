@@ -123,7 +123,7 @@ class TrainingStage(Stage):
         if bench.compile:
             model.compile()
         bench.data.batch_size, bench.data.seed = module.plan.batch_size, self.seed
-        resume = Resume(place.checkpoint, bench.checkpoint_seconds)
+        resume = Resume(place.checkpoint, bench.checkpoint_seconds, bench.warn)
         trainer = bench.trainer
         if compression is not None or module.held:  # they look at whole tensors
             trainer = strategies.whole(trainer)
@@ -191,6 +191,7 @@ class TrainingStage(Stage):
         if not kwargs["objective"].needs_teacher:
             return Student(model, self.plan(bench, given), bench.data, **kwargs)
         kwargs |= {"teacher": self.frozen(bench, given.teachers), "cache": Cache(**self.cache)}
+        kwargs["warn"] = bench.warn
         return Distillation(model, self.plan(bench, given), bench.data, shelf=shelf, **kwargs)
 
     def frozen(self, bench: Workbench, teachers: Sequence[Entry]) -> nn.Module:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from condenser import records
-from condenser.errors import ConfigError
+from condenser.errors import ConfigError, DamagedError
 from condenser.files import read_json
 from condenser.store import sums
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from condenser.blueprint import Blueprint
 
 FACTS, INGREDIENTS, MODEL = "record.json", "ingredients.json", "model.json"
+WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Entry:
     """A stage's result on disk: model.json, weights.safetensors, record.json, maybe more files.
 
     ``ingredients.json`` is what its key is the hash of, ``SHA256SUMS`` what every file was when it
-    was written; entries made before there were these lack them.
+    was written. Nothing of it is read that is not that: DamagedError.
     """
 
     folder: Path
@@ -36,17 +37,52 @@ class Entry:
     @property
     def facts(self) -> dict[str, Any]:
         """What was measured when the entry was made."""
-        return read_json(self.folder / FACTS)
+        return read_json(self.file(FACTS))
 
     def load(self, trusted: tuple[str, ...] = ()) -> tuple[Blueprint, nn.Module]:
-        """The network, bit for bit; DamagedError if its files are not those that were written."""
-        from condenser.blueprint import load
-
-        sums.check(self.folder, MODEL)
+        """The network, bit for bit."""
         return load(self.folder, trusted)
 
     def file(self, name: str) -> Path:
-        return self.folder / name
+        return checked(self.folder, name)
+
+
+def checked(folder: Path, name: str) -> Path:
+    """A file of an entry; DamagedError unless it is the one that was written."""
+    if wrong := sums.wrong(folder, [name]):
+        raise unfit(folder, wrong)
+    return folder / name
+
+
+def load(folder: Path, trusted: tuple[str, ...] = ()) -> tuple[Blueprint, nn.Module]:
+    """The network of an entry, or of a folder with a model alone, whose weights model.json checks.
+
+    Raises:
+        DamagedError: a file is not the one that was written; an entry without checksums.
+    """
+    from condenser import blueprint
+
+    if any((folder / name).exists() for name in (FACTS, sums.FILE)):
+        for name in (MODEL, WEIGHTS):
+            checked(folder, name)
+    return blueprint.load(folder, trusted)
+
+
+def flaws(folder: Path) -> list[str]:
+    """What speaks against an entry, file by file: nothing, where it is what was written."""
+    found = sums.wrong(folder) or sums.wrong(folder, [FACTS])
+    file = folder / INGREDIENTS
+    if not found and file.is_file():
+        key = digest(file.read_text(encoding="utf-8").rstrip("\n"))
+        if key != folder.name.rpartition("-")[2]:
+            found = [f"its name is not the key of what it was made of ({key})"]
+    return found
+
+
+def unfit(folder: Path, wrong: Sequence[str], remedy: str = "") -> DamagedError:
+    """What to say of an entry that is not what was written."""
+    remedy = remedy or "the next run that wants it makes it anew"
+    return DamagedError(f"{folder}: {', '.join(wrong)}; {remedy}")
 
 
 def model_folder(key: str, path: Path) -> Path:
@@ -70,7 +106,11 @@ def model_folder(key: str, path: Path) -> Path:
 
 def key_of(ingredients: Mapping[str, Any]) -> str:
     """64 bits of the sha256 of everything that determines a result, as 16 hex digits."""
-    return hashlib.sha256(canonical(ingredients).encode()).hexdigest()[:16]
+    return digest(canonical(ingredients))
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def canonical(ingredients: Mapping[str, Any]) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +13,10 @@ from typing import Any
 from condenser import records
 from condenser.errors import CondenserError, DamagedError, nearest
 from condenser.files import read_json
-from condenser.store import sums
-from condenser.store.entries import FACTS, INGREDIENTS, MODEL
+from condenser.store import marker, sums
+from condenser.store.entries import FACTS, INGREDIENTS, MODEL, WEIGHTS
 
-TAUGHT = "manifest.json"  # in a folder with a teacher's outputs, which is no stage's result
+SMALL = (FACTS, INGREDIENTS, MODEL)
 SHORTEST = 4  # letters of a key that name it
 
 
@@ -52,29 +52,22 @@ class Kept:
 
     @cached_property
     def facts(self) -> Mapping[str, Any]:
-        """Its measured facts; none where they cannot be read."""
-        try:
-            return read_json(self.folder / FACTS)
-        except DamagedError:
-            return {}
+        """Its measured facts; none where they are not what was written."""
+        return told(self.folder, FACTS)
 
     @cached_property
     def ingredients(self) -> Mapping[str, Any]:
         """What its key is the hash of; nothing of entries made before that was kept."""
-        if not (self.folder / INGREDIENTS).is_file():
-            return {}
-        return read_json(self.folder / INGREDIENTS)
+        return told(self.folder, INGREDIENTS)
 
     @property
     def model(self) -> str:
         """The network as a run calls it, else the class it was built from."""
         if self.use.record is not None:
             return str(self.use.record["model"])
-        try:
-            architecture = read_json(self.folder / MODEL)["architecture"]
-            return str(architecture["_target_"]).rpartition(".")[2]
-        except (DamagedError, KeyError, TypeError):
-            return ""
+        architecture = told(self.folder, MODEL).get("architecture")
+        named = architecture.get("_target_") if isinstance(architecture, Mapping) else None
+        return str(named or "").rpartition(".")[2]
 
     @property
     def made(self) -> str:
@@ -88,37 +81,59 @@ class Kept:
         return {role: str(known.get(role) or "").split("+") for role in ("parent", "teacher")}
 
     @property
-    def lacks(self) -> list[str]:
-        """Files that are not there, seen without reading them: what ``verify`` would say first."""
+    def flaws(self) -> list[str]:
+        """``x missing``, ``y altered``: what is seen without reading large files. ``verify`` reads
+        all."""
         if self.stage == "taught":
             return []
         try:
-            known = sums.read(self.folder) or dict.fromkeys((MODEL, "weights.safetensors"), "")
+            known = sums.read(self.folder)
         except DamagedError:
-            return [sums.FILE]
-        return [name for name in (FACTS, *known) if not (self.folder / name).is_file()]
+            return [f"{sums.FILE} altered"]
+        if known is None:
+            gone = (FACTS, MODEL, WEIGHTS)
+            return [f"{name} missing" for name in gone if not (self.folder / name).is_file()]
+        return sums.wrong(
+            self.folder, [FACTS, *(n for n in known if n in SMALL or not self.has(n))]
+        )
+
+    def has(self, name: str) -> bool:
+        return (self.folder / name).is_file()
+
+
+def told(folder: Path, name: str) -> Mapping[str, Any]:
+    """What a file of an entry says; nothing where it is not what was written. Entries of before
+    there were checksums are believed: this is for people to look at."""
+    try:
+        old = sums.read(folder) is None
+        return {} if not old and sums.wrong(folder, [name]) else read_json(folder / name)
+    except DamagedError:
+        return {}
 
 
 def inventory(store: Path, runs: Iterable[Path]) -> list[Kept]:
-    """All entries of a store, the oldest first.
+    """All entries of a store, the oldest first; whatever else lies there is none.
 
     Raises:
-        CondenserError: there is no such folder.
+        CondenserError: it is no store, or one of the runs' folders is not there.
     """
-    if not store.is_dir():
+    folders = [*filter(marker.is_entry, store.iterdir())] if store.is_dir() else []
+    if not folders and not marker.marked(store):
         raise CondenserError(f"{store}: no store there; name one with --store")
     uses, found = users(runs), []
-    for folder in sorted(path for path in store.iterdir() if not path.name.startswith(".")):
-        stage, dash, key = folder.name.rpartition("-")
-        if dash and folder.is_dir():
-            found.append(Kept(folder, stage, key, size(folder), uses.get(key, Use())))
+    for folder in folders:
+        stage, _, key = folder.name.rpartition("-")
+        found.append(Kept(folder, stage, key, size(folder), uses.get(key, Use())))
     return sorted(found, key=lambda kept: (kept.made, kept.name))
 
 
 def users(runs: Iterable[Path]) -> dict[str, Use]:
     """Key → the runs below these folders that name it."""
     uses: dict[str, Use] = {}
-    for record in read(runs):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", records.RecordWarning)
+        found = read(runs)
+    for record in found:
         run = f"{record['experiment']}/{record['run']}"
         teachers = str(record["teacher"] or "").split("+")
         for key in (record["key"], record["parent"], *teachers):
@@ -129,17 +144,38 @@ def users(runs: Iterable[Path]) -> dict[str, Use]:
     return uses
 
 
+def unused(kept: Sequence[Kept], runs: Sequence[Path]) -> list[Kept]:
+    """Entries that no run names.
+
+    Raises:
+        CondenserError: there is no record below ``runs``, or one that cannot be read: it could
+            name any.
+    """
+    with warnings.catch_warnings(record=True) as unread:
+        warnings.simplefilter("always", records.RecordWarning)
+        found = read(runs)
+    if unread:
+        raise CondenserError(f"--unused: {unread[0].message}; it may name entries: mend it first")
+    if not found:
+        where = " ".join(map(str, runs))
+        raise CondenserError(
+            f"--unused: no records below {where}, so that all would go; --runs names your runs"
+        )
+    return [one for one in kept if not one.runs and one.stage != "taught"]
+
+
 def read(runs: Iterable[Path]) -> list[records.Record]:
-    """The records below the folders; none of a folder without."""
+    """The records below the folders; none of a folder without.
+
+    Raises:
+        CondenserError: one of them is not there.
+    """
     found: list[records.Record] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", records.RecordWarning)
-        for folder in runs:
-            if folder.is_dir():
-                try:
-                    found += records.read([folder])
-                except CondenserError:  # no record in it yet
-                    continue
+    for folder in runs:
+        if not folder.is_dir():
+            raise CondenserError(f"--runs={folder}: no such folder")
+        with suppress(CondenserError):  # no record in it yet
+            found += records.read([folder])
     return found
 
 
@@ -165,15 +201,15 @@ def find(kept: Sequence[Kept], word: str) -> Kept:
 
 
 def leftovers(store: Path) -> list[Path]:
-    """What runs that were killed have left: drafts, checkpoints, halves of what was removed."""
-    return sorted(path for path in store.iterdir() if path.name.startswith("."))
+    """What runs that were killed have left: drafts, checkpoints, halves of what was removed; and
+    what was damaged and put aside."""
+    return sorted(path for path in store.iterdir() if marker.LEFT.fullmatch(path.name))
 
 
 def size(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder."""
-    if path.is_file():
-        return path.stat().st_size
-    with os.scandir(path) as inside:
-        return sum(
-            size(Path(item.path)) if item.is_dir() else item.stat().st_size for item in inside
-        )
+    """Bytes of a file, or of all files below a folder; links are not followed."""
+    with suppress(FileNotFoundError):  # removed meanwhile
+        if path.is_symlink() or not path.is_dir():
+            return path.lstat().st_size
+        return sum(map(size, path.iterdir()))
+    return 0

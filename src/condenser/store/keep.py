@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from condenser.errors import CondenserError
-from condenser.files import force
+from condenser.files import force, put_aside
 from condenser.store import sums
-from condenser.store.entries import FACTS, INGREDIENTS, Entry, canonical
+from condenser.store.entries import FACTS, INGREDIENTS, Entry, canonical, flaws, unfit
 from condenser.store.hold import Hold, hold
+from condenser.store.marker import claim
 from condenser.store.trouble import in_words, writable
 
 
@@ -48,13 +49,22 @@ class Store:
     def __init__(
         self, root: Path, spare: Path | None = None, warn: Callable[[str], None] = print
     ) -> None:
-        self.root, self.spare, self._warn = root, spare, warn
+        self.root, self.spare, self.warn, self._told = root, spare, warn, False
         self._held: dict[Path, Hold] = {}
+        self._unfit: dict[Path, str] = {}  # entries that are not used, and why
 
     def get(self, stage: str, key: str) -> Entry | None:
+        """The entry, if there is one that is what was written."""
         for root in self._roots():
             folder = root / f"{stage}-{key}"
-            if (folder / FACTS).is_file() and self._hold(folder):
+            self._unfit.pop(folder, None)
+            if not os.path.lexists(folder):
+                continue
+            held = (folder / FACTS).is_file() and self._hold(folder)
+            if found := flaws(folder):
+                self._unfit[folder] = ", ".join(found)
+                self._let_go(folder)
+            elif held:
                 return Entry(folder, key)
         return None
 
@@ -81,10 +91,11 @@ class Store:
             return entry, True
         root = self._for_new()
         with in_words(root):
-            root.mkdir(parents=True, exist_ok=True)
+            claim(root, usual=root == self.spare)
             with FileLock(root / f"{stage}-{key}.lock"):
                 if entry := self.get(stage, key):
                     return entry, True
+                self._clear(f"{stage}-{key}", root)
                 self._make(root / f"{stage}-{key}", make, ingredients)
         if entry := self.get(stage, key):
             return entry, False
@@ -92,8 +103,8 @@ class Store:
 
     def close(self) -> None:
         """Let go of every entry."""
-        while self._held:
-            self._held.popitem()[1].close()
+        for folder in [*self._held]:
+            self._let_go(folder)
 
     def _make(
         self,
@@ -101,7 +112,6 @@ class Store:
         make: Callable[[Place], Mapping[str, Any]],
         ingredients: Mapping[str, Any] | None,
     ) -> None:
-        shutil.rmtree(folder, ignore_errors=True)  # an entry without facts is no entry
         checkpoint = folder.with_name(f".{folder.name}.ckpt")
         draft = folder.with_name(f".{folder.name}")
         shutil.rmtree(draft, ignore_errors=True)  # left by a process that was killed
@@ -119,6 +129,15 @@ class Store:
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
+    def _clear(self, name: str, root: Path) -> None:
+        """Put what is not an entry as it was written out of the way of a new one, and say so."""
+        for folder in (place / name for place in self._roots()):
+            why = self._unfit.pop(folder, None)
+            if why and os.path.lexists(folder):
+                mine = folder.parent == root
+                where = f"put aside as {put_aside(folder).name}" if mine else "not used"
+                self.warn(f"{folder}: {why}; it is {where}, and made anew")
+
     def _roots(self) -> Iterator[Path]:
         yield self.root
         if self.spare is not None and self.spare != self.root:
@@ -129,8 +148,11 @@ class Store:
         if self.spare in (None, self.root) or writable(self.root):
             return self.root
         assert self.spare is not None
-        self._warn(f"{self.root} cannot be written: it is read, and new results go to {self.spare}")
-        self._warn = lambda message: None
+        if not self._told:
+            self._told = True
+            self.warn(
+                f"{self.root} cannot be written: it is read, and new results go to {self.spare}"
+            )
         return self.spare
 
     def _hold(self, folder: Path) -> bool:
@@ -142,6 +164,10 @@ class Store:
             self._held[folder] = held
         return True
 
+    def _let_go(self, folder: Path) -> None:
+        if folder in self._held:
+            self._held.pop(folder).close()
+
 
 def share(folder: Path) -> None:
     """Let whoever may read the folder read its files; safetensors writes for its owner alone."""
@@ -151,8 +177,38 @@ def share(folder: Path) -> None:
         file.chmod(file.stat().st_mode | readable)
 
 
-def stored_at(config: Mapping[str, Any], record: Mapping[str, Any]) -> Path:
-    """The folder of a record's model, seen from its run's config: in its store, or the spare."""
+def stored_at(config: Mapping[str, Any], record: Mapping[str, Any]) -> Entry:
+    """The entry of a record, seen from its run's config: in its store, or the spare.
+
+    Raises:
+        DamagedError: it is not what was written, or has gone; it says what to type.
+    """
+    folder = folder_of(config, record)
+    wrong = flaws(folder) if folder.is_dir() else ["it is not there"]
+    if wrong:
+        raise unfit(folder, wrong, f"to make it anew: {again(config, record)}")
+    return Entry(folder, str(record["key"]))
+
+
+def folder_of(config: Mapping[str, Any], record: Mapping[str, Any]) -> Path:
     name = f"{record['stage']}-{record['key']}"
     places = [Path(config["store"]) / name, Path(config["runs"]) / ".store" / name]
     return next((place for place in places if place.is_dir()), places[0])
+
+
+def whole(config: Mapping[str, Any], records: Iterable[Mapping[str, Any]]) -> None:
+    """DamagedError if an entry of one of the records is there, and is not what was written."""
+    for record in records:
+        if folder_of(config, record).is_dir():
+            stored_at(config, record)
+
+
+def again(config: Mapping[str, Any], record: Mapping[str, Any]) -> str:
+    """What to type to have the record's run once more."""
+    words = str(record.get("command") or "the command of its run").split()
+    if words[:2] != ["python", "src/train.py"]:
+        return " ".join(words)
+    for key, usual in (("runs", Path("runs")), ("store", Path(config["runs"]) / ".store")):
+        if Path(config[key]).resolve() != usual.resolve():
+            words.append(f"{key}={config[key]}")
+    return " ".join(words)

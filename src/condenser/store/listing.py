@@ -30,8 +30,8 @@ def table(kept: Sequence[Kept]) -> str:
 
 def row(one: Kept) -> tuple[str, ...]:
     named = people(one.runs) or ("–" if one.stage == "taught" else "no run")
-    if one.lacks:
-        named += f"  damaged: lacks {', '.join(one.lacks)}"
+    if flaws := one.flaws:
+        named += f"  damaged: {', '.join(flaws)}"
     made = one.made[:16].replace("T", " ")
     return one.stage, one.key, one.model, accuracy(one), f"{one.bytes:,}", made, named
 
@@ -54,7 +54,8 @@ def totals(kept: Sequence[Kept], left: Sequence[Path]) -> str:
     if unused:
         lines.append(f"no run names {len(unused)}, {sum(one.bytes for one in unused):,} bytes")
     if left:
-        lines.append(f"left by runs that stopped: {len(left)}, {sum(map(size, left)):,} bytes")
+        what = f"{len(left)}, {sum(map(size, left)):,} bytes"
+        lines.append(f"left by runs that stopped, or damaged: {what}")
     return "\n".join(lines)
 
 
@@ -116,8 +117,8 @@ def shown(value: Any) -> str:
 
 
 def verdict(count: int, old: int, damaged: int) -> str:
-    """``12 entries: 9 intact, 2 unverified (made before there were checksums), 1 damaged``."""
+    """``12 entries: 9 intact, 2 unverified (without checksums: not used), 1 damaged``."""
     said = [f"{count - old - damaged} intact"]
-    said += [f"{old} unverified (made before there were checksums)"] if old else []
+    said += [f"{old} unverified (without checksums: not used)"] if old else []
     said += [f"{damaged} damaged"] if damaged else []
     return f"{count} entries: {', '.join(said)}"

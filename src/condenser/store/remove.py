@@ -9,7 +9,8 @@ from pathlib import Path
 from condenser.errors import CondenserError
 from condenser.store.entries import FACTS
 from condenser.store.hold import alone
-from condenser.store.inventory import TAUGHT, Kept
+from condenser.store.inventory import Kept
+from condenser.store.marker import LEFT, TAUGHT, foreign, is_entry
 from condenser.store.trouble import in_words
 
 GONE = ".gone-"
@@ -19,8 +20,15 @@ def remove(kept: Kept) -> None:
     """Rename the entry, which takes it out of everybody's sight at once, then delete it.
 
     Raises:
-        CondenserError: a run works with it or makes it, or the store cannot be written.
+        CondenserError: a run works with it or makes it, it is no entry or holds what is not ours,
+            or the store cannot be written.
     """
+    if not is_entry(kept.folder):
+        raise CondenserError(f"{kept.name}: it is no entry any more; nothing of it was removed")
+    if others := foreign(kept.folder):
+        raise CondenserError(
+            f"{kept.name}: {', '.join(others[:3])} is not of the store; move it away first"
+        )
     _check_free(kept.folder)
     file = kept.folder / (TAUGHT if kept.stage == "taught" else FACTS)
     gone = kept.folder.with_name(f"{GONE}{kept.name}-{os.getpid()}")
@@ -38,14 +46,16 @@ def remove(kept: Kept) -> None:
 
 def sweep(path: Path) -> bool:
     """Delete a leftover unless somebody is making it just now; whether it is gone."""
-    name = path.name.removeprefix(".").partition(".")[0]
-    if not path.name.startswith(GONE):
+    left = LEFT.fullmatch(path.name)
+    if left is None:
+        return False
+    if left["name"]:
         try:
-            _check_free(path.with_name(name))
+            _check_free(path.with_name(left["name"]))
         except CondenserError:
             return False
     with in_words(path.parent):
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from condenser.errors import DamagedError
-from condenser.files import damaged, force, sha256
+from condenser.files import damaged, force, sha256, sha256_once
 
 FILE = "SHA256SUMS"
 
@@ -33,7 +33,7 @@ def write(folder: Path) -> None:
 
 
 def read(folder: Path) -> dict[str, str] | None:
-    """Name → sha256 of each file when it was written; None of an entry without checksums.
+    """Name → sha256 of each file when it was written; None of a folder without checksums.
 
     Raises:
         DamagedError: no line, or one that is no checksum.
@@ -41,39 +41,42 @@ def read(folder: Path) -> dict[str, str] | None:
     file = folder / FILE
     if not file.is_file():
         return None
-    lines = [
-        line.split("  ", 1)
-        for line in file.read_text(encoding="utf-8", errors="replace").splitlines()
-    ]
+    text = file.read_bytes().decode(errors="replace")
+    lines = [line.split("  ", 1) for line in text.splitlines()]
     if not lines or any(len(line) != 2 or len(line[0]) != 64 for line in lines):
         raise damaged(file)
     return {name: digest for digest, name in lines}
 
 
-def check(folder: Path, name: str) -> None:
-    """DamagedError if this file is not the one that was written; nothing without checksums."""
-    known = read(folder)
-    if known is not None and (name not in known or problem(folder, name, known[name])):
-        raise damaged(folder / name)
-
-
-def problems(folder: Path) -> list[str]:
-    """``weights.safetensors altered``, ``record.json missing``, ``x unknown``: none if intact.
+def wrong(folder: Path, names: Iterable[str] = ()) -> list[str]:
+    """``weights.safetensors altered``, ``record.json missing`` …: of these files, or of all that
+    were written; none if they are what was written.
 
     Raises:
-        DamagedError: there are no checksums, or they are damaged themselves.
+        DamagedError: a file that nobody lets us read.
     """
-    known = read(folder)
+    try:
+        known = read(folder)
+    except DamagedError:
+        return [f"{FILE} altered"]
     if known is None:
-        raise DamagedError(f"{folder} has no {FILE}")
-    wrong = {name: problem(folder, name, expected) for name, expected in known.items()}
-    wrong |= {name: "unknown" for name in files(folder) if name not in known}
-    return [f"{name} {what}" for name, what in wrong.items() if what]
+        return [f"{FILE} missing"]
+    asked = [*names] or [*known]
+    found = {name: problem(folder, name, known.get(name)) for name in asked}
+    return [f"{name} {what}" for name, what in found.items() if what]
 
 
-def problem(folder: Path, name: str, expected: str) -> str:
+def unknown(folder: Path) -> list[str]:
+    """``x unknown``: files that are there and were not written."""
+    known = read(folder) or {}
+    return [f"{name} unknown" for name in files(folder) if name not in known]
+
+
+def problem(folder: Path, name: str, expected: str | None) -> str:
     """What is wrong with one file; nothing if it is the one that was written."""
     path = folder / name
     if not path.is_file():
         return "missing"
-    return "" if sha256(path) == expected else "altered"
+    if expected is None:
+        return "unknown"
+    return "" if sha256_once(path) == expected else "altered"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from condenser.errors import DamagedError
 from condenser.files import read_json, sha256
 from condenser.store import sums
-from condenser.store.entries import FACTS, MODEL, key_of
-from condenser.store.inventory import TAUGHT, Kept
+from condenser.store.entries import FACTS, MODEL, WEIGHTS, flaws
+from condenser.store.inventory import Kept
+from condenser.store.marker import TAUGHT
 
-WEIGHTS = "weights.safetensors"
 INTACT, UNVERIFIED = "intact", "unverified"
 
 
@@ -18,11 +18,9 @@ def verify(kept: Kept) -> str:
     try:
         if kept.stage == "taught":
             return _taught(kept)
-        if sums.read(kept.folder) is None:
+        if not (kept.folder / sums.FILE).is_file():
             return _old(kept)
-        wrong = sums.problems(kept.folder)
-        if not wrong and kept.ingredients and key_of(kept.ingredients) != kept.key:
-            wrong = [f"the key is not that of what it was made of ({key_of(kept.ingredients)})"]
+        wrong = flaws(kept.folder) or sums.unknown(kept.folder)
     except (DamagedError, KeyError, TypeError, AttributeError) as error:
         return f"damaged: {error}"
     return f"damaged: {', '.join(wrong)}" if wrong else INTACT

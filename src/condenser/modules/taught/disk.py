@@ -15,7 +15,7 @@ from numpy.lib.format import open_memmap
 from torch import Tensor
 
 from condenser.errors import CondenserError, DamagedError
-from condenser.files import damaged, read_json, sha256
+from condenser.files import damaged, force, put_aside, read_json, sha256, sha256_once
 from condenser.modules.taught.manifest import Manifest
 from condenser.modules.taught.settings import ROOM
 from condenser.modules.taught.table import Taught
@@ -24,10 +24,16 @@ MANIFEST = "manifest.json"
 Fill = Callable[[Mapping[str, np.ndarray]], None]
 
 
-def load_or_make(folder: Path, manifest: Manifest, fill: Fill) -> Taught:
+def load_or_make(
+    folder: Path, manifest: Manifest, fill: Fill, warn: Callable[[str], None] | None = None
+) -> Taught:
     """What the folder holds; if there is none, what ``fill`` writes into the empty arrays.
 
     While one process makes it, others that want it wait.
+
+    Args:
+        warn: the folder is named by what is in it: what is damaged there is put aside, ``warn``
+            hears of it, and it is made anew. None: it is somebody's own, and stays as it is.
 
     Raises:
         CondenserError: the folder holds other outputs, or no outputs at all but other files.
@@ -35,12 +41,23 @@ def load_or_make(folder: Path, manifest: Manifest, fill: Fill) -> Taught:
     """
     from filelock import FileLock
 
-    if not (folder / MANIFEST).is_file():
+    if not (folder / MANIFEST).is_file() or (warn and unfit(folder, manifest)):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(f"{folder.name}.lock")):
+            if warn and folder.exists() and (why := unfit(folder, manifest)):
+                warn(f"{why}; it is put aside as {put_aside(folder).name}, and made anew")
             if not (folder / MANIFEST).is_file():
                 make(folder, manifest, fill)
     return load(folder, manifest)
+
+
+def unfit(folder: Path, manifest: Manifest) -> str:
+    """Why a folder that is named by what is in it is not that; nothing if it is."""
+    try:
+        check(folder, manifest)
+    except CondenserError as error:
+        return str(error).partition("; ")[0]
+    return ""
 
 
 def make(folder: Path, manifest: Manifest, fill: Fill) -> None:
@@ -60,7 +77,10 @@ def make(folder: Path, manifest: Manifest, fill: Fill) -> None:
         files = {name: sha256(draft / f"{name}.npy") for name in arrays}
         content = manifest.parts | {"sha256": files, "torch": torch.__version__}
         (draft / MANIFEST).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        for file in (*draft.iterdir(), draft):
+            force(file)
         os.replace(draft, folder)
+        force(folder.parent)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -82,7 +102,14 @@ def check_room(folder: Path, size: int) -> None:
 
 
 def load(folder: Path, manifest: Manifest) -> Taught:
-    """What the folder holds, if it is what ``manifest`` says; mapped from disk if above 1 GiB.
+    """What the folder holds, see ``check``; mapped from disk if above 1 GiB."""
+    check(folder, manifest)
+    mapped = manifest.bytes > ROOM
+    return Taught(manifest, {n: tensor(folder / f"{n}.npy", mapped) for n in manifest.arrays})
+
+
+def check(folder: Path, manifest: Manifest) -> None:
+    """That the folder holds what ``manifest`` says, as it was written.
 
     Raises:
         CondenserError: naming each part that differs, as it is and as it is wanted.
@@ -100,10 +127,8 @@ def load(folder: Path, manifest: Manifest) -> Taught:
         raise damaged(folder / MANIFEST)
     for name, expected in sums.items():
         path = folder / f"{name}.npy"
-        if not path.is_file() or sha256(path) != expected:
+        if not path.is_file() or sha256_once(path) != expected:
             raise damaged(path)
-    mapped = manifest.bytes > ROOM
-    return Taught(manifest, {name: tensor(folder / f"{name}.npy", mapped) for name in sums})
 
 
 def tensor(path: Path, mapped: bool) -> Tensor:

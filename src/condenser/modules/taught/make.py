@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +33,7 @@ def obtain(
     epochs: int,
     shelf: Path | None = None,
     device: torch.device | str = "cpu",
+    warn: Callable[[str], None] = print,
 ) -> Taught | None:
     """The teacher's outputs for the training set, read or computed; None if they are not kept.
 
@@ -45,6 +46,7 @@ def obtain(
         teacher: one with an attribute ``stochastic`` that is true is asked in every step.
         given: watches the teacher's layers.
         shelf: where folders are made that are named by what is in them.
+        warn: hears of one there that is damaged, and made anew.
 
     Raises:
         ConfigError: what was asked for cannot be kept, see ``Cache.check``.
@@ -68,7 +70,8 @@ def obtain(
         ask(empty)
         whole = {name: torch.from_numpy(array) for name, array in empty.items()}
         return Taught(manifest, whole).to(device)
-    return load_or_make(cache.where(shelf, manifest.key), manifest, ask).to(device)
+    own = warn if cache.folder is None else None
+    return load_or_make(cache.where(shelf, manifest.key), manifest, ask, own).to(device)
 
 
 def describe(

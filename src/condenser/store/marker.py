@@ -1,0 +1,89 @@
+"""What a store is and what in it is ours, told by a marker, by names and by content."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from condenser.errors import CondenserError, ConfigError
+from condenser.files import write_whole
+from condenser.store import sums
+from condenser.store.entries import FACTS, INGREDIENTS, MODEL, WEIGHTS
+
+MARKER = ".condenser-store"
+TEXT = "Condenser keeps results of stages in this folder; python src/store.py --help\n"
+TAUGHT = "manifest.json"  # in a folder with a teacher's outputs, which is no stage's result
+OWN = (FACTS, INGREDIENTS, MODEL, WEIGHTS, "test_logits.safetensors", sums.FILE)
+NAME = r"[A-Za-z]\w*-[0-9a-f]{16}"
+ENTRY, LOCK = re.compile(NAME), re.compile(rf"{NAME}\.lock|search-\w+\.journal\S*")
+LEFT = re.compile(
+    rf"\.(?P<name>{NAME})(\.draft|\.ckpt(\.\d+)?)?"  # of an entry that is made
+    rf"|\.gone-{NAME}-\d+|\.damaged-{NAME}(\.ckpt)?-[0-9a-f]{{8}}"
+)
+
+
+def marked(root: Path) -> bool:
+    try:
+        return (root / MARKER).read_bytes() == TEXT.encode()
+    except OSError:
+        return False
+
+
+def claim(root: Path, usual: bool = False) -> None:
+    """Make the folder a store, if it is none; ``usual``: it is where a run keeps its own.
+
+    Raises:
+        ConfigError: it is a folder of other things.
+    """
+    if marked(root):
+        return
+    root.mkdir(parents=True, exist_ok=True)
+    if not usual and (others := strangers(root)):
+        hint = f"{', '.join(others[:3])} is no part of a store"
+        raise ConfigError("store", root, "a store, or a new or empty folder", hint)
+    write_whole(root / MARKER, TEXT)
+
+
+def strangers(root: Path) -> list[str]:
+    """What is not ours of what can be seen; where there is no entry, of all."""
+    inside = sorted(root.iterdir())
+    hidden = not any(map(is_entry, inside))
+    seen = [path for path in inside if hidden or not path.name.startswith(".")]
+    return [path.name for path in seen if not (is_entry(path) or is_ours(path.name))]
+
+
+def is_ours(name: str) -> bool:
+    """Whether it is a name that a store gives to what is no entry."""
+    mark = name == MARKER or name.startswith(f".{MARKER}.")
+    return mark or bool(LOCK.fullmatch(name) or LEFT.fullmatch(name))
+
+
+def is_entry(path: Path) -> bool:
+    """Whether it is an entry, or a teacher's outputs: by its name, and by what is in it."""
+    if not ENTRY.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
+        return False
+    if path.name.startswith("taught-"):
+        return plain(path / TAUGHT) and any(map(plain, path.glob("*.npy")))
+    return sum(plain(path / name) for name in OWN) >= 2  # one may be what is damaged
+
+
+def plain(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def foreign(entry: Path) -> list[str]:
+    """What is in an entry and was not put there by us."""
+    try:
+        known = {*OWN, *(sums.read(entry) or ())}
+    except CondenserError:
+        known = {*OWN}
+    taught = entry.name.startswith("taught-")
+    kinds = (TAUGHT, ".npy") if taught else (".onnx", ".xml", ".bin", ".pte")
+    with os.scandir(entry) as inside:
+        return sorted(
+            item.name
+            for item in inside
+            if item.name not in known
+            and not (item.is_file(follow_symlinks=False) and item.name.endswith(kinds))
+        )
