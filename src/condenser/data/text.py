@@ -39,7 +39,11 @@ def messages(path: Path, root: str | Path) -> list[tuple[str, str]]:
     if not path.is_file():
         hint = f"it is not there: put UCI's SMSSpamCollection into {path.parent} as {path.name}"
         raise ConfigError("data.root", root, "a folder that holds SMSSpam", hint)
-    lines = dict.fromkeys(line for line in path.read_text("utf-8").split("\n") if line)
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise DamagedError(f"{path}: {error}") from error
+    lines = dict.fromkeys(line for line in text.split("\n") if line)
     pairs = []
     for line in lines:
         label, tab, text = line.partition("\t")

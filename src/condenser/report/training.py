@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from condenser.records import Record
+from condenser.errors import DamagedError
+from condenser.files import read_bytes
+from condenser.records import LARGEST, Record
 from condenser.report.table import Row
 
 FILE = "metrics.csv"
@@ -62,9 +65,9 @@ def labelled(records: Sequence[Record]) -> Iterator[tuple[str, Record]]:
 def parsed(path: Path) -> dict[str, tuple[list[int], list[float]]]:
     """The curves of one file; rows that are cut or hold no number are passed over."""
     try:
-        with path.open(newline="", encoding="utf-8", errors="replace") as file:
-            lines = list(csv.DictReader(file))
-    except (OSError, csv.Error):
+        text = read_bytes(path).decode(errors="replace")
+        lines = list(csv.DictReader(io.StringIO(text, newline="")))
+    except (OSError, DamagedError, csv.Error):
         return {}
     found: dict[str, tuple[list[int], list[float]]] = {}
     for name in lines[0] if lines else ():
@@ -80,7 +83,7 @@ def _point(line: Mapping[str, str | None], name: str) -> tuple[int, float] | Non
         step, value = int(line.get("step") or ""), float(line.get(name) or "")
     except ValueError:
         return None
-    return (step, value) if abs(value) < float("inf") else None
+    return (step, value) if abs(value) < LARGEST and 0 <= step < 1 << 53 else None
 
 
 def thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:

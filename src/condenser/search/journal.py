@@ -16,6 +16,7 @@ from typing import Any
 from optuna.storages.journal import BaseJournalBackend
 
 from condenser.errors import CondenserError, DamagedError
+from condenser.files import read_bytes
 
 Line = dict[str, Any]
 SUM = "crc32"
@@ -70,7 +71,7 @@ def read(path: Path) -> list[Line]:
     if not path.exists():
         return []
     try:
-        whole, newline, torn = path.read_bytes().rpartition(b"\n")
+        whole, newline, torn = read_bytes(path).rpartition(b"\n")
         if torn:
             os.truncate(path, len(whole + newline))
     except OSError as error:
@@ -86,7 +87,7 @@ def checked(text: bytes, before: int, where: str) -> Line:
     try:
         line = json.loads(text)
         whole = isinstance(line, dict) and summed(line, before) == line
-    except ValueError:
+    except (ValueError, RecursionError):
         whole = False
     if not whole:
         raise damaged(where)

@@ -112,7 +112,7 @@ class Search:
         try:
             storage = JournalStorage(journal)
             known = optuna.get_all_study_names(storage)
-        except (AssertionError, KeyError, TypeError, ValueError) as error:
+        except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise damaged(str(self.path)) from error
         if NAME in known:
             return journal, optuna.load_study(study_name=NAME, storage=storage)

@@ -132,6 +132,11 @@ def check(folder: Path, manifest: Manifest) -> None:
 
 
 def tensor(path: Path, mapped: bool) -> Tensor:
+    """An array of numbers; DamagedError for what is none, or says that it is larger than it is."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a mapped file is read-only: nobody writes to it
-        return torch.from_numpy(np.load(path, mmap_mode="r" if mapped else None))
+        try:
+            array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+            return torch.from_numpy(array)
+        except (ValueError, TypeError, EOFError, MemoryError) as error:
+            raise damaged(path) from error
