@@ -51,15 +51,18 @@ def stages_of(model: nn.Module, image: Tensor) -> list[str]:
     last = {tuple(c.output.shape[2:]): c.name for c in layers or maps}
     if last:
         return list(last.values())
-    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    linear = list(dict.fromkeys(c.name for c in calls if isinstance(c.module, nn.Linear)))
     if len(linear) < 2:
         raise CondenserError(f"{type(model).__name__} has no stages: name its layers")
     return linear[:-1]
 
 
-def penultimate_of(model: nn.Module) -> str:
-    """What goes into the last linear layer, the classifier."""
+def penultimate_of(model: nn.Module, image: Tensor | None = None) -> str:
+    """What goes into the last linear layer, the classifier: of those that see ``image``."""
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    if image is not None:
+        called = {call.name for call in calls_of(model, image)}
+        linear = [name for name in linear if name in called]
     if not linear:
         raise CondenserError(f"{type(model).__name__} has no linear classifier: name its layers")
     return f"{linear[-1]}:input"
@@ -108,7 +111,7 @@ def last_pair(student: nn.Module, teacher: nn.Module, image: Tensor) -> Pairs:
 
 def penultimate_pair(student: nn.Module, teacher: nn.Module, image: Tensor) -> Pairs:
     """What goes into the classifiers."""
-    return [penultimate_of(student)], [penultimate_of(teacher)]
+    return [penultimate_of(student, image)], [penultimate_of(teacher, image)]
 
 
 def calls_of(model: nn.Module, image: Tensor) -> list[Call]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from condenser.deploy.graph import quiet, without_input_quantizers
 from condenser.deploy.integers import Normalisation, pixel_constants
 from condenser.deploy.quantized import scales
 from condenser.deploy.refusal import refusing
+from condenser.errors import CondenserError
 
 WHAT = "ExecuTorch export"
 
@@ -87,18 +90,44 @@ def quantized(
         get_symmetric_quantization_config,
     )
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+    from torchao.quantization.pt2e.quantizer import get_module_name_filter
 
+    refuse_repeats(plain, operation.layers, images[:1])
     config = get_symmetric_quantization_config(is_per_channel=True)
+    kinds = (nn.Linear, nn.Conv1d, nn.Conv2d)
+    layers = [name for name, layer in plain.named_modules() if isinstance(layer, kinds)]
+    left = [get_module_name_filter(name) for name in layers if name not in operation.layers]
     quantizer = XNNPACKQuantizer()
-    for name, layer in plain.named_modules():
-        if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d) and name not in operation.layers:
-            quantizer.set_module_name(name, None)
+    quantizer.set_filter_function(lambda node: not any(within(node) for within in left))
     program = torch.export.export(plain, (images[:1].clone(),)).module()
     watched = prepare_pt2e(program, quantizer.set_global(config))
     for image in images[:256].split(1):
         watched(image)
     take_ranges(watched, model, operation)
     return convert_pt2e(watched)
+
+
+def refuse_repeats(model: nn.Module, layers: Sequence[str], image: Tensor) -> None:
+    """CondenserError for convolutions whose weight is used more than once, which XNNPACK writes in
+    int8 and then does not load."""
+    calls: Counter[int] = Counter()
+    modules = {name: m for name, m in model.named_modules() if isinstance(m, nn.Conv1d | nn.Conv2d)}
+    hooks = [
+        m.register_forward_hook(lambda layer, *_: calls.update([id(layer.weight)]))
+        for m in modules.values()
+    ]
+    try:
+        with torch.no_grad():
+            model.eval()(image)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    often = [n for n, m in modules.items() if n in layers and calls[id(m.weight)] > 1]
+    if often:
+        raise CondenserError(
+            f"{', '.join(often)}: a convolution that is called more than once cannot be int8 for "
+            "ExecuTorch; name it in quantize.exclude, or give each call a layer of its own"
+        )
 
 
 def take_ranges(watched: Any, model: nn.Module, operation: Quantized) -> None:

@@ -28,8 +28,9 @@ def deploy(trial: Trial, model: nn.Module, export: Export, bench: Workbench, fol
     from condenser import deploy
 
     form = export.form(bench)
-    hint = "leave export out, or name another export.target"
     images = bench.data.calibration(min(IMAGES, bench.data.train_size))
+    refuse_what_no_program_holds(trial, model, export, images[:1])
+    hint = "leave export out, or name another export.target"
     with torch.no_grad():
         own: Tensor = model(images[:2])
     with step(trial.named, f"cannot be written for {form.target} ({hint})"):
@@ -43,6 +44,20 @@ def deploy(trial: Trial, model: nn.Module, export: Export, bench: Workbench, fol
         with step(trial.named, f"cannot be written for {form.target} in integers ({hint})"):
             operation = rounded(model, stage.settings, images)
             run(deploy.write(model, form, images, folder / "integers", operation), images, bench)
+
+
+def refuse_what_no_program_holds(
+    trial: Trial, model: nn.Module, export: Export, image: Tensor
+) -> None:
+    """What the network itself tells, so that it need not be written first."""
+    from condenser.compress.quantization.sites import quantizable
+    from condenser.deploy.executorch_program import refuse_repeats
+
+    if export.settings["target"] == "executorch":
+        for stage in rounds(export):
+            with step(trial.named, "cannot be quantised"):
+                layers = quantizable(model, stage.settings.get("exclude") or ())
+                refuse_repeats(model, layers, image)
 
 
 def run(file: Path, images: Tensor, bench: Workbench) -> Tensor:
