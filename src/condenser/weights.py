@@ -19,6 +19,10 @@ State = dict[str, Tensor]
 SHOWN = 3  # names of a kind in a message
 
 
+class MisfitError(CondenserError):
+    """A state that a network does not take."""
+
+
 def aliases(model: nn.Module) -> dict[str, str]:
     """Name → the first name of the same tensor, for those that have several."""
     state = model.state_dict(keep_vars=True)
@@ -67,7 +71,7 @@ def fill(
         known: what ``versions`` said when the state was stored; None: the state is of this code.
 
     Raises:
-        CondenserError: it does not fit; names what, the first few of each kind.
+        MisfitError: it does not fit; names what, the first few of each kind.
     """
     tied = aliases(model)
     more = {n: state[of] for n, of in tied.items() if of in state and n not in state}
@@ -79,7 +83,7 @@ def fill(
     try:
         model.load_state_dict(whole)
     except (AttributeError, KeyError, RuntimeError, ValueError) as error:
-        raise CondenserError(misfit(model, whole) or " ".join(str(error).split())[:300]) from error
+        raise MisfitError(misfit(model, whole) or " ".join(str(error).split())[:300]) from error
 
 
 def misfit(model: nn.Module, state: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from condenser.errors import ConfigError
+from condenser.errors import CondenserError, ConfigError
 from condenser.stages.base import Given, Outcome, Workbench
 from condenser.stages.training import TrainingStage
 
@@ -75,14 +75,34 @@ class Teacher(TrainingStage):
             return super().run(bench, given, place)
         return Outcome(*self.loaded(bench))
 
+    def read(self, bench: Workbench) -> tuple[Blueprint, nn.Module]:
+        """The ready-made model as it was stored; ConfigError where nobody named its network."""
+        from condenser import blueprint, trust
+        from condenser.files import read_json
+        from condenser.store import load
+
+        assert self.folder is not None
+        try:
+            return load(self.folder, bench.trusted)
+        except CondenserError as error:
+            causes = error.__cause__, getattr(error.__cause__, "__cause__", None)
+            if not any(isinstance(cause, trust.Distrusted) for cause in causes):
+                raise
+            target = read_json(self.folder / blueprint.MODEL)["architecture"]["_target_"]
+            raise ConfigError(
+                "teacher.load",
+                self.settings["load"],
+                "a network of condenser.models, or one that you name",
+                f"add model@teacher.model=NAME, conf/model/NAME.yaml with _target_: {target}",
+            ) from error
+
     def loaded(self, bench: Workbench) -> tuple[Blueprint, nn.Module]:
         """The ready-made model, with the lens that these data ask for."""
         from condenser import weights
         from condenser.lens import Lens, lens
-        from condenser.store import load
 
         assert self.folder is not None
-        found, model = load(self.folder, bench.trusted)
+        found, model = self.read(bench)
         given = (bench.data.mean, bench.data.std)
         own = found.normalisation or given
         bare = replace(found, operations=tuple(o for o in found.operations if type(o) is not Lens))

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from condenser.stages import Stage, Workbench
+from condenser.stages.teacher import Teacher
+from condenser.tryout.loaded import check_loaded
 from condenser.tryout.network import attempt, learn_from_one
 from condenser.tryout.passed import Passed
 from condenser.tryout.trial import trials
@@ -21,6 +23,9 @@ def try_out(stages: Sequence[Stage], bench: Workbench, store: Path) -> None:
         CondenserError: one line: the network, the step that fails, why, what would mend it.
     """
     passed = Passed(store)
+    for stage in stages:
+        if isinstance(stage, Teacher) and stage.folder is not None:
+            check_loaded(stage, stages, bench)
     for trial in trials(stages, bench):
         if not trial.outside:
             if trial.least == 1:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from condenser.sources import of_targets
 from condenser.stages import Stage, Workbench
 from condenser.stages.training import TrainingStage
 from condenser.store import key_of
-from condenser.tryout.source import source
 
 if TYPE_CHECKING:
     from condenser.blueprint import Blueprint
@@ -57,9 +58,9 @@ class Trial:
         return key_of(
             {
                 "version": VERSION,
-                "torch": torch.__version__,
+                "torch": [torch.__version__, metadata.version("torchvision")],
                 "blueprint": self.blueprint.to_json(),
-                "source": source(str(self.architecture["_target_"])),
+                "source": of_targets([str(self.architecture["_target_"])]),
                 "task": [bench.data.task.word, bench.data.task.outputs],
                 "trained": self.trained,
                 "one": self.least == 1,
