@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import namedtuple
 from collections.abc import Iterator
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import torch
@@ -82,6 +83,19 @@ class Twice(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = functional.relu(self.into(x.flatten(1)))
         return self.out(functional.relu(self.middle(functional.relu(self.middle(x)))))
+
+
+class ConvTwice(nn.Module):
+    """A convolution called twice."""
+
+    def __init__(self, num_classes: int = 10) -> None:
+        super().__init__()
+        self.into, self.middle = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, padding=1)
+        self.out = nn.Linear(144, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.relu(self.middle(functional.relu(self.middle(self.into(x)))))
+        return self.out(x.flatten(1))
 
 
 # --- weights made of others
@@ -283,6 +297,14 @@ class ExtraTensor(Plain):
         pass
 
 
+class Uncopied(Plain):
+    """Holds what cannot be copied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = Lock()
+
+
 # --- parameters
 
 
@@ -400,6 +422,13 @@ class Decides(Plain):
         return super().forward(x if x.mean() > 0 else -x)
 
 
+class FixedBatch(Plain):
+    """A number of images in a constant."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.reshape(len(x), 64) if len(x) != 2 else x.reshape(2, 64))
+
+
 class Optional(Plain):
     def forward(self, x: Tensor, mask: Tensor | None = None, *, scale: float = 1.0) -> Tensor:
         return super().forward(x * scale if mask is None else x * mask)
@@ -483,7 +512,6 @@ def function(num_classes: int) -> nn.Module:
 
 def networks() -> Iterator[str]:
     """The names of all."""
-    here = globals()
-    for name, kind in here.items():
+    for name, kind in globals().items():
         if isinstance(kind, type) and issubclass(kind, nn.Module):
             yield name

@@ -37,9 +37,10 @@ def run(config: Mapping[str, Any], command: str | None = None) -> list[Record]:
         bench = workbench(config, say, team)
         named = {s.architecture["_target_"] for s in stages if s.architecture}
         bench = replace(bench, trusted=tuple({*bench.trusted, *named}))
-        try_out(stages, bench, Path(config["store"]))
+        passed = try_out(stages, bench, Path(config["store"]))
         for stage in stages:
             stage.check(bench)
+        passed.keep()
     if not team.leads:
         team.follow(bench)
         return []

@@ -96,6 +96,8 @@ def _network(path: str, trusted: Sequence[str]) -> Callable[..., Any]:
 
 def _taken(target: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Of what every network is given, that which this one takes."""
+    if getattr(target, "__init__", None) is nn.Module.__init__:
+        return {}
     parameters = inspect.signature(target).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return dict(given)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.nn.utils.weight_norm import WeightNorm
 
 from condenser.errors import CondenserError
 
@@ -18,6 +19,10 @@ def adapted(model: nn.Module, input_shape: tuple[int, int, int]) -> nn.Module:
         with torch.no_grad():
             model.eval()(torch.zeros(2, *input_shape))
         model.train()
+    for module in model.modules():
+        for hook in module._forward_pre_hooks.values():
+            if isinstance(hook, WeightNorm):  # what it made has a history, which cannot be copied
+                setattr(module, hook.name, getattr(module, hook.name).detach())
     model.register_forward_hook(answer)
     return model
 

@@ -16,8 +16,8 @@ from condenser.tryout.passed import Passed
 from condenser.tryout.trial import trials
 
 
-def try_out(stages: Sequence[Stage], bench: Workbench, store: Path) -> None:
-    """Try each network of a recipe once for all runs that use ``store``.
+def try_out(stages: Sequence[Stage], bench: Workbench, store: Path) -> Passed:
+    """Try each network of a recipe once for all runs that use ``store``; what went well, to keep.
 
     Raises:
         CondenserError: one line: the network, the step that fails, why, what would mend it.
@@ -32,4 +32,5 @@ def try_out(stages: Sequence[Stage], bench: Workbench, store: Path) -> None:
                 learn_from_one(trial, bench)
         elif not passed.has(key := trial.key(bench)):
             attempt(trial, bench)
-            passed.add(key)
+            passed.new.add(key)
+    return passed

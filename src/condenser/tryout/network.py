@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,6 +108,8 @@ def store(trial: Trial, model: nn.Module, bench: Workbench, folder: Path) -> Non
         blueprint.save(folder, trial.blueprint, model)
     with step(trial.named, "cannot be loaded once stored"):
         _, again = blueprint.load(folder, bench.trusted)
+    with step(trial.named, "cannot be copied (copy.deepcopy)"):
+        copy.deepcopy(again)
     images = bench.data.example(2)
     if not same(said(model.eval(), images), said(again, images)):
         lost = unsaved(model, again)

@@ -7,16 +7,20 @@ from pathlib import Path
 
 
 class Passed:
-    """Keys of trials, each an empty file in ``store/.tried``. A store that cannot be written
-    remembers nothing."""
+    """Keys of trials, each an empty file in ``store/.tried`` once they are kept.
+
+    A store that cannot be written remembers nothing.
+    """
 
     def __init__(self, store: Path) -> None:
-        self.folder = store / ".tried"
+        self.folder, self.new = store / ".tried", set[str]()
 
     def has(self, key: str) -> bool:
         return (self.folder / key).is_file()
 
-    def add(self, key: str) -> None:
+    def keep(self) -> None:
+        """Write what is new, once the run is sure to start: one that is refused leaves nothing."""
         with suppress(OSError):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / key).touch()
+            for key in self.new:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                (self.folder / key).touch()

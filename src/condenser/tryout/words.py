@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sysconfig
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from condenser.errors import CondenserError
 
 OURS = Path(__file__).resolve().parents[1]
+PYTHONS = Path(sysconfig.get_path("stdlib"))
 LONGEST = 300  # letters of an exception's own words
 
 
@@ -40,7 +42,8 @@ def where(error: Exception) -> str:
     """``nets.py:12``: the innermost line that is neither ours nor an installed package's."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         file = Path(frame.filename)
-        if file.is_file() and "site-packages" not in file.parts and OURS not in file.parents:
+        foreign = "site-packages" in file.parts or not {OURS, PYTHONS}.isdisjoint(file.parents)
+        if file.is_file() and not foreign:
             return f"{file.name}:{frame.lineno}"
     return ""
 
