@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from condenser.errors import CondenserError, ConfigError
+from condenser.errors import CondenserError, ConfigError, shown
 from condenser.stages.base import Given, Outcome, Workbench
 from condenser.stages.training import TrainingStage
 
@@ -88,7 +88,8 @@ class Teacher(TrainingStage):
             causes = error.__cause__, getattr(error.__cause__, "__cause__", None)
             if not any(isinstance(cause, trust.Distrusted) for cause in causes):
                 raise
-            target = read_json(self.folder / blueprint.MODEL)["architecture"]["_target_"]
+            stored = read_json(self.folder / blueprint.MODEL)
+            target = shown(stored["architecture"]["_target_"])
             raise ConfigError(
                 "teacher.load",
                 self.settings["load"],
