@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -356,3 +357,70 @@ def test_it_answers_before_torch_is_loaded() -> None:
     run = [sys.executable, "-c", code]
     out = subprocess.run(run, env={"PYTHONPATH": str(SRC)}, capture_output=True, text=True)
     assert (out.stdout, out.stderr) == ("set()\n", "")
+
+
+# --- what rm may touch
+
+
+def test_rm_lists_and_asks(runs: Path, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    student, asked = folder(runs, "student"), list[str]()
+    words = ["rm", student.name, "--store", str(runs / ".store")]
+    size = sum(file.stat().st_size for file in student.iterdir())
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    for answer, stays in (("", True), ("n", True), ("y", False)):
+
+        def said(question: str, answer: str = answer) -> str:
+            asked.append(question)
+            return answer
+
+        monkeypatch.setattr("builtins.input", said)
+        assert command.main(words) == 0 and student.is_dir() == stays
+    assert asked == [f"remove these 1, {size:,} bytes? [y/N] "] * 3
+
+
+def test_rm_without_a_terminal_removes_nothing(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(runs.rglob("*"))
+    assert command.main(["rm", "--unused", "--store", str(runs / ".store")]) == 1
+    out, err = capsys.readouterr()
+    assert out.startswith(folder(runs, "student").name)
+    assert err == "store: rm asks before it removes; --yes where nobody can answer\n"
+    assert sorted(runs.rglob("*")) == before
+
+
+def test_rm_touches_only_entries_and_what_a_killed_run_leaves(runs: Path, ask: Any) -> None:
+    """By name and content; and no link is followed out of the store."""
+    root, mine = runs / ".store", runs.parent / "mine"
+    shutil.copytree(folder(runs, "student"), mine)
+    others = ["notes-of-mine/record.json", "prune-0123456789abcdef/thesis.tex", "a-b/c", ".git/x"]
+    others += [".prune-0123456789abcdeg.ckpt", ".hidden", "share-zzzzzzzzzzzzzzzz/record.json"]
+    for name in others:
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text("mine")
+    (root / "student-00000000000000aa").symlink_to(mine)
+    (root / ".student-00000000000000aa").symlink_to(mine)
+    (root / ".gone-student-00000000000000aa-9").mkdir()
+    (root / ".gone-student-00000000000000aa-9/link").symlink_to(mine)
+    (root / ".damaged-student-00000000000000aa-01234567").mkdir()
+    kept = {path for name in others for path in (root / name, (root / name).parent)}
+    status, said, _ = ask("rm", "--unused", "--damaged", "--leftovers")
+    assert status == 0 and len(said.splitlines()) == 5
+    assert all(path.exists() for path in kept) and len(list(mine.iterdir())) == 5
+    assert not list(root.glob(".*student*")) and (root / "student-00000000000000aa").is_symlink()
+
+
+def test_an_old_store_is_marked_by_the_next_run_with_it(runs: Path, tmp_path: Path) -> None:
+    root = runs / ".store"
+    words = ["rm", "--leftovers", "--yes", "--store", str(root)]
+    (root / MARKER).unlink()
+    assert command.main(words) == 1 and command.main(["ls", "--store", str(root)]) == 0
+    put(root, "share")
+    assert command.main(words) == 0
+    (root / MARKER).unlink()
+    (root / "thesis").mkdir()
+    with pytest.raises(CondenserError, match="must be a store, or a new or empty folder; thes"):
+        put(root, "merge")
+    usual = Store(root, root)  # where its runs keep their own
+    usual.get_or_make("merge", "0123456789abcdef", lambda place: {})
+    assert command.main(words) == 0

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from condenser import interrupts
+from condenser import disk, interrupts
 from condenser.errors import CondenserError, printable
 
 
@@ -46,4 +46,10 @@ def answer(name: str, work: Callable[[], int | None], mistake: int = 1) -> int:
     except BrokenPipeError:  # its reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        said = disk.said(error)
+        if said is None:
+            raise
+        print(f"{name}: {printable(said)}", file=sys.stderr)
+        return mistake
     return status

@@ -140,9 +140,8 @@ def drafts(*paths: Path) -> Iterator[list[Path]]:
     except OSError as error:
         real = {str(draft): str(path) for draft, path in pairs}
         known = None if error.filename is None else os.fsdecode(error.filename)
-        error.filename = real.get(known, known) if known else str(paths[-1])
-        error.filename2 = None
-        raise
+        where = real.get(known, known) if known else str(paths[-1])
+        raise OSError(error.errno, error.strerror or str(error), where) from error
     finally:
         for draft, path in pairs:
             if draft != path:

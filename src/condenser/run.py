@@ -17,7 +17,7 @@ from condenser.errors import CondenserError, ConfigError, one_of
 from condenser.files import write_whole
 from condenser.records import Record
 from condenser.stages import Stage, Workbench
-from condenser.store import Store
+from condenser.store import Store, check_place
 from condenser.tryout import try_out
 
 
@@ -32,6 +32,7 @@ def run(config: Mapping[str, Any], command: str | None = None) -> list[Record]:
         return launch.launch(run, count, config, command)
     team = form(config["trainer"])
     folder = folder_of(config)
+    check_place(config)
     say = Console(folder, quiet=not team.leads)
     with say.working("data"):
         bench = workbench(config, say, team)

@@ -15,7 +15,7 @@ from condenser.files import force, put_aside
 from condenser.store import sums
 from condenser.store.entries import FACTS, INGREDIENTS, Entry, canonical, flaws, unfit
 from condenser.store.hold import Hold, hold
-from condenser.store.marker import claim
+from condenser.store.marker import check, claim
 from condenser.store.trouble import in_words, writable
 
 
@@ -175,6 +175,13 @@ def share(folder: Path) -> None:
     for name in sums.files(folder):
         file = folder / name
         file.chmod(file.stat().st_mode | readable)
+
+
+def check_place(config: Mapping[str, Any]) -> None:
+    """ConfigError where a run would put its entries into a folder of other things."""
+    root = Path(config["store"])
+    if root != Path(config["runs"]) / ".store" and writable(root):
+        check(root)
 
 
 def stored_at(config: Mapping[str, Any], record: Mapping[str, Any]) -> Entry:

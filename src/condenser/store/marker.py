@@ -12,6 +12,7 @@ from condenser.store import sums
 from condenser.store.entries import FACTS, INGREDIENTS, MODEL, WEIGHTS
 
 MARKER = ".condenser-store"
+TRIED = ".tried"  # networks that were tried, see condenser.tryout
 TEXT = "Condenser keeps results of stages in this folder; python src/store.py --help\n"
 TAUGHT = "manifest.json"  # in a folder with a teacher's outputs, which is no stage's result
 OWN = (FACTS, INGREDIENTS, MODEL, WEIGHTS, "test_logits.safetensors", sums.FILE)
@@ -38,11 +39,16 @@ def claim(root: Path, usual: bool = False) -> None:
     """
     if marked(root):
         return
-    root.mkdir(parents=True, exist_ok=True)
-    if not usual and (others := strangers(root)):
+    if not usual:
+        check(root)
+    write_whole(root / MARKER, TEXT)
+
+
+def check(root: Path) -> None:
+    """ConfigError for a folder of other things, which cannot become a store."""
+    if root.is_dir() and not marked(root) and (others := strangers(root)):
         hint = f"{', '.join(others[:3])} is no part of a store"
         raise ConfigError("store", root, "a store, or a new or empty folder", hint)
-    write_whole(root / MARKER, TEXT)
 
 
 def strangers(root: Path) -> list[str]:
@@ -55,7 +61,7 @@ def strangers(root: Path) -> list[str]:
 
 def is_ours(name: str) -> bool:
     """Whether it is a name that a store gives to what is no entry."""
-    mark = name == MARKER or name.startswith(f".{MARKER}.")
+    mark = name in (MARKER, TRIED) or name.startswith(f".{MARKER}.")
     return mark or bool(LOCK.fullmatch(name) or LEFT.fullmatch(name))
 
 
