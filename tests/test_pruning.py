@@ -597,7 +597,7 @@ def test_layers_without_a_given_rate_keep_all_and_earlier_zeros_stay() -> None:
 
 def test_given_rates_that_fit_no_layer_or_empty_one_are_refused() -> None:
     pruning = WeightPruning(None, Magnitude(), scope=Given({"conv1": 0.5}))
-    with pytest.raises(ConfigError, match="prune.scope.rates=conv1: .* to prune: 0, 3, 5, 7"):
+    with pytest.raises(ConfigError, match="prune.scope.rates=conv1: .* there are 0, 3, 5, 7"):
         pruning.prepare(convolutional())
     pruning = WeightPruning(None, Magnitude(), scope=Given({"7": 0.9999}))
     with pytest.raises(ConfigError, match=r"leaves weights in every layer \(7 would be empty\)"):

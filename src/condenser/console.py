@@ -11,6 +11,8 @@ from condenser.errors import printable
 from condenser.records import Record
 from condenser.stages import Stage
 
+SHOWN = 4  # layers that a line names
+
 
 class Console:
     """Prints to a terminal, or plain lines to a file; of several processes the first alone."""
@@ -58,6 +60,19 @@ class Console:
             f"{number('size/file_bytes', '>10,')} bytes  {took}",
             soft_wrap=True,
         )
+        if said := left_alone(record):
+            self.line(f"{'':<9} {said}")
 
     def done(self) -> None:
         self.rich.print(f"records: {self.folder / records.FILE}", style="dim", soft_wrap=True)
+
+
+def left_alone(record: Record) -> str:
+    """What of the network the stage did not touch, and why; empty, if it is all touched."""
+    word = record["stage"]
+    text, share = record.get(f"{word}/left_alone"), record.get(f"{word}/left_alone_share")
+    if not isinstance(text, str) or not isinstance(share, float):
+        return ""
+    layers = text.split("; ")
+    more = f" and {len(layers) - SHOWN} more" if len(layers) > SHOWN else ""
+    return f"left alone {share:.1%} of the weights: {', '.join(layers[:SHOWN])}{more}"

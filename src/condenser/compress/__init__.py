@@ -5,6 +5,7 @@ from condenser.compress.criteria import Magnitude
 from condenser.compress.factorization import Factorization, Factorized
 from condenser.compress.given import Given
 from condenser.compress.merging import Merging
+from condenser.compress.promises import Promise
 from condenser.compress.pruning import WeightPruning
 from condenser.compress.quantization import (
     FoldBatchNorm,
@@ -32,6 +33,7 @@ __all__ = [
     "Operation",
     "PostTraining",
     "Probe",
+    "Promise",
     "QuantizationAware",
     "Quantized",
     "Shared",

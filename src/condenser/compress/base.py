@@ -5,15 +5,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from condenser.compress.patterns import refuse_unmatched
+from condenser.compress.promises import Promise
 from condenser.errors import DamagedError, nearest
 
 State = dict[str, Tensor]
 Project = Callable[[], None]
+Patterns = tuple[Sequence[str], Sequence[str]]  # patterns, and the names that they are for
 
 
 @dataclass(frozen=True)
@@ -101,9 +105,38 @@ class Compression(ABC):
 
     Class attributes:
         trains: the network may be trained after ``prepare``.
+        kind: what it leaves in a network and needs of it, a row and a column of the table in
+            ``condenser.recipe.pairs``; by default the word of its stage.
+
+    Attributes:
+        by_training: it does nothing where no training follows.
+        exclude: patterns of layer names that it was told to leave alone.
+        reached: the layers whose weights it works on, after ``prepare``; None: it does not say.
+        skipped: layers that it leaves alone → why.
     """
 
     trains: ClassVar[bool] = True
+    kind: ClassVar[str] = ""
+    by_training: bool = False
+    exclude: Sequence[str] = ()
+    reached: Sequence[str] | None = None
+    skipped: Mapping[str, str] = MappingProxyType({})
+
+    def named(self, model: nn.Module, image: Tensor | None) -> Mapping[str, Patterns]:
+        """Setting → its patterns of layer names, and the names that there are for them."""
+        return {}
+
+    def refuse_unmatched(
+        self, model: nn.Module, image: Tensor | None, parts: Sequence[str] = ()
+    ) -> None:
+        """ConfigError for a pattern that no layer matches, nor one of the ``parts`` that an earlier
+        stage may make of it."""
+        for key, (patterns, names) in self.named(model, image).items():
+            refuse_unmatched(key, patterns, names, [f"{n}.{p}" for n in names for p in parts])
+
+    def claims(self, model: nn.Module) -> Sequence[str]:
+        """The layers whose values it will make its own, as far as names and kinds tell."""
+        return ()
 
     def check(self, model: nn.Module, image: Tensor) -> None:  # noqa: B027 - most can always
         """Before anything is trained: refuse what cannot work with this network's layers.
@@ -128,6 +161,10 @@ class Compression(ABC):
     def step(self, progress: float) -> None:
         """After each optimiser step; ``progress`` in (0, 1] is the part of training done."""
 
+    def at_once(self) -> None:
+        """In the place of all steps, where no training follows ``prepare``."""
+        self.step(1.0)
+
     @property
     @abstractmethod
     def ready(self) -> bool: ...
@@ -147,6 +184,11 @@ class Compression(ABC):
     @abstractmethod
     def finish(self) -> list[Operation]:
         """What was done, to be replayed."""
+
+    def promises(self) -> Sequence[Promise]:
+        """What was asked for, after ``prepare``; it is read from the final network, at the end of
+        the stage, and the first is its record's ``achieved``."""
+        return ()
 
     def facts(self) -> Mapping[str, str | float]:
         """What is worth a place in the record, under the stage's word."""

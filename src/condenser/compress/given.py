@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 
 from torch import Tensor
 
 from condenser.compress.granularity import Granularity
-from condenser.errors import ConfigError, nearest
+from condenser.compress.patterns import matches
+from condenser.errors import ConfigError
 from condenser.functional.pruning import Scope, Shapes, keep_largest
 
 BELOW_ONE = "a number from 0 up to, not including, 1"
@@ -22,7 +22,7 @@ class Given:
             match a layer the last counts; a layer that none matches keeps all its weights.
 
     Raises:
-        ConfigError: no rates, or one out of range; when called, a pattern that matches no layer.
+        ConfigError: no rates, or one out of range.
     """
 
     def __init__(self, rates: Mapping[str, float]) -> None:
@@ -37,15 +37,11 @@ class Given:
         self, scores: dict[str, Tensor], share: float, shapes: Shapes | None = None
     ) -> dict[str, Tensor]:
         """Masks at ``share`` in [0, 1] of the rates."""
-        for pattern in self.rates:
-            if not any(fnmatchcase(name, pattern) for name in scores):
-                allowed = f"a pattern of layers to prune: {', '.join(scores)}"
-                raise ConfigError("prune.scope.rates", pattern, allowed, nearest(pattern, scores))
         return {name: keep_largest(s, share * self.rate(name)) for name, s in scores.items()}
 
     def rate(self, layer: str) -> float:
         """The fraction of the layer's weights that goes in the end."""
-        return [0.0, *(r for p, r in self.rates.items() if fnmatchcase(layer, p))][-1]
+        return [0.0, *(r for p, r in self.rates.items() if matches(layer, [p]))][-1]
 
 
 def agreed_rate(rate: float | None, scope: Scope, granularity: Granularity) -> float:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from fnmatch import fnmatch
 
 from torch import Tensor, nn
 
 from condenser.compress.granularity.base import output_layer
+from condenser.compress.patterns import matches
 from condenser.compress.sparse import prunable
 from condenser.functional.proximal import group_soft_threshold, soft_threshold
 
@@ -73,7 +73,7 @@ class Slimming(Penalty):
             for name, norm in model.named_modules()
             if isinstance(norm, nn.modules.batchnorm._BatchNorm)
             and norm.affine
-            and not any(fnmatch(name, pattern) for pattern in exclude)
+            and not matches(name, exclude)
         ]
 
     def shrink(self, tensors: list[Tensor], amount: float) -> None:

@@ -8,14 +8,18 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import Compression, Operation, Probe, State
+from condenser.compress import pruned
+from condenser.compress.base import Compression, Operation, Patterns, Probe, State
 from condenser.compress.criteria.base import Criterion, Plain
 from condenser.compress.criteria.random import Random
 from condenser.compress.given import BELOW_ONE, Given, agreed_rate
 from condenser.compress.granularity import Granularity, Weight
+from condenser.compress.patterns import listed
+from condenser.compress.promises import Promise
+from condenser.compress.pruned import fallen
 from condenser.compress.regrowth import regrown
 from condenser.compress.rewinding import restart
-from condenser.compress.sparse import Masks, Sparse, prunable, sparsity
+from condenser.compress.sparse import Masks, Sparse, prunable, sparsity, weighted
 from condenser.errors import ConfigError
 from condenser.functional.pruning import Scope, keep_across
 from condenser.functional.schedules import cosine, cubic
@@ -45,7 +49,7 @@ class WeightPruning(Compression):
         regrow: each move, this fraction of a layer's kept weights, falling to 0 as a half cosine at
             ``until``, makes room for as many dropped ones: the smallest go, those with the largest
             gradient come, from zero. In [0, 1).
-        exclude: patterns of layer names that are left alone.
+        exclude: patterns of names of layers that are left alone; a module's name is all it holds.
 
     Raises:
         ConfigError: rate, until or regrow out of range, or at odds with other settings; in
@@ -74,18 +78,29 @@ class WeightPruning(Compression):
                 raise ConfigError(f"prune.{key}", value, BELOW_ONE)
         self.criterion = criterion if isinstance(criterion, Criterion) else Plain(criterion)
         self.granularity, self.scope, self.schedule = granularity or Weight(), scope, schedule
-        self.until, self.updates, self.exclude = until, max(updates, 1), exclude
+        self.until, self.updates = until, max(updates, 1)
+        self.exclude = listed("prune.exclude", exclude)
         self.rewind, self.regrow, self.moves = rewind, regrow, -1
+        self.by_training = regrow > 0
         self.rate = agreed_rate(rate, self.scope, self.granularity)
         if rewind and until:
             raise ConfigError("prune.until", until, "0 where prune.rewind is true")
         if regrow and (not until or type(self.granularity) is not Weight):
             raise ConfigError("prune.regrow", regrow, "0 with prune.until=0 or groups of weights")
 
+    def named(self, model: nn.Module, image: Tensor | None) -> dict[str, Patterns]:
+        found: dict[str, Patterns] = {"prune.exclude": (self.exclude, [name for name, _ in weighted(model)])}
+        if isinstance(self.scope, Given):
+            found["prune.scope.rates"] = (list(self.scope.rates), list(self._select(model)))
+        return found
+
+    def claims(self, model: nn.Module) -> list[str]:
+        return [name for name in self._select(model) if self._asks(name)]
+
     @torch.no_grad()
     def check(self, model: nn.Module, image: Tensor) -> None:
         self._select(model)
-        if getattr(self.scope, "func", self.scope) is keep_across:
+        if self.across:
             return  # which layers it empties is in the weights
         tried = copy.copy(self)
         tried.criterion, tried.rewind = Random(), False
@@ -97,11 +112,17 @@ class WeightPruning(Compression):
             raise ConfigError("prune.criterion", type(self.criterion).__name__, allowed)
         if probe is None and self.rewind:
             raise ConfigError("prune.rewind", "true", "false where the first weights are not known")
+        if probe is None or not probe.operations:
+            self.refuse_unmatched(model, None)
         self.weights = self._select(model)
-        self.layers = {name: model.get_submodule(name) for name in self.weights}
+        self.modules = {name: model.get_submodule(name) for name in self.weights}
         self.moves, self.alive = -1, [w.detach() != 0 for w in self.weights.values()]
         self.masks = self._held(self.alive)
-        self.start = self._fallen()
+        self.reached = [name for name in self.weights if self._asks(name)]
+        self.skipped = self._left(model)
+        self.start = fallen(self.modules, self.granularity)
+        own = {name: self.modules[name] for name in self.reached}
+        self.before = fallen(own, self.granularity)
         self.criterion.prepare(model, self.weights, probe)
         self._choose(1.0)  # what must fail fails before training
         self._move(0.0)
@@ -115,6 +136,10 @@ class WeightPruning(Compression):
         if not self.ready:
             self.criterion.update()
             self._move(progress)
+        self.masks.apply()
+
+    def at_once(self) -> None:
+        self._move(1.0)
         self.masks.apply()
 
     @property
@@ -135,7 +160,7 @@ class WeightPruning(Compression):
         self.criterion.restore(scored)
 
     def finish(self) -> list[Operation]:
-        return [Sparse(list(self.weights))]
+        return [Sparse(list(self.reached or ()))]
 
     def by_lot(
         self, made: nn.Module, operations: Sequence[Operation], seed: int
@@ -148,6 +173,25 @@ class WeightPruning(Compression):
             control.scope = Given({name: sparsity({name: weights[name]}) for name in pruned})
             control.rate = 1.0
         return control
+
+    def promises(self) -> list[Promise]:
+        return pruned.promises(self)
+
+    @property
+    def across(self) -> bool:
+        return getattr(self.scope, "func", self.scope) is keep_across
+
+    def _asks(self, name: str) -> bool:
+        return not isinstance(self.scope, Given) or self.scope.rate(name) > 0
+
+    def _left(self, model: nn.Module) -> dict[str, str]:
+        """Layers that could be pruned and are not, exclude aside → why."""
+        kinds = f"{type(self.granularity).__name__} by {type(self.criterion).__name__}"
+        names = [name for name in prunable(model, self.exclude) if name not in (self.reached or ())]
+        return {
+            name: "no rate is given for it" if name in self.weights else f"{kinds} does not take it"
+            for name in names
+        }
 
     def _held(self, masks: Sequence[Tensor]) -> Masks:
         return Masks(list(self.weights.values()), masks)
@@ -179,7 +223,7 @@ class WeightPruning(Compression):
         """Masks at ``share`` of the way to the rate."""
         kept = dict(zip(self.weights, self.masks.kept(), strict=True))
         scores = {
-            name: self.granularity.groups(self.layers[name], self.criterion(name, w), kept[name])
+            name: self.granularity.groups(self.modules[name], self.criterion(name, w), kept[name])
             for name, w in self.weights.items()
         }
         shapes = {name: w.shape for name, w in self.weights.items()}
@@ -197,13 +241,3 @@ class WeightPruning(Compression):
         if isinstance(self.scope, Given):
             return share
         return self.start + (self.rate - self.start) * share
-
-    def _fallen(self) -> float:
-        """The share of weights whose whole group is zero already."""
-        dead = 0
-        for layer, kept in zip(self.layers.values(), self.masks.kept(), strict=True):
-            groups = self.granularity.groups(
-                layer, torch.zeros(kept.shape, device=kept.device), kept
-            )
-            dead += int(groups.isneginf().expand_as(kept).sum())
-        return dead / sum(w.numel() for w in self.weights.values())

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
 
 import torch
 from torch import Tensor, nn
 
 from condenser.compress.base import Operation, Project, State
 from condenser.compress.layout import follow
+from condenser.compress.patterns import matches
 from condenser.functional.pruning import pack_bits, unpack_bits
 
 
@@ -90,7 +90,7 @@ def prunable(model: nn.Module, exclude: Sequence[str] = ()) -> dict[str, nn.Para
     seen: set[int] = set()
     for name, layer in weighted(model):
         weight = layer._parameters.get("weight")
-        if weight is not None and id(weight) not in seen and not named(name, exclude):
+        if weight is not None and id(weight) not in seen and not matches(name, exclude):
             found[name] = weight
         seen.add(id(weight))
     return found
@@ -99,17 +99,13 @@ def prunable(model: nn.Module, exclude: Sequence[str] = ()) -> dict[str, nn.Para
 def computed(model: nn.Module, exclude: Sequence[str] = ()) -> list[str]:
     """Layers whose weight is no parameter: made of others by weight_norm or a parametrisation."""
     layers = weighted(model)
-    return [n for n, m in layers if "weight" not in m._parameters and not named(n, exclude)]
+    return [n for n, m in layers if "weight" not in m._parameters and not matches(n, exclude)]
 
 
 def weighted(model: nn.Module) -> list[tuple[str, nn.Module]]:
     """Linear and convolution layers."""
     kinds = (nn.Linear, nn.modules.conv._ConvNd)
     return [(name, layer) for name, layer in model.named_modules() if isinstance(layer, kinds)]
-
-
-def named(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatch(name, pattern) for pattern in patterns)
 
 
 def sparsity(weights: Mapping[str, nn.Parameter]) -> float:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import isfinite
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import Compression, Operation, Probe, State
+from condenser.compress.base import Compression, Operation, Patterns, Probe, State
+from condenser.compress.patterns import listed
 from condenser.compress.penalties import Penalty
 from condenser.errors import ConfigError
 from condenser.functional.schedules import cosine
@@ -38,6 +40,9 @@ class SparseTraining(Compression):
     Source: Parikh, Boyd, "Proximal Algorithms", 2014, https://doi.org/10.1561/2400000003
     """
 
+    kind: ClassVar[str] = "sparse_training"
+    by_training = True
+
     def __init__(
         self,
         strength: float,
@@ -48,18 +53,26 @@ class SparseTraining(Compression):
         if not isfinite(strength) or strength < 0:
             raise ConfigError("prune.strength", strength, "a finite number of at least 0")
         self.strength, self.penalty = strength, penalty
-        self.schedule, self.exclude = schedule, exclude
+        self.schedule, self.exclude = schedule, listed("prune.exclude", exclude)
         self.progress = 0.0
+
+    def named(self, model: nn.Module, image: Tensor | None) -> dict[str, Patterns]:
+        return {"prune.exclude": (self.exclude, _owners(model, self.penalty.parameters(model, ())))}
 
     def check(self, model: nn.Module, image: Tensor) -> None:
         self.prepare(model)
 
     def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
+        if probe is None or not probe.operations:
+            self.refuse_unmatched(model, None)
         self.parameters = self.penalty.parameters(model, self.exclude)
         if not self.parameters:
             kind = type(self.penalty).__name__
             allowed = f"one with something to weigh on in this {type(model).__name__}"
             raise ConfigError("prune.penalty", kind, allowed)
+        owners = _owners(model, self.parameters)
+        if all(p.dim() > 1 for p in self.parameters):  # of scales there is nothing to tell
+            self.reached = owners
 
     @torch.no_grad()
     def step(self, progress: float) -> None:
@@ -80,3 +93,13 @@ class SparseTraining(Compression):
 
     def finish(self) -> list[Operation]:
         return []
+
+
+def _owners(model: nn.Module, parameters: Sequence[nn.Parameter]) -> list[str]:
+    """The layers that these parameters belong to."""
+    wanted = {id(parameter) for parameter in parameters}
+    return [
+        name
+        for name, module in model.named_modules()
+        if any(id(parameter) in wanted for parameter in module.parameters(recurse=False))
+    ]

@@ -60,16 +60,34 @@ def batches(loader: Any, raw: bool) -> Any:
     return loader.raw() if raw and loader else loader
 
 
-def keep_promises(stage: Stage, outcome: Outcome, given: Given, bench: Workbench) -> None:
-    """CondenserError where what earlier stages made is not there any more: a fault of ours."""
+def keep_promises(
+    stage: Stage, outcome: Outcome, given: Given, bench: Workbench
+) -> dict[str, str | float]:
+    """What was asked for, as it is read from the weights: a law at the end of every stage.
+
+    Raises:
+        CondenserError: the weights do not have what was asked for, or no longer what earlier stages
+            made.
+    """
+    import torch
+
     from condenser.blueprint import lost
 
-    if given.source is None or not stage.takes_model:
-        return
-    torn = lost(*given.source.load(bench.trusted), outcome.blueprint, outcome.model)
-    if torn:
-        what = ", ".join(f"{name} ({operation})" for name, operation in torn.items())
-        raise CondenserError(f"{stage.label} undid what stages before it made of {what}")
+    facts: dict[str, str | float] = {}
+    image = bench.data.example(1)
+    for promise in outcome.promises:
+        with torch.no_grad():
+            amount = float(promise.read(outcome.model, image))
+        if not promise.kept(amount):
+            raise CondenserError(f"{stage.label}: {stage.word}.{promise.broken(amount)}")
+        if not facts:
+            facts = {"achieved": amount, "achieved_of": promise.what}
+    if given.source is not None and stage.takes_model:
+        torn = lost(*given.source.load(bench.trusted), outcome.blueprint, outcome.model)
+        if torn:
+            what = ", ".join(f"{name} ({operation})" for name, operation in torn.items())
+            raise CondenserError(f"{stage.label} undid what stages before it made of {what}")
+    return {f"{stage.word}/{key}": fact for key, fact in facts.items()}
 
 
 def provenance() -> dict[str, Any]:

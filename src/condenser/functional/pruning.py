@@ -7,6 +7,7 @@ Scores of a layer have its weight's shape, or 1 where a group spans a whole dime
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,6 +50,21 @@ def keep_across(
     mask = keep_largest(flat, rate, _sizes(scores, shapes or {}))
     parts = mask.split([s.numel() for s in scores.values()])
     return {name: m.view(s.shape) for (name, s), m in zip(scores.items(), parts, strict=True)}
+
+
+def rounding(scope: Callable[..., Any], groups: Mapping[str, tuple[float, int]]) -> float:
+    """By how many weights masks may miss a rate: half a group, wherever the scope rounds.
+
+    Args:
+        scope: keep_across rounds once, the others in each layer, keep_per_output and those that are
+            not from here in each output.
+        groups: layer → weights of a group, and outputs.
+    """
+    kind = getattr(scope, "func", scope)
+    if kind is keep_across:
+        return max(size for size, _ in groups.values()) / 2
+    by_layer = kind in (keep_within, keep_erdos_renyi)
+    return sum(size * (1 if by_layer else outputs) / 2 for size, outputs in groups.values())
 
 
 def _sizes(scores: dict[str, Tensor], shapes: Shapes) -> Tensor | None:

@@ -86,7 +86,7 @@ def make(
 
     def work(place: Place) -> Mapping[str, Any]:
         outcome = stage.work(bench, given, place)
-        keep_promises(stage, outcome, given, bench)
+        outcome.facts |= keep_promises(stage, outcome, given, bench)
         return measured(stage, outcome, bench, place.folder, given)
 
     given = Given(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from condenser.blueprint import Blueprint
+    from condenser.compress import Promise
     from condenser.data import DataModule
     from condenser.store import Entry, Place
 
@@ -73,6 +74,7 @@ class Outcome:
         facts: what the stage alone knows, by record key.
         file: the deployed file; where there is one, it is measured instead of the model.
         threads: that run the file.
+        promises: what a compression was asked for, to be read from the model.
     """
 
     blueprint: Blueprint
@@ -81,6 +83,7 @@ class Outcome:
     last: nn.Module | None = None
     file: Path | None = None
     threads: int = 1
+    promises: Sequence[Promise] = ()
 
 
 class Stage(ABC):

@@ -9,6 +9,8 @@ from condenser.errors import ConfigError
 from condenser.stages.base import Workbench, flat
 from condenser.stages.training import LABELS, TrainingStage, own
 
+FACTORS = ("reduce", "core", "expand", "vertical", "horizontal")  # of a layer, factorised
+
 
 class CompressionStage(TrainingStage):
     """Makes the model of the stage before smaller, and trains it on for ``optim.epochs``, maybe 0.
@@ -32,6 +34,7 @@ class CompressionStage(TrainingStage):
 
     def check(self, bench: Workbench) -> None:
         super().check(bench)
+        self.refuse_useless(bench)
         if self.compression is not None:
             self.refuse_computed(bench)
         if any(stage.word in ("cut", "merge", "factorize") for stage in self.chain):
@@ -43,12 +46,24 @@ class CompressionStage(TrainingStage):
     def refuse_computed(self, bench: Workbench) -> None:
         """ConfigError for layers that are not excluded and whose weight is no parameter."""
         from condenser.compress import computed
+        from condenser.compress.patterns import listed
 
-        exclude = self.settings.get("exclude") or []
+        exclude = listed(f"{self.word}.exclude", self.settings.get("exclude") or [])
         if layers := computed(self.example(bench), exclude):
             made = "whose weight is made of others (weight_norm, a parametrisation)"
             allowed = f"a list with the layers {made}: {', '.join(layers)}"
             raise ConfigError(f"{self.word}.exclude", exclude, allowed)
+
+    def refuse_useless(self, bench: Workbench) -> None:
+        """ConfigError for patterns that match no layer, and for training that there is none of."""
+        if self.compression is None:
+            return
+        built, words = bench.build(self.compression), [stage.word for stage in self.chain]
+        if built.by_training and not self.settings["optim"]["epochs"]:
+            allowed = f"at least 1 with {type(built).__name__}, which works while it trains"
+            raise ConfigError(f"{self.word}.optim.epochs", 0, allowed)
+        parts = FACTORS if "factorize" in words else ()
+        built.refuse_unmatched(self.example(bench), bench.data.example(1), parts)
 
     def described(self) -> dict[str, Any]:
         learnt = flat("distill", self.objective) if self.uses_teacher else ()

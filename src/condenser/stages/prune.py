@@ -30,11 +30,11 @@ class Prune(CompressionStage):
         return method
 
     def run(self, bench: Workbench, given: Given, place: Place) -> Outcome:
-        from condenser.compress import prunable, sparsity
+        from condenser import measure
 
         outcome = super().run(bench, given, place)
-        weights = prunable(outcome.model, self.settings.get("exclude", ()))
-        outcome.facts["prune/achieved"] = sparsity(weights)
+        found = measure.size(outcome.model)
+        outcome.facts["prune/achieved_of_all"] = 1 - found["nonzero"] / found["params"]
         return outcome
 
 

@@ -80,14 +80,23 @@ class TrainingStage(Stage):
     def run(self, bench: Workbench, given: Given, place: Place) -> Outcome:
         import torch
 
+        from condenser import measure
+        from condenser.compress.left_alone import facts as left_alone
+        from condenser.compress.left_alone import weights_of
+
         torch.manual_seed(self.first)
         blueprint, model = self.start(bench, given)
         facts = self.inherit(bench, model, given.teachers)
         compression = self.compressor(bench, given)
         if compression is not None:
+            weights, total = weights_of(model), measure.size(model)["params"]
             compression.prepare(model, self.probe(bench, blueprint))
+            left = left_alone(weights, compression, total)
+            facts |= {f"{self.word}/{key}": fact for key, fact in left.items()}
         best, last = model.state_dict(), None
-        if self.settings["optim"]["epochs"]:
+        if compression is not None and not self.settings["optim"]["epochs"]:
+            compression.at_once()
+        elif self.settings["optim"]["epochs"]:
             done = self.train(bench, model, blueprint, compression, given, place)
             facts |= {**done.costs(), **done.facts}
             best, last = done.best, done.last if done.best_epoch < done.epochs else None
@@ -97,6 +106,8 @@ class TrainingStage(Stage):
             blueprint = blueprint.then(compression.finish())
             facts |= {f"{self.word}/{key}": fact for key, fact in compression.facts().items()}
         outcome = Outcome(blueprint, revive(blueprint, best, bench), facts)
+        if compression is not None:
+            outcome.promises = compression.promises()
         if last is not None:
             outcome.last = revive(blueprint, last, bench)
         return outcome

@@ -8,11 +8,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import AtOnce, Probe
+from condenser.compress.base import AtOnce, Operation, Patterns, Probe
 from condenser.compress.factorization.kinds import KINDS, Layer, Sites
-from condenser.compress.factorization.layers import factorable, pointwise, second_moments, sites_of
+from condenser.compress.factorization.layers import (
+    WEIGHTED,
+    factorable,
+    pointwise,
+    second_moments,
+    sites_of,
+)
 from condenser.compress.factorization.operation import Factorized
 from condenser.compress.factorization.ranks import Offer, by_budget, by_energy, by_ratio, the_one
+from condenser.compress.patterns import listed
+from condenser.compress.promises import Promise, some, what_is_left
+from condenser.compress.sharing import Shared
+from condenser.compress.sparse import Sparse
 from condenser.errors import ConfigError, UnknownError
 from condenser.measure import compute, size
 
@@ -21,8 +31,8 @@ class Factorization(AtOnce):
     """Replace layers by products of smaller ones, at once; what training follows fine-tunes.
 
     Linear layers and 1×1 convolutions become two layers by SVD; other convolutions two or three,
-    as ``convolutions`` says. A layer stays as it is where its factors would cost as much. Zeros and
-    shared values that an earlier stage made are gone from what is replaced.
+    as ``convolutions`` says. A layer stays as it is where its factors would cost as much. Layers
+    that an earlier stage has pruned or given a codebook are left alone: a product has neither.
     Exactly one of ``energy``, ``rank_ratio``, ``params`` and ``macs`` is given.
 
     Args:
@@ -62,14 +72,39 @@ class Factorization(AtOnce):
             raise UnknownError("factorize.convolutions", convolutions, KINDS)
         if images < 0:
             raise ConfigError("factorize.images", images, "0 (none) or more")
-        self.convolutions, self.images, self.exclude = convolutions, images, exclude
+        self.convolutions, self.images = convolutions, images
+        self.exclude = listed("factorize.exclude", exclude)
         self.layers: dict[str, dict[str, Any]] = {}
         self.achieved = 1.0
+        self.taken: dict[str, str] = {}  # layer → the word of an earlier stage whose it is
 
     def facts(self) -> Mapping[str, str | float]:
         ranks = {n: "×".join(map(str, layer["ranks"])) for n, layer in self.layers.items()}
         text = {f"achieved_ranks/{name}": rank for name, rank in ranks.items()}
         return {"achieved": self.achieved, **text, **super().facts()}
+
+    def named(self, model: nn.Module, image: Tensor | None) -> dict[str, Patterns]:
+        names = [name for name, layer in model.named_modules() if isinstance(layer, WEIGHTED)]
+        return {"factorize.exclude": (self.exclude, names)}
+
+    def promises(self) -> list[Promise]:
+        if self.rule == "energy":
+            return []
+        if self.rule == "rank_ratio":
+            return [self._ranks()]
+        return [what_is_left(self.rule, self.value, self.before)]
+
+    def _ranks(self) -> Promise:
+        total = sum(sum(full) for full in self.full.values())
+
+        def read(model: nn.Module, _: Tensor) -> float:
+            parts = (list(model.get_submodule(name).children())[:-1] for name in self.full)
+            return sum(len(p.get_parameter("weight")) for few in parts for p in few) / total
+
+        rounding = sum(max(0.5, 1 - self.value) for full in self.full.values() for _ in full)
+        what = f"of the highest ranks of {some(self.full)}"
+        less = min(rounding / total, self.value / 2)
+        return Promise("rank_ratio", self.value, what, read, less, rounding / total)
 
     def check(self, model: nn.Module, image: Tensor) -> None:
         self._layers(model)
@@ -77,6 +112,9 @@ class Factorization(AtOnce):
     def _layers(self, model: nn.Module) -> dict[str, Layer]:
         """What can be replaced; fills ``skipped``."""
         layers, self.skipped = factorable(model, self.exclude)
+        for name in [name for name in layers if name in self.taken]:
+            del layers[name]
+            self.skipped[name] = f"a product would not keep what {self.taken[name]} made of it"
         if not layers:
             allowed = "patterns that leave a layer to factorise"
             raise ConfigError("factorize.exclude", list(self.exclude), allowed, self._reasons())
@@ -84,6 +122,10 @@ class Factorization(AtOnce):
 
     @torch.no_grad()
     def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
+        operations = probe.operations if probe is not None else ()
+        if not operations:
+            self.refuse_unmatched(model, None)
+        self.taken = taken(operations)
         layers = self._layers(model)
         before = self._cost(model, probe)
         offers = self._offers(model, layers, probe)
@@ -98,6 +140,8 @@ class Factorization(AtOnce):
         for offer in kept:
             offer.fill(model.get_submodule(offer.name), ranks[offer.name])
         self.achieved = self._cost(model, probe) / before
+        self.reached, self.before = list(self.layers), before
+        self.full = {o.name: tuple(o.kept.shape) for o in kept}
 
     def _offers(
         self, model: nn.Module, layers: Mapping[str, Layer], probe: Probe | None
@@ -151,3 +195,13 @@ class Factorization(AtOnce):
 
     def _reasons(self) -> str:
         return "; ".join(f"{name}: {why}" for name, why in self.skipped.items())
+
+
+def taken(operations: Sequence[Operation]) -> dict[str, str]:
+    """Layer → the word of the earlier stage whose zeros or codebook it holds."""
+    found: dict[str, str] = {}
+    for operation in operations:
+        if isinstance(operation, Sparse | Shared):
+            word = "prune" if isinstance(operation, Sparse) else "share"
+            found |= dict.fromkeys(operation.layers, word)
+    return found

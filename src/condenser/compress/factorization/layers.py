@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from fnmatch import fnmatch
 from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from condenser.compress.factorization.kinds import Layer, Sites
+from condenser.compress.patterns import matches
 from condenser.measure import evaluating
 
 BATCH = 256
@@ -29,7 +29,7 @@ def factorable(
     layers: dict[str, Layer] = {}
     left: dict[str, str] = {}
     for name, layer in modules:
-        if any(fnmatch(name, pattern) for pattern in exclude):
+        if matches(name, exclude):
             continue
         # A subclass may use its weight otherwise, as attention does its output's.
         if type(layer) not in (nn.Linear, nn.Conv2d):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from typing import Any
 
 import torch
 from torch import nn
 from torch.fx import Node
+
+from condenser.compress.patterns import matches
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 NORMS = (nn.modules.batchnorm._BatchNorm,)
@@ -74,7 +75,7 @@ def chains(model: nn.Module, exclude: Sequence[str] = ()) -> tuple[list[Chain], 
         if node.op != "call_module" or name not in skipped:
             continue
         try:
-            if any(fnmatch(name, pattern) for pattern in exclude):
+            if matches(name, exclude):
                 raise Stop("exclude names it")
             found.append(Walk(modules, calls, name).to_reader(node))
             del skipped[name]

@@ -8,9 +8,12 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import AtOnce, Operation, Probe
+from condenser.compress.base import AtOnce, Operation, Patterns, Probe
 from condenser.compress.merging.chain_weights import activations, incoming, outgoing, sides
-from condenser.compress.merging.chains import Chain, chains
+from condenser.compress.merging.chains import LAYERS, Chain, chains
+from condenser.compress.patterns import listed
+from condenser.compress.promises import Promise, some
+from condenser.compress.sparse import Sparse
 from condenser.compress.structure.channels import CutChannels
 from condenser.compress.structure.groups import Side
 from condenser.compress.structure.importance import Random
@@ -35,7 +38,7 @@ class Merging(AtOnce):
     A removed neuron j leaves a_i += f_ij·a_j to those that stay. Layer by layer from the input,
     in every layer whose channels pass batch norm, activation and pooling to one other layer.
     Neurons go in the order of what is missed then, ‖v_j - stand-in‖²·‖a_j‖², and those that have
-    taken over others' weights cost more.
+    taken over others' weights cost more. Weights that an earlier stage pruned stay zero.
 
     Args:
         similarity: what v is, and the Gram matrix of it. ``l2``: the incoming weights and bias,
@@ -89,12 +92,30 @@ class Merging(AtOnce):
         if images < 1:
             raise ConfigError("merge.images", images, "a whole number from 1 up")
         self.similarity, self.mode, self.rate, self.threshold = similarity, mode, rate, threshold
-        self.data, self.images, self.exclude = data, images, exclude
+        self.data, self.images = data, images
+        self.exclude = listed("merge.exclude", exclude)
         self.looks = data or similarity == "activation"
         self.merged: dict[str, int] = {}
 
     def facts(self) -> Mapping[str, str | float]:
         return {f"merged/{k}": v for k, v in self.merged.items()} | dict(super().facts())
+
+    def named(self, model: nn.Module, image: Tensor | None) -> dict[str, Patterns]:
+        names = [name for name, layer in model.named_modules() if isinstance(layer, LAYERS)]
+        return {"merge.exclude": (self.exclude, names)}
+
+    def promises(self) -> list[Promise]:
+        if self.rate is None:
+            return []
+        total, rounding = sum(self.widths.values()), 0.5 * len(self.widths)
+
+        def gone(model: nn.Module, _: Tensor) -> float:
+            left = (len(model.get_parameter(f"{name}.weight")) for name in self.widths)
+            return 1 - sum(left) / total
+
+        what = f"of the {total:,} neurons of {some(self.widths)} gone"
+        less = min(rounding / total, self.rate / 2)
+        return [Promise("rate", self.rate, what, gone, less, rounding / total)]
 
     def check(self, model: nn.Module, image: Tensor) -> None:
         self.find(model)
@@ -105,7 +126,13 @@ class Merging(AtOnce):
             key, value = ("data", True) if self.data else ("similarity", self.similarity)
             allowed = "false or l2 or cosine where there are no training images"
             raise ConfigError(f"merge.{key}", value, allowed)
+        if probe is None or not probe.operations:
+            self.refuse_unmatched(model, None)
         found = self.find(model)
+        self.reached = [name for chain in found for name in (chain.layer, chain.reader)]
+        self.widths = {c.layer: len(model.get_parameter(f"{c.layer}.weight")) for c in found}
+        sparse = [op for op in probe.operations if isinstance(op, Sparse)] if probe else []
+        self.zeros = {layer for op in sparse for layer in op.layers}
         images = probe.sample(self.images)[0] if probe is not None and self.looks else None
         gone: dict[Side, Tensor] = {}
         was, self.merged = model.training, {}
@@ -144,7 +171,10 @@ class Merging(AtOnce):
         seen = None if images is None else activations(model, chain, images)
         kept, removed, fold = self.choose(chain, rows @ rows.T, seen, blocks @ blocks.T)
         given = torch.einsum("rd,kr->kd", blocks[removed], fold).view(len(kept), *behind.shape[::2])
-        behind[:, kept] += given.transpose(0, 1).to(behind)
+        given = given.transpose(0, 1).to(behind)
+        if chain.reader in self.zeros:  # what was pruned takes nothing over
+            given = given * (behind[:, kept] != 0)
+        behind[:, kept] += given
         behind[:, removed] = 0
         return removed
 

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from condenser.compress.base import AtOnce, Operation, Probe
+from condenser.compress.base import AtOnce, Operation, Patterns, Probe
+from condenser.compress.patterns import listed
+from condenser.compress.promises import Promise
 from condenser.compress.quantization.calibration import (
     BATCH,
     Ranges,
@@ -19,6 +21,7 @@ from condenser.compress.quantization.calibration import (
     input_ranges,
 )
 from condenser.compress.quantization.operation import Quantized
+from condenser.compress.quantization.promised import promised
 from condenser.compress.quantization.quantizers import (
     InputQuantizer,
     WeightQuantizer,
@@ -73,9 +76,13 @@ class Quantization(AtOnce):
         self.wish = Wish(self.bits, self.activation_bits, self.first_last, self.budget)
         self.wish.check()
         check_ranges(self.ranges)
+        self.exclude = listed("quantize.exclude", self.exclude)
         if self.affine and self.bits == 1:
             raise ConfigError("quantize.affine", "true", "false with 1 bit: ±α has no zero point")
         self.widths: Widths = {}
+
+    def named(self, model: nn.Module, image: Tensor | None) -> dict[str, Patterns]:
+        return {"quantize.exclude": (self.exclude, quantizable(model))}
 
     def check(self, model: nn.Module, image: Tensor) -> None:
         quantizable(model, self.exclude)
@@ -90,6 +97,8 @@ class Quantization(AtOnce):
     def settle(self, model: nn.Module, images: Tensor, before: Sequence[Operation]) -> None:
         """Decide on layers, on their bits, and on which of them keep a codebook."""
         self.seen = len(images)
+        if not before:
+            self.refuse_unmatched(model, images[:1])
         names = quantizable(model, self.exclude)
         shared = {name for op in before if isinstance(op, Shared) for name in op.layers}
         whole = names if not self.per_channel else [name for name in names if name in shared]
@@ -100,6 +109,7 @@ class Quantization(AtOnce):
         if self.budget is not None:
             chosen = within_budget(model, names, self.budget, departure(model, images), self.ranges)
             self.widths = {n: (chosen[n], pair[1]) for n, pair in self.widths.items()}
+        self.reached = list(self.widths)
         for group in self.groups:  # one codebook: one grid
             most = max(self.widths[name][0] for name in group)
             self.widths |= {name: (most, self.widths[name][1]) for name in group}
@@ -144,6 +154,9 @@ class Quantization(AtOnce):
             layer.input_quantizer = quantizer.to(low.device)
             layer.input_quantizer.cover(low, high)
             layer.register_forward_pre_hook(quantize_input)
+
+    def promises(self) -> list[Promise]:
+        return promised(self.widths, self.budget)
 
     def operation(self) -> Quantized:
         usual = self.bits, self.activation_bits

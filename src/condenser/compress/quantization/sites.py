@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from fnmatch import fnmatch
 
 import torch
 from torch import Tensor, nn
 
+from condenser.compress.patterns import matches
 from condenser.errors import ConfigError
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -37,7 +37,7 @@ def quantizable(model: nn.Module, exclude: Sequence[str] = ()) -> list[str]:
         weight = layer._parameters.get(weight_name(layer))
         if weight is None:  # computed from others
             continue
-        if id(weight) not in seen and not any(fnmatch(name, pattern) for pattern in exclude):
+        if id(weight) not in seen and not matches(name, exclude):
             names.append(name)
         seen.add(id(weight))
     if not names:

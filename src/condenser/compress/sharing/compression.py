@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import Compression, Operation, Probe, State
+from condenser.compress.base import Compression, Operation, Patterns, Probe, State
+from condenser.compress.patterns import listed
+from condenser.compress.promises import Promise, at_most, some, values
 from condenser.compress.sharing.operation import Shared, label
 from condenser.compress.sharing.tied import Tied
-from condenser.compress.sparse import prunable
+from condenser.compress.sparse import prunable, weighted
 from condenser.errors import ConfigError, UnknownError
 from condenser.functional.clustering import INITS, codebook
 
@@ -52,7 +54,13 @@ class KMeansSharing(Compression):
         if init not in INITS:
             raise UnknownError("share.init", init, INITS)
         self.bits, self.init, self.across = bits, INITS[init], across
-        self.train, self.exclude = train, exclude
+        self.train, self.exclude = train, listed("share.exclude", exclude)
+
+    def named(self, model: nn.Module, image: Tensor | None) -> dict[str, Patterns]:
+        return {"share.exclude": (self.exclude, [name for name, _ in weighted(model)])}
+
+    def claims(self, model: nn.Module) -> list[str]:
+        return list(self._select(model))
 
     def check(self, model: nn.Module, image: Tensor) -> None:
         self._select(model)
@@ -65,9 +73,11 @@ class KMeansSharing(Compression):
 
     @torch.no_grad()
     def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
+        if probe is None or not probe.operations:
+            self.refuse_unmatched(model, None)
         weights = self._select(model)
         labels, book = label(weights, self.across, self._centroids)
-        self.layers, self.tied = list(weights), Tied(weights, labels, book, self.train)
+        self.reached, self.tied = list(weights), Tied(weights, labels, book, self.train)
         for name, weight in weights.items():
             weight.copy_(book[labels[name]])
 
@@ -90,4 +100,17 @@ class KMeansSharing(Compression):
         self.tied.set(labels, state["codebook"])
 
     def finish(self) -> list[Operation]:
-        return [Shared(self.layers, self.bits, self.across)]
+        return [Shared(list(self.reached or ()), self.bits, self.across)]
+
+    def promises(self) -> list[Promise]:
+        names = list(self.reached or ())
+
+        def read(model: nn.Module, _: Tensor) -> float:
+            weights = [model.get_parameter(f"{name}.weight").detach() for name in names]
+            if self.across:
+                return values(torch.cat([weight.flatten() for weight in weights]))
+            return max(values(weight) for weight in weights)
+
+        where = "in all of" if self.across else "in each of"
+        what = f"different values but 0 {where} {some(names)}"
+        return [at_most("bits", 2**self.bits, what, read)]

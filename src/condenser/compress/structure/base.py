@@ -27,6 +27,8 @@ class Structural(AtOnce):
             allowed = "a stage with training images: one is run to see how the layers connect"
             raise ConfigError("cut", type(self).__name__, allowed)
         images, _ = probe.sample(1)
+        if not probe.operations:
+            self.refuse_unmatched(model, images[:1])
         self.skipped, self.operations = {}, []
         self.cut(model, images[:1], probe)
 

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import Operation, Probe
+from condenser.compress.base import Operation, Patterns, Probe
+from condenser.compress.patterns import listed
+from condenser.compress.promises import Promise, some, what_is_left
 from condenser.compress.structure.base import Structural, first_reasons
 from condenser.compress.structure.goals import check_goal, unreachable
 from condenser.compress.structure.operations import RemovedBlocks
 from condenser.compress.structure.plan import fewest
-from condenser.compress.structure.residual import Remains, removable
+from condenser.compress.structure.residual import WEIGHTED, Remains, removable
 from condenser.errors import ConfigError
 from condenser.measure import compute, evaluating, size
 
@@ -122,7 +124,7 @@ class CutBlocks(Structural):
     ) -> None:
         super().__init__()
         self.key, self.goal = check_goal(rate=rate, count=count, macs=macs, params=params)
-        self.criterion, self.exclude = criterion, exclude
+        self.criterion, self.exclude = criterion, listed("cut.exclude", exclude)
         self.scores: dict[str, float] = {}
 
     def by_lot(self, made: nn.Module, operations: Sequence[Operation], seed: int) -> CutBlocks:
@@ -132,17 +134,42 @@ class CutBlocks(Structural):
         control.goal = len(removed.remains)
         return control
 
+    def named(self, model: nn.Module, image: Tensor | None) -> dict[str, Patterns]:
+        assert image is not None
+        found, left = removable(model, image.repeat(IMAGES, 1, 1, 1))
+        return {"cut.exclude": (self.exclude, [*found, *left])}
+
     def check(self, model: nn.Module, image: Tensor) -> None:
         self.number(model, image, self.find(model, image.repeat(IMAGES, 1, 1, 1)))
 
     def cut(self, model: nn.Module, image: Tensor, probe: Probe) -> None:
         blocks = self.find(model, probe.sample(IMAGES)[0])
+        self.blocks, self.dense = inside(model, blocks), cost(model, image)
+        self.reached = [layer for layers in self.blocks.values() for layer in layers]
         self.scores = self.criterion(model, blocks, probe)
         order = sorted(blocks, key=lambda name: self.scores[name])
         gone = order[: self.number(model, image, {name: blocks[name] for name in order})]
         done = RemovedBlocks({name: left for name, left in blocks.items() if name in gone})
         done.apply(model)
         self.operations.append(done)
+
+    def promises(self) -> list[Promise]:
+        if self.key in ("macs", "params"):
+            return [what_is_left(self.key, self.goal, self.dense[self.key])]
+        what = f"of the {len(self.blocks)} blocks {some(self.blocks)} gone"
+        if self.key == "count":
+            return [Promise("count", self.goal, what, self.gone)]
+        count, less = len(self.blocks), min(0.5 / len(self.blocks), self.goal / 2)
+
+        def share(model: nn.Module, image: Tensor) -> float:
+            return self.gone(model, image) / count
+
+        return [Promise("rate", self.goal, what, share, less, 0.5 / count)]
+
+    def gone(self, model: nn.Module, _: Tensor) -> float:
+        """How many blocks have lost layers."""
+        left = {name for name, _ in model.named_modules()}
+        return sum(not left.issuperset(layers) for layers in self.blocks.values())
 
     def find(self, model: nn.Module, images: Tensor) -> Remains:
         """What can go; fills ``skipped``."""
@@ -170,6 +197,20 @@ class CutBlocks(Structural):
         if count is None:
             raise unreachable(self.key, self.goal, left(len(blocks)))
         return count
+
+
+def inside(model: nn.Module, blocks: Remains) -> dict[str, list[str]]:
+    """The weighted layers that would go with each block."""
+    return {
+        name: [
+            inner
+            for inner, layer in model.named_modules()
+            if isinstance(layer, WEIGHTED)
+            and f"{inner}.".startswith(f"{name}.")
+            and inner.removeprefix(f"{name}.").split(".")[0] not in left
+        ]
+        for name, left in blocks.items()
+    }
 
 
 def cost(model: nn.Module, image: Tensor) -> dict[str, int]:

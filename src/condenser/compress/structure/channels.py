@@ -8,15 +8,18 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import Operation, Probe
+from condenser.compress.base import Operation, Patterns, Probe
+from condenser.compress.patterns import listed
+from condenser.compress.promises import Promise, some, what_is_left
 from condenser.compress.structure.base import Structural, first_reasons
 from condenser.compress.structure.goals import check_goal, unreachable
 from condenser.compress.structure.graph import channel_groups
-from condenser.compress.structure.groups import Group, removed, zero
+from condenser.compress.structure.groups import Group, Side, channels, removed, zero
 from condenser.compress.structure.importance import Importance, Random
 from condenser.compress.structure.operations import KeptChannels, from_ranges
 from condenser.compress.structure.plan import Chooser, Scope, best, fewest
 from condenser.compress.structure.predict import Cost
+from condenser.compress.structure.walk import CUTTABLE
 from condenser.errors import ConfigError
 from condenser.functional.pruning import keep_across
 
@@ -71,7 +74,8 @@ class CutChannels(Structural):
                 raise ConfigError(f"cut.{name}", value, "a whole number from 1 up")
         floor = min_channels or (0 if self.key == "rate" else 1)
         self.choose = Chooser(scope, floor, round_to)
-        self.importance, self.exclude, self.steps = importance, exclude, steps
+        self.importance, self.steps = importance, steps
+        self.exclude = listed("cut.exclude", exclude)
         self.predicted: dict[str, int] = {}
         self.like: KeptChannels | None = None  # as many of each group as there; which, by lot
 
@@ -88,6 +92,10 @@ class CutChannels(Structural):
     def facts(self) -> Mapping[str, str | float]:
         return {**super().facts()} | {f"predicted_{k}": v for k, v in self.predicted.items()}
 
+    def named(self, model: nn.Module, image: Tensor | None) -> dict[str, Patterns]:
+        names = [name for name, layer in model.named_modules() if isinstance(layer, CUTTABLE)]
+        return {"cut.exclude": (self.exclude, names)}
+
     def check(self, model: nn.Module, image: Tensor) -> None:
         groups = self.find(model, image)
         if not groups:
@@ -103,11 +111,44 @@ class CutChannels(Structural):
         if not groups:
             self.refuse_all(model)
         cost = Cost(model, image)
+        self.look(model, groups, cost)
         masks = self.masks(model, groups, cost, probe)
         self.predicted = cost(groups, masks)
         done = KeptChannels.without(model, removed(groups, masks))
         done.apply(model)
         self.operations.append(done)
+
+    def look(self, model: nn.Module, groups: list[Group], cost: Cost) -> None:
+        """Remember what there was: what is left is held against it."""
+        self.reached = list(dict.fromkeys(s.layer for group in groups for s in group.slices))
+        self.before = cost.dense
+        self.groups = {g.name: g.size for g in groups}
+        self.sides: dict[Side, tuple[int, int]] = {}  # its width, and how much of it is one channel
+        for group in groups:
+            part = group.slices[0]
+            width = channels(model.get_submodule(part.layer), part.side)
+            self.sides[part.layer, part.side] = width, len(part.position) // group.size
+
+    def promises(self) -> list[Promise]:
+        if self.like is not None:
+            return []
+        if self.key != "rate":
+            return [what_is_left(self.key, self.goal, self.before[self.key])]
+        total, sizes = sum(self.groups.values()), list(self.groups.values())
+        across = getattr(self.choose.scope, "func", self.choose.scope) is keep_across
+        rounding = sum(self.choose.round_to / 2 for _ in sizes) if self.choose.round_to > 1 else 0
+        rounding += 0.5 if across else 0.5 * len(sizes)
+        spared = sum(min(self.choose.floor, size) for size in sizes)  # by cut.min_channels
+        what = f"of the {total:,} {self.what} of {some(self.groups)} gone"
+        less = min(rounding / total + self.goal * spared / total, self.goal / 2)
+        return [Promise("rate", self.goal, what, self.gone, less, rounding / total)]
+
+    def gone(self, model: nn.Module, _: Tensor) -> float:
+        """The share of the channels that the layers no longer have."""
+        lost = 0.0
+        for (name, side), (width, places) in self.sides.items():
+            lost += (width - channels(model.get_submodule(name), side)) / places
+        return lost / sum(self.groups.values())
 
     def find(self, model: nn.Module, image: Tensor) -> list[Group]:
         """The groups to cut; fills ``skipped``."""

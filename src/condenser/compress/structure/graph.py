@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from fnmatch import fnmatch
 
 import torch
 from torch import Tensor, nn
 
+from condenser.compress.patterns import matches
 from condenser.compress.structure.chains import chain_groups
 from condenser.compress.structure.check import agrees
 from condenser.compress.structure.groups import OUT, ROOTS, Group, Side, Slice, depthwise
@@ -69,7 +69,7 @@ def straight(model: nn.Module, image: Tensor, exclude: Sequence[str], error: str
 def excluded(sides: Iterable[Side], exclude: Sequence[str]) -> str:
     """The reason, when a pattern names a layer whose outputs belong to the group."""
     made = [layer for layer, side in sides if side == OUT]
-    hit = [layer for layer in made if any(fnmatch(layer, pattern) for pattern in exclude)]
+    hit = [layer for layer in made if matches(layer, exclude)]
     return f"exclude names {hit[0]}" if hit else ""
 
 

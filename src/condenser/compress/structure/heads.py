@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fnmatch import fnmatch
 
 import torch
 from torch import Tensor, nn
 
+from condenser.compress.base import Patterns
+from condenser.compress.patterns import matches
 from condenser.compress.structure.attention import Attention
 from condenser.compress.structure.channels import CutChannels
 from condenser.compress.structure.groups import IN, OUT, Group, Slice
@@ -27,6 +28,9 @@ class CutHeads(CutChannels):
 
     what = "heads"
 
+    def named(self, model: nn.Module, image: Tensor | None) -> dict[str, Patterns]:
+        return {"cut.exclude": (self.exclude, attentions(model))}
+
     def find(self, model: nn.Module, image: Tensor) -> list[Group]:
         closed, self.skipped = self_attentions(model, self.exclude)
         if closed:
@@ -34,6 +38,16 @@ class CutHeads(CutChannels):
             opened.apply(model)
             self.operations.append(opened)
         return head_groups(model, self.exclude)
+
+
+def attentions(model: nn.Module) -> list[str]:
+    """All attentions, whatever can be done to them."""
+    kinds = (nn.MultiheadAttention, Attention)
+    return [
+        name
+        for name, layer in model.named_modules()
+        if isinstance(layer, kinds) or "attention" in type(layer).__name__.lower()
+    ]
 
 
 def self_attentions(
@@ -44,7 +58,7 @@ def self_attentions(
     for name, layer in model.named_modules():
         if isinstance(layer, nn.MultiheadAttention):
             reason = Attention.refusal(layer) or (
-                "exclude names it" if named(name, exclude) else ""
+                "exclude names it" if matches(name, exclude) else ""
             )
             if reason:
                 skipped[name] = reason
@@ -60,7 +74,7 @@ def head_groups(model: nn.Module, exclude: Sequence[str] = ()) -> list[Group]:
     return [
         Group(name, layer.heads, (queries_keys_values(name, layer), mixed_values(name, layer)))
         for name, layer in model.named_modules()
-        if isinstance(layer, Attention) and layer.heads > 1 and not named(name, exclude)
+        if isinstance(layer, Attention) and layer.heads > 1 and not matches(name, exclude)
     ]
 
 
@@ -72,7 +86,3 @@ def queries_keys_values(name: str, layer: Attention) -> Slice:
 def mixed_values(name: str, layer: Attention) -> Slice:
     columns = torch.arange(layer.out_proj.in_features)
     return Slice(f"{name}.out_proj", IN, columns, columns // layer.head_width)
-
-
-def named(name: str, exclude: Sequence[str]) -> bool:
-    return any(fnmatch(name, pattern) for pattern in exclude)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from fnmatch import fnmatch
 from itertools import combinations
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from condenser.compress.patterns import matches
 from condenser.compress.structure.operations import remainder
 from condenser.measure import evaluating
 
@@ -31,7 +31,7 @@ def removable(
     found, skipped = residual(model, calls)
     if not found:
         found, skipped = same_shape(model, calls)
-    hit = [name for name in found if any(fnmatch(name, pattern) for pattern in exclude)]
+    hit = [name for name in found if matches(name, exclude)]
     skipped |= dict.fromkeys(hit, "exclude names it")
     return {name: left for name, left in found.items() if name not in hit}, skipped
 

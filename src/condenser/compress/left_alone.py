@@ -1,0 +1,59 @@
+"""What of a network a compression leaves alone: layer by layer, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from torch import nn
+
+from condenser.compress.base import Compression
+from condenser.compress.patterns import matches
+
+
+class Weights(NamedTuple):
+    """The matrices, kernels and tables of a layer: its parameters of two dimensions or more."""
+
+    kind: str
+    entries: int
+
+
+def weights_of(model: nn.Module) -> dict[str, Weights]:
+    """By layer; what layers share counts once, for the first of them."""
+    seen: set[int] = set()
+    found: dict[str, Weights] = {}
+    for name, module in model.named_modules():
+        own = [p for p in module.parameters(recurse=False) if p.dim() > 1 and id(p) not in seen]
+        seen |= {id(p) for p in own}
+        if own:
+            layer = name.partition(".parametrizations.")[0]
+            kind = type(model.get_submodule(layer)).__name__
+            before = found.get(layer, Weights(kind, 0)).entries
+            found[layer] = Weights(kind, before + sum(p.numel() for p in own))
+    return found
+
+
+def left_alone(weights: Mapping[str, Weights], compression: Compression) -> dict[str, str]:
+    """Layer → why ``compression``, prepared, leaves its weights alone; none, if it is not known."""
+    if compression.reached is None:
+        return {}
+    found = {}
+    for name, (kind, _) in weights.items():
+        if name in compression.reached:
+            continue
+        usual = f"a layer of a kind that it leaves alone ({kind})"
+        excluded = "exclude names it" if matches(name, compression.exclude) else ""
+        found[name] = compression.skipped.get(name) or excluded or usual
+    return found
+
+
+def facts(
+    weights: Mapping[str, Weights], compression: Compression, total: int
+) -> dict[str, str | float]:
+    """The same as facts of a record: of the ``total`` parameters, biases and norms aside."""
+    left = left_alone(weights, compression)
+    if not left:
+        return {}
+    count = sum(weights[name].entries for name in left)
+    said = (f"{name}: {weights[name].entries:,} ({why})" for name, why in left.items())
+    return {"left_alone": "; ".join(said), "left_alone_share": count / total}
