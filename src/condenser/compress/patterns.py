@@ -18,7 +18,7 @@ def listed(key: str, patterns: object) -> list[str]:
         ConfigError: it is neither, naming ``key``.
     """
     found = [patterns] if isinstance(patterns, str) else patterns
-    if not isinstance(found, list | tuple) or not all(isinstance(p, str) and p for p in found):
+    if not isinstance(found, Sequence) or not all(isinstance(p, str) and p for p in found):
         raise ConfigError(key, patterns, f"a list of patterns of layer names, as in {key}=[fc1]")
     return list(found)
 

@@ -49,10 +49,11 @@ class Sparse(Operation):
         return whole
 
     def lost(self, before: State, after: State) -> list[str]:
-        """Weights of which a zero is none any more."""
+        """Weights of which a zero is none any more, or that others have taken the place of."""
         names = [f"{layer}.weight" for layer in self.layers]
         pairs = {n: (before[n], after[n]) for n in names if n in before and n in after}
-        return [n for n, (was, now) in pairs.items() if bool((now[was == 0] != 0).any())]
+        torn = [n for n, (was, now) in pairs.items() if bool((now[was == 0] != 0).any())]
+        return torn + replaced(self.layers, after)
 
     def hold(self, model: nn.Module) -> Project:
         parameters = dict(model.named_parameters())
@@ -78,6 +79,15 @@ class Masks:
         """A bool mask a weight, True where kept."""
         self.floats = follow(self.floats, self.weights)
         return [mask != 0 for mask in self.floats]
+
+
+def replaced(layers: Sequence[str], after: State) -> list[str]:
+    """The weights of those of the layers that are now several."""
+    return [
+        f"{layer}.weight"
+        for layer in layers
+        if f"{layer}.weight" not in after and any(key.startswith(f"{layer}.") for key in after)
+    ]
 
 
 def prunable(model: nn.Module, exclude: Sequence[str] = ()) -> dict[str, nn.Parameter]:

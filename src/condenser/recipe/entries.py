@@ -9,6 +9,7 @@ from condenser import schema
 from condenser.errors import CondenserError, ConfigError, NoSuchKeyError
 from condenser.stages import Stage, find
 from condenser.stages.control import controls
+from condenser.stages.pairs import refusal
 
 
 def plan(config: Mapping[str, Any]) -> list[Stage]:
@@ -35,6 +36,7 @@ def plan(config: Mapping[str, Any]) -> list[Stage]:
         stage = kind({**config, word: own}, position, teachers, chain, until)
         if stage.uses_teacher and not teachers and own.get("teachers") != "peer":
             raise CondenserError(f"{where}: learns from a teacher; put teacher before it")
+        _check_pairs(stage, where)
         stage.accept()
         stages.append(stage)
     return stages + controls(stages, config["controls"])
@@ -90,11 +92,13 @@ def _teachers(asked: Any, before: list[Stage], chain: list[Stage], key: str) -> 
 def _check_order(kind: type[Stage], stages: list[Stage], where: str) -> None:
     if kind.takes_model and not stages:
         raise CondenserError(f"{where}: needs a model; put teacher, student or distill before it")
-    chain = [stage.word for stage in stages[_last_fresh(stages) :]]
-    if kind.word == "quantize" and "quantize" in chain:
-        raise CondenserError(f"{where}: the model is quantised already; quantise it once")
-    if kind.trains and kind.takes_model and "quantize" in chain:
-        raise CondenserError(f"{where}: trains a quantised model; put it before quantize")
+
+
+def _check_pairs(stage: Stage, where: str) -> None:
+    """CondenserError where an earlier stage made what this one would undo."""
+    for before in stage.chain:
+        if why := refusal(before.kind, stage.kind, before.word):
+            raise CondenserError(f"{where}: {why}")
 
 
 def _last_fresh(before: list[Stage]) -> int:

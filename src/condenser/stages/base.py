@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from condenser.distributed.team import Team
+from condenser.stages.pairs import kind_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -120,6 +121,11 @@ class Stage(ABC):
     @property
     def settings(self) -> Mapping[str, Any]:
         return self.config[self.word]
+
+    @property
+    def kind(self) -> str:
+        """Its row and column in the table of ``pairs``."""
+        return kind_of(self.word, self.config.get(self.word, {}))
 
     @property
     def label(self) -> str:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from condenser.errors import ConfigError
 from condenser.stages.base import Workbench, flat
+from condenser.stages.pairs import verdict
 from condenser.stages.training import LABELS, TrainingStage, own
+
+if TYPE_CHECKING:
+    from condenser.compress import Compression
 
 FACTORS = ("reduce", "core", "expand", "vertical", "horizontal")  # of a layer, factorised
 
@@ -62,8 +66,24 @@ class CompressionStage(TrainingStage):
         if built.by_training and not self.settings["optim"]["epochs"]:
             allowed = f"at least 1 with {type(built).__name__}, which works while it trains"
             raise ConfigError(f"{self.word}.optim.epochs", 0, allowed)
+        self.refuse_claimed(bench, built)
         parts = FACTORS if "factorize" in words else ()
         built.refuse_unmatched(self.example(bench), bench.data.example(1), parts)
+
+    def refuse_claimed(self, bench: Workbench, built: Compression) -> None:
+        """ConfigError where all layers that it could take are an earlier stage's."""
+        model = self.example(bench)
+        claimed: dict[str, str] = {}
+        for stage in self.chain:
+            if isinstance(stage, CompressionStage) and verdict(stage.kind, self.kind) == "apart":
+                assert stage.compression is not None
+                names = bench.build(stage.compression).claims(model)
+                claimed |= dict.fromkeys(names, stage.word)
+        own = built.claims(model) if claimed else []
+        if own and claimed.keys() >= set(own):
+            words = " and ".join(dict.fromkeys(claimed[name] for name in own))
+            allowed = f"before {words}, or for layers that {words} leaves alone ({words}.exclude)"
+            raise ConfigError(f"recipe.stages[{self.position}]", self.word, allowed)
 
     def described(self) -> dict[str, Any]:
         learnt = flat("distill", self.objective) if self.uses_teacher else ()

@@ -87,6 +87,9 @@ class Factorization(AtOnce):
         names = [name for name, layer in model.named_modules() if isinstance(layer, WEIGHTED)]
         return {"factorize.exclude": (self.exclude, names)}
 
+    def claims(self, model: nn.Module) -> list[str]:
+        return list(self._layers(model))
+
     def promises(self) -> list[Promise]:
         if self.rule == "energy":
             return []

@@ -167,6 +167,7 @@ class Quantization(AtOnce):
             packed_widths(self.widths, *usual),
             self.tensors,
             self.affine,
+            from_zero=self.affine,
         )
 
 

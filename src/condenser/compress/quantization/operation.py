@@ -44,6 +44,8 @@ class Quantized(Operation):
         widths: layer → its own [bits, activation_bits], where they differ.
         affine: weights have a zero point z.
         images: training images that ranges were seen on.
+        from_zero: codes of a weight with a zero point are stored as q - z, modulo 256: a zero is 0
+            then, which a mask or a codebook codes apart.
     """
 
     layers: Sequence[str]
@@ -53,6 +55,7 @@ class Quantized(Operation):
     widths: Mapping[str, Sequence[int | None]] = field(default_factory=dict)
     tensors: Sequence[str] = field(default_factory=list)
     affine: bool = False
+    from_zero: bool = False
 
     def bits_of(self, layer: str) -> tuple[int, int | None]:
         """Bits of a layer's weights, and of its input."""
@@ -76,14 +79,18 @@ class Quantized(Operation):
         for key, weight, scale, zero in self._weights(state):
             kind = torch.int8 if zero is None else torch.uint8
             q = torch.round(weight / scale)
-            coded[key] = (q if zero is None else q + zero).to(kind)
+            if zero is not None:
+                q = q.remainder(256) if self.from_zero else q + zero
+            coded[key] = q.to(kind)
         return coded
 
     def decode(self, state: State) -> State:
         whole = dict(state)
         for key, codes, scale, zero in self._weights(state):
             q = codes.float()
-            whole[key] = (q if zero is None else q - zero) * scale
+            if zero is not None:
+                q = ((q + zero).remainder(256) if self.from_zero else q) - zero
+            whole[key] = q * scale
         return whole
 
     def _weights(self, state: State) -> Iterator[tuple[str, Tensor, Tensor, Tensor | None]]:

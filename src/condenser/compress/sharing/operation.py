@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from condenser.compress.base import Operation, Project, State
 from condenser.compress.sharing.tied import Tied, tied
-from condenser.compress.sparse import prunable
+from condenser.compress.sparse import prunable, replaced
 from condenser.functional.clustering import bits_for, nearest, pack_labels, unpack_labels
 from condenser.functional.pruning import pack_bits, unpack_bits
+
+SHAPE = "labels_shape"  # a later pruning has a shape of its own
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,8 @@ class Shared(Operation):
 
     Stored as a codebook and labels of as few bits as it takes, where that is smaller. Zeros have no
     label but a bit a weight of their own, if there are any: after pruning most weights are zero.
-    ``across``: one codebook for all. A layer that later has more numbers, or integer codes from
-    quantisation, is stored and trained as any other.
+    ``across``: one codebook for all. Of a layer that was quantised since, the codes are stored so;
+    one that later has more numbers is stored and trained as any other.
     """
 
     layers: Sequence[str]
@@ -33,7 +35,7 @@ class Shared(Operation):
 
     def encode(self, state: State) -> State:
         packed = dict(state)
-        for names in groups([n for n in self.layers if real(packed, n)], self.across):
+        for names in groups([n for n in self.layers if f"{n}.weight" in packed], self.across):
             weights = {name: packed[f"{name}.weight"] for name in names}
             book = self._book(weights)
             if book is None:
@@ -70,7 +72,7 @@ class Shared(Operation):
             pairs = torch.stack([label[alive].double(), now[alive].double()]).unique(dim=1)
             if pairs.shape[1] > len(label[alive].unique()):
                 torn += [whole[name] for name in names]
-        return torn
+        return torn + replaced(self.layers, after)
 
     def hold(self, model: nn.Module) -> Project | None:
         weights = {}
@@ -100,14 +102,16 @@ class Shared(Operation):
         labels = torch.searchsorted(book, weight[alive])
         coded = {
             "labels": pack_labels(labels, bits_for(len(book))),
-            "shape": torch.tensor(weight.shape, dtype=torch.int32),
+            SHAPE: torch.tensor(weight.shape, dtype=torch.int32),
         }
         if not alive.all():
             coded["nonzero"] = pack_bits(alive)
         return {self._key(name, what): value for what, value in coded.items()}
 
     def _decode(self, name: str, coded: State, book: Tensor) -> Tensor:
-        labels, shape = (coded.pop(self._key(name, what)) for what in ("labels", "shape"))
+        labels = coded.pop(self._key(name, "labels"))
+        known = SHAPE if self._key(name, SHAPE) in coded else "shape"  # as it was called before
+        shape = coded.pop(self._key(name, known))
         weight = torch.zeros(math.prod(shape.tolist()), dtype=book.dtype)
         mask = coded.pop(self._key(name, "nonzero"), None)
         alive = torch.ones(len(weight)).bool() if mask is None else unpack_bits(mask, len(weight))
