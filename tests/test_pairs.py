@@ -258,5 +258,5 @@ def test_a_class_of_ones_own_says_what_it_leaves() -> None:
     with pytest.raises(CondenserError, match=r"stages\[2\]=tune: trains a quantised model"):
         recipe.plan(config)
     config["recipe"] = {"stages": ["teacher", {"prune": {"_target_": "test_pairs.Odd"}}]}
-    with pytest.raises(ConfigError, match="kind=quantise: .*did you mean 'quantize'"):
+    with pytest.raises(ConfigError, match="kind=quantise: unknown; did you mean quantize"):
         recipe.plan(config)

@@ -89,7 +89,9 @@ class WeightPruning(Compression):
             raise ConfigError("prune.regrow", regrow, "0 with prune.until=0 or groups of weights")
 
     def named(self, model: nn.Module, image: Tensor | None) -> dict[str, Patterns]:
-        found: dict[str, Patterns] = {"prune.exclude": (self.exclude, [name for name, _ in weighted(model)])}
+        found: dict[str, Patterns] = {
+            "prune.exclude": (self.exclude, [name for name, _ in weighted(model)])
+        }
         if isinstance(self.scope, Given):
             found["prune.scope.rates"] = (list(self.scope.rates), list(self._select(model)))
         return found

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from condenser.errors import ConfigError, nearest, one_of
+from condenser.errors import UnknownError
 
 TABLE = """
                 prune regrow rewind sparse_training cut  merge factorize share across tune budget quantize mixed export
@@ -65,7 +65,7 @@ def kind_of(word: str, settings: Mapping[str, Any]) -> str:
     """The row and column of a stage; a class from outside may name its own by ``kind``.
 
     Raises:
-        ConfigError: a kind that the table does not have.
+        UnknownError: a kind that the table does not have.
     """
     target = str(settings.get("_target_", ""))
     own = OURS.get(target, "") if target.startswith("condenser.") else declared(target, word)
@@ -87,7 +87,7 @@ def declared(target: str, word: str) -> str:
     except Exception:  # whatever its module does when it is imported
         return ""
     if kind and kind not in PAIRS:
-        raise ConfigError(f"{word}.{target}.kind", kind, one_of(PAIRS), nearest(kind, PAIRS))
+        raise UnknownError(f"{word}.{target}.kind", kind, PAIRS)
     return kind
 
 
