@@ -11,6 +11,7 @@ A letter: refused, for the reason below.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from condenser.errors import UnknownError
@@ -80,10 +81,9 @@ def declared(target: str, word: str) -> str:
     where it is built."""
     if not target:
         return ""
-    from hydra.utils import get_object
-
+    module, _, name = target.rpartition(".")
     try:
-        kind = str(getattr(get_object(target), "kind", "") or "")
+        kind = str(getattr(getattr(import_module(module), name), "kind", "") or "")
     except Exception:  # whatever its module does when it is imported
         return ""
     if kind and kind not in PAIRS:
