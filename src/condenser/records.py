@@ -38,13 +38,10 @@ REQUIRED: tuple[str, ...] = (
 )
 
 
+# of what every stage has, what is text and what a number
 TEXTS = frozenset(
-    (
-        *("run", "experiment", "claim", "stage", "model", "key", "parent", "teacher", "group"),
-        *("commit", "hardware", "versions", "command", "date", "data", "size/file_format"),
-        "latency/runtime",
-    )
-)
+    (*(key for key in REQUIRED if "/" not in key), "size/file_format", "latency/runtime")
+) - {"position", "seed"}
 NUMBERS = frozenset(REQUIRED) - TEXTS
 WHOLE = 1 << 30  # bytes of a file of records
 LARGEST = 1e30  # of which sums and squares are still numbers

@@ -13,7 +13,7 @@ from condenser.config import digest, folder_of, inputs
 from condenser.console import Console
 from condenser.distributed import launch
 from condenser.distributed.team import Team, form
-from condenser.errors import CondenserError, ConfigError, one_of
+from condenser.errors import CondenserError, ConfigError, one_of, shown
 from condenser.files import write_whole
 from condenser.records import Record
 from condenser.stages import Stage, Workbench
@@ -115,6 +115,9 @@ def saved_config(folder: Path, trusted: Sequence[str] = ()) -> dict[str, Any]:
     runs = str(folder.resolve().parents[1])  # wherever the caller stands
     if config["store"] == f"{config['runs']}/.store":
         config["store"] = f"{runs}/.store"
+    elif not Path(config["store"]).is_dir():
+        raise CondenserError(f"{file}: store={shown(config['store'])}: there is no such folder")
+    config["teacher"]["cache"]["folder"] = None  # what is read here does not say where to write
     return config | {"runs": runs}
 
 

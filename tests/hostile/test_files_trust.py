@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from running import QUICK, config_of
+from running import QUICK, config_of, run_in
 
 import export
 import pack
@@ -20,6 +20,7 @@ import report
 import sensitivity
 from condenser import records
 from condenser import report as report_of
+from condenser.errors import CondenserError
 from condenser.run import saved_config, yaml_of
 
 RULE = "a stored file does not decide what code runs"
@@ -38,7 +39,9 @@ def run(tmp_path: Path, config: dict[str, Any]) -> Path:
     folder = tmp_path / "runs/default/a"
     folder.mkdir(parents=True)
     (folder / "records.jsonl").write_text(json.dumps(RECORD) + "\n")
-    (folder / "config.yaml").write_text(yaml_of({**config, "runs": str(tmp_path / "runs")}))
+    (folder / "config.yaml").write_text(
+        yaml_of(config | {"runs": (runs := str(tmp_path / "runs")), "store": f"{runs}/.store"})
+    )
     return folder
 
 
@@ -267,6 +270,40 @@ def test_what_is_not_trusted_is_not_imported(run: Path, tmp_path: Path, mine: st
     assert not canary.exists()
     saved_config(run, ["foreign_too"])
     assert canary.exists()
+
+
+def test_a_stored_config_says_not_where_to_write(run: Path, tmp_path: Path) -> None:
+    changed(run / "config.yaml", "teacher.cache.folder", str(tmp_path / "elsewhere"))
+    assert saved_config(run)["teacher"]["cache"]["folder"] is None
+    changed(run / "config.yaml", "store", str(tmp_path / "elsewhere"))
+    with pytest.raises(CondenserError, match=r"store=.*elsewhere: there is no such folder"):
+        saved_config(run)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+OWN = """
+from torch import nn
+
+class Net(nn.Sequential):
+    def __init__(self, input_shape, num_classes, **_):
+        super().__init__(nn.Flatten(), nn.Linear(64, num_classes))
+"""
+
+
+def test_a_run_of_ones_own_network_is_packed_and_unpacked_with_trust(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own_net.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    run_in(tmp_path, "recipe=[student]", "student.model._target_=own_net.Net", "data.limit=64")
+    made, packed = tmp_path / "default/test", tmp_path / "model.cndp"
+    capsys.readouterr()
+    assert "--trust own_net" in said("pack", made, capsys=capsys)
+    assert pack.main([str(made), "--out", str(packed), "--trust", "own_net"]) == 0
+    capsys.readouterr()
+    assert "--trust own_net" in said("pack", packed, "--out", tmp_path / "back", capsys=capsys)
+    trust = ["--trust", "own_net.Net"]
+    assert pack.main([str(packed), "--out", str(tmp_path / "back"), *trust]) == 0
 
 
 # --- records, and what is made of them
