@@ -47,7 +47,10 @@ WHOLE = 1 << 30  # bytes of a file of records
 LARGEST = 1e30  # of which sums and squares are still numbers
 NAMES = ("stage", "key")  # of which a folder's name is made
 NAME = re.compile(r"\w[\w.,=+-]*")
-ESCAPED = re.compile(r"\\u00[0-9]|\\u20[26]|\x7f|\\[bfr]")  # the same as JSON has it, and more
+# JSON in which a character may be that no terminal should have
+ESCAPED = re.compile(
+    rb"\\u00[0-9]|\\u20[26]|\\[bfr]|\x7f|\xc2[\x80-\x9f]|\xe2(\x80[\xaa-\xae]|\x81[\xa6-\xa9])"
+)
 
 
 class RecordWarning(UserWarning):
@@ -177,7 +180,7 @@ def _record(line: bytes) -> Record:
     for key, value in record.items():
         if value is not None and (must := _unlike(key, value)):
             raise ValueError(f"{key}={shown(value)}: must be {must}")
-    return _shown(record) if ESCAPED.search(json.dumps(record)) else record
+    return _shown(record) if ESCAPED.search(line) else record
 
 
 def _unlike(key: str, value: str | int | float | bool) -> str:

@@ -421,3 +421,13 @@ def test_an_error_is_printed_without_commands_for_the_terminal(
 ) -> None:
     assert report.main([str(tmp_path / "\x1b[2Jx")]) == 2
     assert "\x1b" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("sign", ["\x1b", "\x9b", "\x7f", "\x07", "\r", "\u202e", "\u2066"])
+@pytest.mark.parametrize("escaped", [True, False])
+def test_no_text_of_a_record_commands_a_terminal(sign: str, escaped: bool, tmp_path: Path) -> None:
+    record = RECORD | {"model": f"a{sign}b", f"x{sign}": "é – 日本"}
+    text = json.dumps(record, ensure_ascii=escaped)
+    (tmp_path / "records.jsonl").write_text(text + "\n", encoding="utf-8")
+    found = records.read([tmp_path])[0]
+    assert found["model"] == "a\ufffdb" and found["x\ufffd"] == "é – 日本"
