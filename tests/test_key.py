@@ -15,7 +15,7 @@ import torch
 from running import QUICK, config_of
 
 from condenser import recipe
-from condenser.config import inputs
+from condenser.config import inputs, state_of
 from condenser.console import Console
 from condenser.distributed.team import Team
 from condenser.recipe import ingredients as of_stage
@@ -205,6 +205,47 @@ def test_own_source_changes_the_keys_of_the_stages_that_name_it(
             read.append(inputs({**config, "data": data}))
     assert changed(*known) == stages
     assert (read[0] != read[1]) == bool(stages)
+
+
+def test_a_sweep_notices_changed_data(tmp_path: Path) -> None:
+    def read() -> str | None:
+        state_of.cache_clear()
+        places = (f"runs={tmp_path / 'set/runs'}", f"data.root={tmp_path / 'set'}")
+        return inputs(config_of(*BASE, *places))
+
+    (tmp_path / "set/cat").mkdir(parents=True)
+    (tmp_path / "set/cat/loop").symlink_to(tmp_path / "set")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "set/linked").symlink_to(tmp_path / "elsewhere")
+    seen = [read()]
+    for place, new in [("set/cat/1", True), ("set/cat/1", True), ("elsewhere/2", True)]:
+        with (tmp_path / place).open("a") as file:
+            file.write("x")
+        seen.append(read())
+        assert (seen[-1] != seen[-2]) == new
+    for place in ("set/runs/default/records.jsonl", "set/.lock"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text("x")
+    (tmp_path / "set").rename(tmp_path / "moved")
+    (tmp_path / "moved").rename(tmp_path / "set")
+    assert read() == seen[-1]
+    assert inputs(config_of(*BASE)) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "teacher", "student"),
+    [
+        (("data=imagefolder",), "resnet18", "mobilenet_v2_224"),
+        (("data=imagefolder", "model@student.model=vgg8"), "resnet18", "vgg8"),
+        (("model@teacher.model=vgg8", "data=imagefolder"), "vgg8", "mobilenet_v2_224"),
+        (("experiment=imagefolder", "data=digits"), "mlp_128", "mlp_32"),
+        (("experiment=seed_mlp", "data=imagefolder"), "mlp_128", "mlp_64"),
+    ],
+)
+def test_a_set_suggests_its_networks(words: tuple[str, ...], teacher: str, student: str) -> None:
+    config = config_of(*words)
+    assert config["teacher"]["model"]["name"] == teacher
+    assert config["student"]["model"]["name"] == student
 
 
 @pytest.mark.slow

@@ -43,6 +43,7 @@ def job(folder: Path, number: int = 0, **trainer: Any) -> Job:
     """A job without a config of its own; the shell does what it is told in its place."""
     settings = {"accelerator": "auto", "devices": 1} | trainer
     config = {"runs": str(folder), "name": "sweep", "run": f"job{number}", "trainer": settings}
+    config |= {"data": {"root": None}, "recipe": {"stages": []}}
     return Job(
         number, (f"seed={number}",), config, DictConfig({}), f"digest{number}", f"job{number}"
     )

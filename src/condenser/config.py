@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
@@ -39,14 +42,39 @@ def folder_of(config: Mapping[str, Any]) -> Path:
 
 
 def inputs(config: Mapping[str, Any]) -> str | None:
-    """What a run reads beside its config, told from its files as they are: the user's own source.
+    """What a run reads beside its config, told from files as they are: own source, data.
 
-    16 hex digits; None where only ours takes part.
+    Of data the names, sizes and times of what is below ``data.root``; whoever finds them changed
+    runs again, and what the contents left as it was comes out of the store. 16 hex digits; None
+    where nothing is read.
     """
     from condenser.store import key_of
 
-    found = sources({key: value for key, value in config.items() if key != "logger"})
+    stages = config["recipe"]["stages"]
+    words = {word for entry in stages for word in ([entry] if isinstance(entry, str) else entry)}
+    unused = {"logger", "budget"} - words
+    found = sources({key: value for key, value in config.items() if key not in unused})
+    if (root := config["data"]["root"]) is not None:
+        found["data.root"] = state_of(root, tuple(config[place] for place in PLACES))
     return key_of(found) if found else None
+
+
+@lru_cache
+def state_of(folder: str, aside: tuple[str, ...]) -> str:
+    """sha256 of name, size and time of every file below but hidden ones; looked at once."""
+    state, seen = hashlib.sha256(), {os.path.realpath(place) for place in aside}
+    for place, inner, files in os.walk(Path(folder).expanduser(), followlinks=True):
+        if (real := os.path.realpath(place)) in seen:
+            inner.clear()  # results, or a link that leads in a circle
+            continue
+        seen.add(real)
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        for name in sorted(name for name in files if not name.startswith(".")):
+            with suppress(OSError):
+                found = os.stat(os.path.join(place, name))
+                line = f"{name} {found.st_size} {found.st_mtime_ns}\n"
+                state.update(os.fsencode(line))
+    return state.hexdigest()
 
 
 def digest(config: Mapping[str, Any]) -> str:
