@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
 
 from condenser import command
-from condenser.errors import ConfigError
+from condenser.errors import ConfigError, DamagedError
 from condenser.files import write_whole
 
 EXAMPLES = """examples:
@@ -64,7 +64,10 @@ def unpacked(file: Path, out: Path | None, trusted: Sequence[str]) -> None:
 
     if out is None:
         raise ConfigError("--out", "none", "a folder to unpack into")
-    blueprint, model = unpack(file.read_bytes(), trusted)
+    try:
+        blueprint, model = unpack(file.read_bytes(), trusted)
+    except DamagedError as error:
+        raise DamagedError(f"{file}: {error}") from error
     save(out, blueprint, model)
     print(f"{out}: model.json, weights.safetensors")
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from condenser.compress.quantization import Quantized
+from condenser.deploy.coded import grid_of
 from condenser.deploy.graph import quiet, without_input_quantizers
 from condenser.deploy.integers import Normalisation, pixel_constants
-from condenser.deploy.quantized import scales
 from condenser.deploy.refusal import refusing
 from condenser.errors import CondenserError
 
@@ -47,7 +47,8 @@ def to_executorch(
     """Write ``model`` as a program for one image at a time, as such runtimes plan their memory.
 
     Where it was quantised by ``operation``, layers take its scales and zero points; what lies
-    between them is calibrated here.
+    between them is calibrated here: XNNPACK wants every operator's output rounded, also where the
+    network's is not.
 
     Args:
         images: (n, C, H, W) normalised training images.
@@ -142,7 +143,7 @@ def take_ranges(watched: Any, model: nn.Module, operation: Quantized) -> None:
             quantizer: Any = model.get_submodule(f"{layer}.input_quantizer")
             # Codes of 0 … 255 are -128 … 127 here.
             answer(inputs, quantizer.scale.reshape(1), quantizer.zero_point.reshape(1) - 128)
-            scale = torch.tensor(scales(model, layer))
+            _, scale, _ = grid_of(model.get_submodule(layer), operation.affine)
             answer(weights, scale, torch.zeros_like(scale))
 
 

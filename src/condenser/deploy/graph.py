@@ -14,7 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.quantization import InputQuantizer, quantize_input, unhook
+from condenser.compress.quantization import (
+    InputQuantizer,
+    quantize_input,
+    quantize_output,
+    unhook,
+)
 from condenser.deploy.refusal import refusing
 
 INPUT, OUTPUT = "image", "logits"
@@ -59,12 +64,13 @@ def pair(example: Tensor) -> Tensor:
 
 
 def without_input_quantizers(model: nn.Module) -> nn.Module:
-    """A copy that computes in float: the rounding of layer inputs is the graph's to do."""
+    """A copy that computes in float."""
     plain = copy.deepcopy(model)
     for module in plain.modules():
-        if isinstance(getattr(module, "input_quantizer", None), InputQuantizer):
-            del module.input_quantizer
-            unhook(module, quantize_input)
+        for name in ("input_quantizer", "output_quantizer"):
+            if isinstance(getattr(module, name, None), InputQuantizer):
+                delattr(module, name)
+                unhook(module, quantize_input, quantize_output)
     return plain
 
 

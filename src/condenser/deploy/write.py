@@ -43,7 +43,8 @@ def write(
     """Write ``model`` beside ``stem``, with the target's suffix; return the file.
 
     Args:
-        images: (n, C, H, W) normalised training images, for ranges that the network does not carry.
+        images: (n, C, H, W) normalised training images, two or more; for codes of the logits, all
+            whose logits they are to cover.
         operation: what quantised it, if it is to be integers in the file too.
 
     Raises:
@@ -77,20 +78,17 @@ def check(model: nn.Module, form: Form, images: Tensor) -> None:
 def write_onnx(
     model: nn.Module, form: Form, images: Tensor, path: Path, operation: Quantized | None
 ) -> None:
-    floats = path.with_suffix(".float.onnx")
-    to_onnx(model, images, floats)
     if operation is not None:
-        to_quantized_onnx(model, operation, images, floats, path)
-    elif form.dynamic:
-        to_dynamic_onnx(floats, path)
+        to_quantized_onnx(model, operation, images, path)
     else:
-        floats.replace(path)
-    floats.unlink(missing_ok=True)
+        to_onnx(model, images, path)
+    if form.dynamic:
+        to_dynamic_onnx(path, path)
     if form.normalisation is not None:
         take_pixels(path, form.normalisation)
     if form.codes:
         with torch.no_grad():
-            logits = model.cpu().eval()(images[:256].cpu())
+            logits = model.cpu().eval()(images.cpu())
         give_codes(path, logits.min().item(), logits.max().item())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ def packed(rows: Sequence[Row]) -> dict[str, int]:
     """Bytes of the packed file, in all and of each layer, and how many numbers a layer stores."""
     facts = {"size/packed_bytes": sum(row.bytes for row in rows)}
     for row in rows:
-        name = row.name.partition(".parametrizations.")[0].partition(".input_quantizer.")[0]
+        name = re.split(r"\.(?:parametrizations|input_quantizer|output_quantizer)\.", row.name)[0]
         layer = name if name != row.name else name.rpartition(".")[0] or name
         for key, value in ((f"packed/{layer}", row.bytes), (f"entries/{layer}", row.entries)):
             facts[key] = facts.get(key, 0) + value

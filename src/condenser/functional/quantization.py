@@ -24,7 +24,7 @@ def affine_range(low: Tensor, high: Tensor, bits: int = 8) -> tuple[Tensor, Tens
     s = (high - low)/(2^bits - 1) with low ≤ 0 ≤ high enforced, z = round(-low/s).
     """
     low, high = torch.clamp(low, max=0.0), torch.clamp(high, min=0.0)
-    scale = torch.clamp((high - low) / (2**bits - 1), min=torch.finfo(torch.float32).tiny)
+    scale = usable((high - low) / (2**bits - 1))
     return scale, torch.round(-low / scale)
 
 

@@ -59,8 +59,10 @@ def labels(bits: Bits) -> list[Coded]:
 def read_labels(data: bytes, dtype: np.dtype[Any], count: int) -> Bits:
     (size,), data = read_numbers(data, 1)
     counts, data = read_numbers(data, size)
+    if not size or not all(counts):
+        raise ValueError("a codebook without values, or one that never comes")
     width = size * dtype.itemsize
-    values = np.frombuffer(data[:width], dtype)
+    values = np.frombuffer(data[:width], dtype, size)
     return values[read_symbols(data[width:], np.array(counts), count)]
 
 
@@ -78,6 +80,8 @@ def sparse(bits: Bits) -> list[Coded]:
 
 def read_sparse(data: bytes, dtype: np.dtype[Any], count: int) -> Bits:
     (zeros, alive, width), data = read_numbers(data, 3)
+    if not zeros or not alive:
+        raise ValueError("a mask of one kind")
     mask = read_symbols(data[:width], np.array([zeros, alive]), count).astype(bool)
     bits = np.zeros(count, dtype)
     bits[mask] = np.frombuffer(data[width:], dtype)
@@ -85,6 +89,8 @@ def read_sparse(data: bytes, dtype: np.dtype[Any], count: int) -> Bits:
 
 
 def read_plain(data: bytes, dtype: np.dtype[Any], count: int) -> Bits:
+    if len(data) != count * dtype.itemsize:
+        raise ValueError(f"{len(data)} bytes for {count} numbers of {dtype.itemsize}")
     return np.frombuffer(data, dtype, count)
 
 
@@ -117,8 +123,8 @@ def symbols(places: npt.NDArray[Any], counts: npt.NDArray[Any]) -> bytes:
 
 
 def read_symbols(data: bytes, counts: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
-    if int(counts.sum()) != count:
-        raise ValueError(f"{int(counts.sum())} symbols for {count} places")
+    if sum(counts.tolist()) != count:
+        raise ValueError(f"{sum(counts.tolist())} symbols for {count} places")
     if len(counts) < 2:
         return np.zeros(count, np.int32)
     import constriction
@@ -159,6 +165,8 @@ def read_numbers(data: bytes, count: int) -> tuple[list[int], bytes]:
             place += 1
             value |= (byte & 0x7F) << shift
             shift += 7
+            if shift > 56:
+                raise ValueError("a number of more than 8 bytes")
             if byte < 0x80:
                 break
         found.append(value)

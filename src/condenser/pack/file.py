@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,24 +24,13 @@ from torch import Tensor, nn
 from condenser import weights
 from condenser.blueprint import Blueprint, described
 from condenser.compress import Quantized
-from condenser.errors import CondenserError, DamagedError
+from condenser.errors import DamagedError
 from condenser.pack import codes
+from condenser.pack.head import NAMES, bounded, check_rows, entries_in, read_head
 
 MAGIC, VERSION = b"CNDP", 1
 START = struct.Struct("<4sBI")
 CHECK = 8
-NAMES = {
-    torch.float32: "f4",
-    torch.float64: "f8",
-    torch.float16: "f2",
-    torch.bfloat16: "b2",
-    torch.int64: "i8",
-    torch.int32: "i4",
-    torch.int16: "i2",
-    torch.int8: "i1",
-    torch.uint8: "u1",
-    torch.bool: "t1",
-}
 Parts = Mapping[str, tuple[Tensor, codes.Coded]]
 TYPES = {name: dtype for dtype, name in NAMES.items()}
 
@@ -90,24 +81,36 @@ def unpack(data: bytes, trusted: Sequence[str] = ()) -> tuple[Blueprint, nn.Modu
     """What ``pack`` was given, bit for bit, in eval mode.
 
     Raises:
-        DamagedError: the bytes are cut, altered, of another file or of a later version.
+        DamagedError: the bytes are cut, altered, hostile, of another file or of another version.
     """
-    head, tensors = opened(data)
     try:
-        blueprint = Blueprint.from_json(head[0])
-        state = {}
-        for (name, kind, shape, how, _), part in zip(head[1], tensors, strict=True):
-            dtype = TYPES[kind]
-            flat = codes.decode(how, part, width_of(dtype), int(np.prod(shape, dtype=np.int64)))
-            state[name] = tensor_of(flat, dtype, shape)
-        for operation in blueprint.operations:
-            if isinstance(operation, Quantized):
-                state = operation.decode(state)
-        model = blueprint.build(trusted)
-        weights.fill(model, state, head[0].get("versions", {}))
-    except (CondenserError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
+        return rebuilt(*opened(data), len(data), trusted)
+    except DamagedError:
+        raise
+    except BaseException as error:  # whatever bytes make of the libraries that read them
+        if not (isinstance(error, Exception) or type(error).__name__ == "PanicException"):
+            raise
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise DamagedError(f"the packed model cannot be rebuilt: {reason}") from error
+
+
+def rebuilt(
+    head: list[Any], tensors: list[bytes], size: int, trusted: Sequence[str]
+) -> tuple[Blueprint, nn.Module]:
+    """The network of a head and its tensors, out of a file of so many bytes."""
+    blueprint, most = Blueprint.from_json(head[0]), entries_in(size)
+    with torch.device("meta"), bounded(len(tensors), most), suppress(NotImplementedError):
+        blueprint.build(trusted)
+    state = {}
+    for (name, kind, shape, how, _), part in zip(head[1], tensors, strict=True):
+        dtype = TYPES[kind]
+        flat = codes.decode(how, part, width_of(dtype), math.prod(shape))
+        state[name] = tensor_of(flat, dtype, shape)
+    for operation in blueprint.operations:
+        if isinstance(operation, Quantized):
+            state = operation.decode(state)
+    model = blueprint.build(trusted)
+    weights.fill(model, state, head[0].get("versions", {}))
     return blueprint, model.eval()
 
 
@@ -137,12 +140,17 @@ def opened(data: bytes) -> tuple[list[Any], list[bytes]]:
         raise DamagedError("these bytes are no packed model")
     body, check = data[:-CHECK], data[-CHECK:]
     _, version, length = START.unpack_from(body)
-    if version > VERSION:
-        raise DamagedError(f"a packed model of version {version}; this reads up to {VERSION}")
+    if version != VERSION:
+        kind = "a later" if version > VERSION else "an older"
+        raise DamagedError(f"a packed model of version {version}, {kind} one; this reads {VERSION}")
     if checksum(body) != check:
         raise DamagedError("the packed model is damaged: its checksum is another")
-    head = json.loads(zlib.decompress(body[START.size : START.size + length]))
-    place, parts = START.size + length, []
+    start = START.size + length
+    if start > len(body):
+        raise DamagedError(f"its head is to be {length} bytes, and the file ends before")
+    head = read_head(body[START.size : start])
+    check_rows(head[1], len(body) - start, entries_in(len(data)))
+    place, parts = start, []
     for *_, size in head[1]:
         parts.append(body[place : place + size])
         place += size

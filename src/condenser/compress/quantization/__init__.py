@@ -4,8 +4,14 @@ from condenser.compress.quantization.aware import QuantizationAware
 from condenser.compress.quantization.folding import folded
 from condenser.compress.quantization.operation import FoldBatchNorm, Quantized
 from condenser.compress.quantization.post_training import PostTraining
-from condenser.compress.quantization.quantizers import InputQuantizer, quantize_input, unhook
-from condenser.compress.quantization.sites import foldable
+from condenser.compress.quantization.quantizers import (
+    InputQuantizer,
+    quantize_input,
+    quantize_output,
+    unhook,
+)
+from condenser.compress.quantization.sites import weight_name
+from condenser.compress.quantization.tracing import foldable
 
 __all__ = [
     "FoldBatchNorm",
@@ -16,5 +22,7 @@ __all__ = [
     "foldable",
     "folded",
     "quantize_input",
+    "quantize_output",
     "unhook",
+    "weight_name",
 ]

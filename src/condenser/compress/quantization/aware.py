@@ -17,6 +17,7 @@ from condenser.compress.quantization.base import Quantization
 from condenser.compress.quantization.folding import fold
 from condenser.compress.quantization.operation import FoldBatchNorm
 from condenser.compress.quantization.quantizers import (
+    InputQuantizer,
     WeightQuantizer,
     hide_rounded,
     settle_weight,
@@ -105,8 +106,10 @@ class QuantizationAware(Quantization):
             layer: Any = model.get_submodule(name)
             settle_weight(layer, layer.weight_quantizer)
             detach(layer)
-            if hasattr(layer, "input_quantizer"):
-                layer.input_quantizer.settle()
+        for module in model.modules():
+            if isinstance(module, InputQuantizer):
+                module.settle()
+        self.share_inputs(model)
         for conv, norm in self.pairs:
             fold(model, conv, norm, self.widths[conv][0] if conv in self.widths else None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,20 +20,18 @@ from condenser.compress.quantization.calibration import (
     check_ranges,
     covered,
     input_ranges,
+    output_ranges,
 )
 from condenser.compress.quantization.operation import Quantized
 from condenser.compress.quantization.promised import promised
 from condenser.compress.quantization.quantizers import (
     InputQuantizer,
     WeightQuantizer,
-    quantize_input,
+    round_input,
+    round_output,
 )
-from condenser.compress.quantization.sites import (
-    foldable,
-    quantizable,
-    running_order,
-    weight_name,
-)
+from condenser.compress.quantization.sites import quantizable, running_order, weight_name
+from condenser.compress.quantization.tracing import foldable, rounded_outputs
 from condenser.compress.quantization.widths import Widths, Wish, packed_widths, within_budget
 from condenser.compress.sharing import Shared
 from condenser.errors import ConfigError
@@ -80,6 +79,7 @@ class Quantization(AtOnce):
         if self.affine and self.bits == 1:
             raise ConfigError("quantize.affine", "true", "false with 1 bit: ±α has no zero point")
         self.widths: Widths = {}
+        self.between: dict[str, list[str]] = {}  # modules whose output is rounded → who reads it
 
     def named(self, model: nn.Module, image: Tensor | None) -> dict[str, Patterns]:
         return {"quantize.exclude": (self.exclude, quantizable(model))}
@@ -140,6 +140,9 @@ class Quantization(AtOnce):
     def attach_inputs(self, model: nn.Module, images: Tensor, learn: bool = False) -> None:
         """Give every layer whose input is to be rounded what rounds it, ranges as seen.
 
+        With 8 bits what lies between layers is rounded too, where an engine would leave the
+        integers; a layer that reads it has nothing of its own to round before ``share_inputs``.
+
         ``learn``: scales are parameters; but for the layer that sees the images, whose range is
         known: it would have to compute a gradient that no one else needs.
         """
@@ -147,13 +150,23 @@ class Quantization(AtOnce):
         if not bits:
             return
         seen = input_ranges(model, list(bits), images, bits, self.ranges)
+        self.between = rounded_outputs(model, list(seen)) if self.activation_bits == 8 else {}
+        ends = output_ranges(model, self.between, images, self.ranges)
         first = next(iter(seen))
-        for name, (low, high) in seen.items():
-            layer: Any = model.get_submodule(name)
-            quantizer = InputQuantizer(bits[name], learn and name != first)
-            layer.input_quantizer = quantizer.to(low.device)
-            layer.input_quantizer.cover(low, high)
-            layer.register_forward_pre_hook(quantize_input)
+        taken = {reader for readers in self.between.values() for reader in readers}
+        for name in seen.keys() - taken:
+            quantizer = covering(bits[name], seen[name], learn and name != first)
+            round_input(model.get_submodule(name), quantizer)
+        for name, readers in self.between.items():
+            span = seen[readers[0]] if readers else ends[name]
+            round_output(model.get_submodule(name), covering(8, span, learn))
+
+    def share_inputs(self, model: nn.Module) -> None:
+        """Layers that read what is rounded where it is made round it so, too."""
+        for name, readers in self.between.items():
+            made: Any = model.get_submodule(name)
+            for reader in readers:
+                round_input(model.get_submodule(reader), copy.deepcopy(made.output_quantizer))
 
     def promises(self) -> list[Promise]:
         return promised(self.widths, self.budget)
@@ -168,7 +181,15 @@ class Quantization(AtOnce):
             self.tensors,
             self.affine,
             from_zero=self.affine,
+            outputs=list(self.between),
         )
+
+
+def covering(bits: int, span: tuple[Tensor, Tensor], learn: bool) -> InputQuantizer:
+    """What rounds values from low to high."""
+    quantizer = InputQuantizer(bits, learn).to(span[0].device)
+    quantizer.cover(*span)
+    return quantizer
 
 
 def departure(model: nn.Module, images: Tensor) -> Any:

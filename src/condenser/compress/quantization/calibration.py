@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from condenser.functional import ranges as cover
 Ranges = str | float  # minmax, mse, or a percentile
 SAMPLE = 2**16  # values a batch that are kept of a layer's input
 BATCH = 256
+SOME = 64  # images of which extremes are taken at a time
 
 
 def check_ranges(ranges: Ranges) -> None:
@@ -59,6 +60,29 @@ def input_ranges(
 
     run(model, {name: watch(name) for name in names}, images)
     return {name: one_range(torch.cat(parts), ranges, bits[name]) for name, parts in seen.items()}
+
+
+def output_ranges(
+    model: nn.Module, names: Iterable[str], images: Tensor, ranges: Ranges = "minmax"
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """The range of what each module gives, for 8 bits.
+
+    With minmax the extremes of some images at a time, on average: those of all images are
+    outliers, and sums of residual branches lost half a point of accuracy to their coarse steps.
+    """
+    seen: dict[str, list[Tensor]] = {}
+
+    def watch(name: str) -> Callable[..., None]:
+        def hook(_: nn.Module, args: Any, output: Tensor) -> None:
+            parts = seen.setdefault(name, [])
+            parts += [some(x, extremes_only(8, ranges)) for x in output.split(SOME)]
+
+        return hook
+
+    run(model, {name: watch(name) for name in names}, images, after=True)
+    if extremes_only(8, ranges):
+        return {n: tuple(torch.stack(parts).mean(0)) for n, parts in seen.items()}  # type: ignore[misc]
+    return {name: one_range(torch.cat(parts), ranges, 8) for name, parts in seen.items()}
 
 
 def extremes_only(bits: int, ranges: Ranges) -> bool:

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from condenser.compress.quantization.operation import FoldBatchNorm, Quantized
-from condenser.compress.quantization.sites import foldable
-from condenser.functional.quantization import along_channels
+from condenser.compress.quantization.operation import FoldBatchNorm, Quantized, nothing
+from condenser.compress.quantization.tracing import foldable
+from condenser.functional.quantization import along_channels, usable
 
 
 def folded(model: nn.Module, operation: Quantized) -> nn.Module:
@@ -38,7 +38,9 @@ def fold(model: nn.Module, conv_name: str, norm_name: str, bits: int | None) -> 
         return
     factor = torch.rsqrt(norm.running_var + norm.eps) * (norm.weight if norm.affine else 1.0)
     codes = torch.round(conv.weight / along_channels(conv.weight_scale, conv.weight))  # q - z
-    conv.weight_scale = conv.weight_scale * factor.abs()
+    scale = conv.weight_scale * factor.abs()
+    conv.weight_scale = usable(scale)
+    codes = torch.where(along_channels(conv.weight_scale == scale, codes), codes, 0.0)  # γ = 0
     if hasattr(conv, "weight_zero_point"):
         top = 2**bits - 1  # unsigned codes: q becomes top - q
         conv.weight_zero_point = torch.where(
@@ -51,4 +53,4 @@ def fold(model: nn.Module, conv_name: str, norm_name: str, bits: int | None) -> 
     bias = torch.zeros_like(norm.running_mean) if conv.bias is None else conv.bias
     shift = norm.bias if norm.affine else 0.0
     conv.bias = nn.Parameter((bias - norm.running_mean) * factor + shift)
-    model.set_submodule(norm_name, nn.Identity())
+    model.set_submodule(norm_name, nothing(norm))

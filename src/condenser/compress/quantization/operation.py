@@ -11,7 +11,11 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from condenser.compress.base import Operation, State
-from condenser.compress.quantization.quantizers import InputQuantizer, quantize_input
+from condenser.compress.quantization.quantizers import (
+    InputQuantizer,
+    round_input,
+    round_output,
+)
 from condenser.compress.quantization.sites import weight_name
 from condenser.functional.quantization import along_channels
 
@@ -29,7 +33,15 @@ class FoldBatchNorm(Operation):
         for conv, norm in self.pairs:
             layers: Any = (model.get_submodule(conv).eval(), model.get_submodule(norm).eval())
             model.set_submodule(conv, fuse_conv_bn_eval(*layers))
-            model.set_submodule(norm, nn.Identity())
+            model.set_submodule(norm, nothing(layers[1]))
+
+
+def nothing(norm: Any) -> nn.Module:
+    """What stands where a batch norm was: what rounded its output does so still."""
+    made = nn.Identity()
+    if hasattr(norm, "output_quantizer"):
+        round_output(made, norm.output_quantizer)
+    return made
 
 
 @dataclass(frozen=True)
@@ -38,7 +50,8 @@ class Quantized(Operation):
 
     The scale is of each output channel, or of the whole weight for the layers in ``tensors``. One
     bit is the scaled sign, q = ±1; where a weight was pruned q is 0, of any bits. With
-    ``activation_bits`` layers' inputs are rounded too, to an affine grid per tensor.
+    ``activation_bits`` layers' inputs are rounded too, to an affine grid per tensor; with 8 also
+    what these modules give that goes elsewhere than into a layer: sums of branches, pooled maps.
 
     Attributes:
         widths: layer → its own [bits, activation_bits], where they differ.
@@ -46,6 +59,7 @@ class Quantized(Operation):
         images: training images that ranges were seen on.
         from_zero: codes of a weight with a zero point are stored as q - z, modulo 256: a zero is 0
             then, which a mask or a codebook codes apart.
+        outputs: modules whose output is rounded.
     """
 
     layers: Sequence[str]
@@ -56,6 +70,11 @@ class Quantized(Operation):
     tensors: Sequence[str] = field(default_factory=list)
     affine: bool = False
     from_zero: bool = False
+    outputs: Sequence[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        data = super().to_json()
+        return data if self.outputs else {k: v for k, v in data.items() if k != "outputs"}
 
     def bits_of(self, layer: str) -> tuple[int, int | None]:
         """Bits of a layer's weights, and of its input."""
@@ -71,8 +90,9 @@ class Quantized(Operation):
             if self.affine:
                 layer.register_buffer("weight_zero_point", torch.zeros(shape))
             if activation_bits := self.bits_of(name)[1]:
-                layer.input_quantizer = InputQuantizer(activation_bits)
-                layer.register_forward_pre_hook(quantize_input)
+                round_input(layer, InputQuantizer(activation_bits))
+        for name in self.outputs:
+            round_output(model.get_submodule(name), InputQuantizer(8))
 
     def encode(self, state: State) -> State:
         coded = dict(state)

@@ -78,6 +78,7 @@ class PostTraining(Quantization):
         means = channel_means(model, named, images) if self.correct_bias else {}
         quantizers, exact = self.quantizers(model), copy.deepcopy(model)
         self.attach_inputs(model, images)
+        self.share_inputs(model)
         if self.rounding == "adaptive":
             free = {n: q for n, q in quantizers.items() if n not in self.shared and q.bits > 1}
             learn_rounding(model, exact, free, images)

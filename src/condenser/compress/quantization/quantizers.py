@@ -112,7 +112,7 @@ class WeightQuantizer(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         if self.ternary:
-            return ternarize(weight)[0]
+            return ternarize(self._rows(weight))[0].view_as(weight)
         scale, zero_point = self.grid(weight)
         if self.bits == 1:
             return binarize(weight, scale)
@@ -122,7 +122,7 @@ class WeightQuantizer(nn.Module):
     def grid(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Scale and zero point, so that they broadcast against ``weight``."""
         if self.ternary:
-            scale = ternarize(weight)[1]
+            scale = ternarize(self._rows(weight))[1].view(self.scale.shape)
         elif self.bits == 1 and not self.learn:
             scale = self._magnitude(weight)
         else:
@@ -130,9 +130,11 @@ class WeightQuantizer(nn.Module):
         return along_channels(scale, weight), along_channels(self.zero_point, weight)
 
     def _magnitude(self, weight: Tensor) -> Tensor:
-        return mean_magnitude(weight if self.scale.dim() else weight.reshape(1, -1)).view(
-            self.scale.shape
-        )
+        return mean_magnitude(self._rows(weight)).view(self.scale.shape)
+
+    def _rows(self, weight: Tensor) -> Tensor:
+        """What has one scale is one along dimension 0."""
+        return weight if self.scale.dim() else weight.reshape(1, -1)
 
 
 def stretched(scale: Tensor, stretch: Tensor | None) -> Tensor:
@@ -157,6 +159,24 @@ def quantize_input(layer: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
         if id(x) not in rounded:
             rounded[id(x)] = layer.input_quantizer(x)
     return (*(rounded[id(x)] for x in args[:count]), *args[count:])
+
+
+def quantize_output(layer: Any, _: object, output: Tensor) -> Tensor:
+    """The forward hook of a module with an ``output_quantizer``."""
+    made: Tensor = layer.output_quantizer(output)
+    return made
+
+
+def round_input(layer: Any, quantizer: InputQuantizer) -> None:
+    """Let the layer see its input rounded."""
+    layer.input_quantizer = quantizer
+    layer.register_forward_pre_hook(quantize_input)
+
+
+def round_output(module: Any, quantizer: InputQuantizer) -> None:
+    """Let everyone see the module's output rounded."""
+    module.output_quantizer = quantizer
+    module.register_forward_hook(quantize_output)
 
 
 def show_rounded(layer: nn.Module, _: object) -> None:

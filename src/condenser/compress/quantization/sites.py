@@ -1,8 +1,7 @@
-"""Where a network can be quantised: its layers, in the order they run, and what can be folded."""
+"""Where a network can be quantised: its layers, in the order they run."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 import torch
@@ -66,30 +65,3 @@ def running_order(model: nn.Module, names: Sequence[str], images: Tensor) -> lis
     for handle in handles:
         handle.remove()  # type: ignore[attr-defined]
     return list(called)
-
-
-def foldable(model: nn.Module) -> list[tuple[str, str]]:
-    """(convolution, batch norm) names where the norm alone reads the convolution, each used once.
-
-    A model that torch.fx cannot trace has none: its batch norms stay. So do those behind a weight
-    that several layers share, and behind one that is computed from other parameters.
-    """
-    try:
-        graph = torch.fx.symbolic_trace(model).graph
-    except Exception:
-        return []
-    modules = dict(model.named_modules())
-    uses = Counter(id(m._parameters.get("weight")) for m in modules.values())
-    calls = [node for node in graph.nodes if node.op == "call_module"]
-    names = [str(node.target) for node in calls]
-    return [
-        (str(node.args[0].target), str(node.target))
-        for node in calls
-        if isinstance(modules[str(node.target)], nn.modules.batchnorm._BatchNorm)
-        and node.args
-        and node.args[0] in calls
-        and isinstance(modules[str(node.args[0].target)], CONVOLUTIONS)
-        and uses[id(modules[str(node.args[0].target)]._parameters.get("weight"))] == 1
-        and len(node.args[0].users) == 1
-        and names.count(str(node.target)) == names.count(str(node.args[0].target)) == 1
-    ]
