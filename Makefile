@@ -1,5 +1,6 @@
 # make demo    a full run on embedded data, its table and curve
 # make test    the whole suite
+# make fuzz    what the suite has a part of, whole: hours
 # make lint    style and types
 # make bench   how fast the training step is, beside a plain PyTorch loop
 PYTHON ?= python3
@@ -7,7 +8,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test lint bench clean
+.PHONY: setup demo test fuzz lint bench clean
 
 setup: $(VENV)/installed
 
@@ -24,6 +25,9 @@ demo: setup
 
 test: setup
 	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist worksteal
+
+fuzz: setup
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist worksteal -m fuzz
 
 lint: setup
 	@$(VENV)/bin/ruff check .

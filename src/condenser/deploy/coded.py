@@ -74,12 +74,14 @@ def grid_of(layer: Any, affine: bool) -> Grid:
 
 
 def fitting(layer: Any, codes: Tensor, scale: Tensor, zero: Tensor) -> Grid:
-    """The same grid, coarser in channels whose bias would not fit its integer.
+    """The same grid, coarser in channels whose bias would not fit its integer, and as fine as the
+    bias lets it where there is nothing but the bias.
 
-    There the bias is 2^30 times a product, and nothing else is to be seen of the sum.
+    Where it is coarser the bias is 2^30 times a product: nothing else is to be seen of the sum.
     """
+    alive = (codes != along_channels(zero, codes)).flatten(1).any(1)
     least = layer.bias.detach().abs() / layer.input_quantizer.scale / 2 ** (BIAS_BITS - 1)
-    wider = scale.maximum(least).clamp(min=1e-30)
+    wider = torch.where(alive, scale, 0.0).maximum(least).clamp(min=1e-30)
     kept = along_channels(wider == scale, codes)
     again = torch.round(codes * along_channels(scale / wider, codes)).to(codes.dtype)
     return torch.where(kept, codes, again), wider, zero

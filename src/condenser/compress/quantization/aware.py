@@ -20,6 +20,7 @@ from condenser.compress.quantization.quantizers import (
     InputQuantizer,
     WeightQuantizer,
     hide_rounded,
+    settle_biases,
     settle_weight,
     show_rounded,
     unhook,
@@ -112,6 +113,7 @@ class QuantizationAware(Quantization):
         self.share_inputs(model)
         for conv, norm in self.pairs:
             fold(model, conv, norm, self.widths[conv][0] if conv in self.widths else None)
+        settle_biases(model, self.widths)
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from condenser.compress.quantization.base import Quantization
 from condenser.compress.quantization.correction import channel_means, correct
 from condenser.compress.quantization.equalization import equalize
 from condenser.compress.quantization.operation import FoldBatchNorm
-from condenser.compress.quantization.quantizers import settle_weight
+from condenser.compress.quantization.quantizers import settle_biases, settle_weight
 from condenser.compress.quantization.rounding import learn_rounding
 from condenser.errors import ConfigError
 
@@ -86,5 +86,6 @@ class PostTraining(Quantization):
             settle_weight(model.get_submodule(name), quantizer)
         if self.correct_bias:
             correct(model, means, images)
+        settle_biases(model, self.widths)
         self.operations = [*([fold] if fold.pairs else []), self.operation()]
         return self.operations

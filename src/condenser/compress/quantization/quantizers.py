@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -211,3 +211,19 @@ def settle_weight(layer: Any, quantizer: WeightQuantizer) -> None:
     layer.register_buffer("weight_scale", scale.reshape(shape).clone())
     if quantizer.affine:
         layer.register_buffer("weight_zero_point", zero_point.reshape(shape).clone())
+
+
+@torch.no_grad()
+def settle_biases(model: nn.Module, names: Iterable[str]) -> None:
+    """Round biases as a file of integers does, to multiples of the scale of the products.
+
+    A channel without a weight that is not zero has no products, and any scale.
+    """
+    for name in names:
+        layer: Any = model.get_submodule(name)
+        quantizer, bias = getattr(layer, "input_quantizer", None), getattr(layer, "bias", None)
+        if quantizer is None or quantizer.bits < 8 or bias is None:
+            continue
+        step = (layer.weight_scale * quantizer.scale).expand(bias.shape)
+        free = layer.weight.flatten(1).any(1).logical_not() | (bias.abs() / step > 2**30)
+        bias.copy_(torch.where(free, bias, torch.round(bias / step) * step))
