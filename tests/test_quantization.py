@@ -223,7 +223,8 @@ def test_trained_weights_have_few_values_and_are_stored_as_codes(
 
 @pytest.mark.parametrize("settings", [{"bits": 4}, {"bits": 3, "affine": True}, {"bits": 1}])
 def test_what_was_trained_is_what_is_kept(settings: dict[str, Any]) -> None:
-    """Folding a batch norm, of either sign, into codes and scales changes nothing."""
+    """Folding a batch norm, of either sign, into codes and scales changes nothing but that biases
+    are rounded to the scale of the products."""
     model, method = batch_normed(), QuantizationAware(**settings, reestimate=0)
     method.prepare(model, probe())
     step(model)
@@ -236,7 +237,7 @@ def test_what_was_trained_is_what_is_kept(settings: dict[str, Any]) -> None:
     for operation in method.finish():
         operation.apply(fresh)
     fresh.load_state_dict(kept)
-    torch.testing.assert_close(fresh.eval()(images), before, atol=2e-4, rtol=2e-4)
+    torch.testing.assert_close(fresh.eval()(images), before, atol=1e-3, rtol=2e-4)
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
