@@ -21,6 +21,7 @@ from condenser.modules.student import laid_out
 from condenser.run import workbench
 from condenser.stages import Workbench, export, training
 from condenser.store import Entry
+from condenser.store.marker import claim
 from condenser.tryout import passed
 
 AT = "(odd_networks.py:…)"
@@ -206,6 +207,7 @@ def test_what_went_well_once_is_not_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = ["recipe=[student,quantize,export]", *words("Plain")]
+    claim(tmp_path / ".store")
     tried(tmp_path, *asked)
 
     def again(*_: Any) -> None:
@@ -219,11 +221,21 @@ def test_what_went_well_once_is_not_tried_again(
 
 
 def test_a_store_that_cannot_be_written_remembers_nothing(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("no folder")
-    memory = passed.Passed(tmp_path / "file")
+    memory = passed.Passed(tmp_path / "new")
     memory.new.add("key")
     memory.keep()
+    assert not memory.has("key") and not (tmp_path / "new").exists()
+    claim(tmp_path / "new")
+    (tmp_path / "new" / ".tried").write_text("no folder")
+    memory.keep()
     assert not memory.has("key")
+
+
+def test_a_store_of_its_own_is_new_to_a_network_of_ones_own(tmp_path: Path) -> None:
+    asked = [f"store={tmp_path / 'store'}", "recipe=[student]", *words("Plain")]
+    for run in ("one", "two"):
+        run_in(tmp_path, *asked, run=run)
+        assert len(list((tmp_path / "store" / ".tried").iterdir())) == 1
 
 
 # --- one weight under several names

@@ -47,6 +47,7 @@ def run(config: Mapping[str, Any], command: str | None = None) -> list[Record]:
         return []
     with status.kept(folder, digest(config), inputs(config)):
         done = follow(config, stages, bench, say, command)
+    passed.keep()  # the store may not have been there before
     team.dismiss()
     return done
 
