@@ -1,6 +1,6 @@
 # make demo    a full run on embedded data, its table and curve
 # make test    the whole suite
-# make fuzz    what the suite has a part of, whole: hours
+# make fuzz    what the suite has a part of, whole: hours; N=200 random recipes
 # make lint    style and types
 # make bench   how fast the training step is, beside a plain PyTorch loop
 PYTHON ?= python3
@@ -28,6 +28,7 @@ test: setup
 
 fuzz: setup
 	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist worksteal -m fuzz
+	@OMP_NUM_THREADS=1 FUZZ=$(or $(N),200) $(RUN) -m pytest -n auto --dist worksteal tests/fuzz
 
 lint: setup
 	@$(VENV)/bin/ruff check .

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from condenser.compress.patterns import listed, refuse_unmatched
 from condenser.compress.sensitivity.analysis import RATES, sensitivity
 from condenser.compress.sensitivity.curves import Score
 from condenser.compress.sensitivity.knobs import channel_knobs, weight_knobs
+from condenser.compress.structure.walk import CUTTABLE
 from condenser.errors import ConfigError, UnknownError
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ def analyse(
     """
     if granularity not in GRANULARITIES:
         raise UnknownError("granularity", granularity, GRANULARITIES)
+    layers = [name for name, layer in model.named_modules() if isinstance(layer, CUTTABLE)]
+    refuse_unmatched("--exclude", listed("--exclude", exclude), layers)
     batches = validation(data, images, next(model.parameters()).device)
     image = batches[0].image[:1]
     channels = granularity == "channels"
