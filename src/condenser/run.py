@@ -35,6 +35,7 @@ def run(config: Mapping[str, Any], command: str | None = None) -> list[Record]:
     check_place(config)
     say = Console(folder, quiet=not team.leads)
     with say.working("data"):
+        conforms(config, stages)
         bench = workbench(config, say, team)
         named = {s.architecture["_target_"] for s in stages if s.architecture}
         bench = replace(bench, trusted=tuple({*bench.trusted, *named}))
@@ -50,6 +51,15 @@ def run(config: Mapping[str, Any], command: str | None = None) -> list[Record]:
     passed.keep()  # the store may not have been there before
     team.dismiss()
     return done
+
+
+def conforms(config: Mapping[str, Any], stages: list[Stage]) -> None:
+    """Every setting is of the kind that its class takes. Raises CondenserError: a line for each."""
+    from condenser.build import conform
+
+    conform("", {key: config[key] for key in ("data", "logger", "student")})
+    for stage in stages:
+        conform(stage.word, stage.settings)
 
 
 def follow(

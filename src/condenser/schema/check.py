@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from condenser.errors import CondenserError
 from condenser.schema.base import Section
+from condenser.schema.limits import beyond
 from condenser.schema.problems import problems
 from condenser.schema.run import Config
 
@@ -32,8 +33,18 @@ def headless(folder: str) -> str:
 
 def check_as(kind: type[Section], values: Mapping[str, Any], prefix: str) -> None:
     """The same for any mapping; ``prefix`` goes before its keys."""
-    if found := list(problems(kind, values, prefix)):
+    found = list(problems(kind, values, prefix))
+    named = {line.partition("=")[0] for line in found}
+    every = beyond(values, prefix.rstrip("."))
+    beside = [line for line in every if line.partition("=")[0] not in named]
+    if found := [*found, *once(beside)]:
         raise CondenserError("\n".join(found))
+
+
+def once(lines: Sequence[str]) -> list[str]:
+    """Without those that stages inherit from ``optim``, where it has them."""
+    shared = {line for line in lines if line.startswith("optim.")}
+    return [x for x in lines if x in shared or not any(x.endswith(f".{line}") for line in shared)]
 
 
 def check_section(name: str, section: Mapping[str, Any], where: str) -> None:

@@ -6,7 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from condenser.schema.base import Count, NotNegative, Open, Positive, Section, Share, Whole
+from condenser.schema.base import (
+    Count,
+    Finite,
+    NotNegative,
+    Open,
+    Positive,
+    Section,
+    Seed,
+    Share,
+    Side,
+    Whole,
+)
 
 Vote = Literal["mean", "learned", "random"] | list[NotNegative]
 Teachers = Literal["auto", "previous", "dense"] | list[Whole]
@@ -42,8 +53,8 @@ class Role(Section):
 class Seen(Section):
     """teacher.input: the images it was made for; null is as the data are."""
 
-    size: Count | None
-    mean: list[float] | None
+    size: Side | None
+    mean: list[Finite] | None
     std: list[Positive] | None
 
 
@@ -64,7 +75,7 @@ class Layers(Section):
 
 
 class TeacherRole(Role):
-    seed: Whole
+    seed: Seed
     min_accuracy: Share
     input: Seen
     cache: Cache

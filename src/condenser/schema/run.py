@@ -6,7 +6,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from condenser.schema.base import Count, Fraction, NotNegative, Open, Section, Whole
+from condenser.schema.base import (
+    Count,
+    Finite,
+    Fraction,
+    Open,
+    Positive,
+    Seconds,
+    Section,
+    Seed,
+    Threads,
+)
 from condenser.schema.learning import Distill, Plan, Role, TeacherRole, Trained
 from condenser.schema.smaller import Budget, Export, Prune, Quantize, Smaller
 
@@ -17,6 +27,8 @@ class Data(Open):
     val_fraction: Fraction
     limit: Count | None = None
     views: Count | None = None
+    mean: list[Finite] | None = None
+    std: list[Positive] | None = None
 
 
 class Recipe(Section):
@@ -32,9 +44,9 @@ class Trainer(Section):
     sync_batchnorm: bool
     precision: Literal["32-true", "bf16-mixed", "bf16-true", "64-true"]
     deterministic: bool | Literal["warn"]
-    threads: Count | None
+    threads: Threads | None
     compile: bool
-    checkpoint_seconds: NotNegative
+    checkpoint_seconds: Seconds
     progress: bool | None
 
 
@@ -45,7 +57,7 @@ class Searching(Section):
     minimize: list[str]
     n_trials: Count
     jobs: Count
-    seed: Whole
+    seed: Seed
     params: dict[str, Any]
 
 
@@ -55,7 +67,7 @@ class Config(Section):
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
     run: str
     claim: str
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    seed: Seed
     runs: str
     store: str
     data: Data

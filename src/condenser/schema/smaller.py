@@ -6,7 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from condenser.schema.base import Bits, Count, Open, Rate, Section, Whole
+from condenser.schema.base import (
+    Bits,
+    Bytes,
+    Count,
+    Open,
+    Rate,
+    Section,
+    Seed,
+    Threads,
+    Whole,
+)
 from condenser.schema.learning import Teachers, Trained
 
 
@@ -23,14 +33,14 @@ class Quantize(Trained, Open):
     bits: Bits | None = None
     activation_bits: Bits | None = None
     first_last: Bits | None = None
-    budget: Count | None = None
+    budget: Bytes | None = None
     images: Count
 
 
 class Budget(Section):
     """budget: what the network of recipe=budget must keep to, and what is tried for it."""
 
-    packed_bytes: Count | None
+    packed_bytes: Bytes | None
     min_accuracy: Annotated[float, Field(gt=0, le=1)] | None
     n_trials: Count
     rate: Annotated[list[Rate], Field(min_length=2, max_length=2)]
@@ -40,7 +50,7 @@ class Budget(Section):
     epochs: Whole
     objective: Literal["auto", "distill", "labels"]
     teachers: Teachers
-    seed: Whole
+    seed: Seed
     sampler: Open
 
 
@@ -50,4 +60,4 @@ class Export(Section):
     output: Literal["float32", "uint8"]
     dynamic: bool
     batch: Count
-    threads: Count
+    threads: Threads

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from condenser.distributed import strategies
-from condenser.errors import ConfigError
+from condenser.errors import CondenserError, ConfigError
 from condenser.stages.base import Given, Outcome, Stage, Workbench
 
 if TYPE_CHECKING:
@@ -68,14 +68,35 @@ class TrainingStage(Stage):
 
     def check(self, bench: Workbench) -> None:
         objective(self.objective, bench)
-        self.plan(bench).optimizer([zero()], lr=self.settings["optim"]["lr"])
+        self.try_optimizer(bench)
         if isinstance(self.vote, list) and len(self.vote) != len(self.teachers):
             allowed = f"a weight for each of its {len(self.teachers)} teachers"
             raise ConfigError(f"{self.word}.vote", self.vote, allowed)
         if self.compression is not None:
-            bench.build(self.compression)
+            self.try_compression(bench)
         if self.architecture is not None:
             self.example(bench)
+
+    def try_optimizer(self, bench: Workbench) -> None:
+        """ConfigError where the optimiser refuses its settings."""
+        settings = self.settings["optim"]
+        try:
+            self.plan(bench).optimizer([zero()], lr=settings["lr"])
+        except (TypeError, ValueError) as error:
+            if isinstance(error, CondenserError):
+                raise
+            asked = settings["optimizer"]["_target_"]
+            allowed = "an optimiser that takes its settings"
+            raise ConfigError(f"{self.word}.optim.optimizer", asked, allowed, str(error)) from error
+
+    def try_compression(self, bench: Workbench) -> None:
+        """ConfigError where something else is built."""
+        from condenser.compress import Compression
+
+        assert self.compression is not None
+        if not isinstance(bench.build(self.compression), Compression):
+            asked = self.compression["_target_"]
+            raise ConfigError(f"{self.word}._target_", asked, "a condenser.compress.Compression")
 
     def run(self, bench: Workbench, given: Given, place: Place) -> Outcome:
         import torch
@@ -228,7 +249,11 @@ def own(section: Mapping[str, Any]) -> dict[str, Any]:
 
 def objective(config: Mapping[str, Any], bench: Workbench) -> Objective:
     """The objective, told what the data ask for; it refuses what has no meaning for it."""
+    from condenser.distill import Objective
+
     built = bench.build(config)
+    if not isinstance(built, Objective):
+        raise ConfigError("distill._target_", config["_target_"], "a condenser.distill.Objective")
     built.prepare(bench.data.task, bench.data.targets)
     return built
 

@@ -1,0 +1,150 @@
+"""Any value of any setting is taken, or refused in lines, before anything is trained."""
+
+from __future__ import annotations
+
+import copy
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import pytest
+from running import config_of
+
+from condenser import recipe, schema
+from condenser.console import Console
+from condenser.errors import CondenserError
+from condenser.mistakes import can_be_mended, explain, options
+from condenser.run import conforms, workbench
+
+NASTY: list[Any] = [
+    float("nan"),
+    float("inf"),
+    float("-inf"),
+    -1,
+    0,
+    10**20,
+    10**400,
+    1e-300,
+    True,
+    "",
+    None,
+    [],
+    [None],
+    {},
+    {"a": 1},
+    "x" * 300,
+    "\0",
+    "${oc.env:HOME}",
+    "a/b",
+    "..",
+]
+SLOWEST = 2  # seconds of a processor, for one value
+SMALLER = ("prune", "cut", "merge", "factorize", "share", "quantize")
+SECTIONS = {
+    "inherit": ("inherit@distill.inherit", "distill.inherit"),
+    "model": ("model@student.model", "student.model"),
+    "sampler": ("sampler@budget.sampler", "budget.sampler"),
+    "optim": ("optim", "optim"),
+    **{name: (name, name) for name in (*SMALLER, "distill", "data", "trainer", "logger", "recipe")},
+}
+
+
+def leaves(node: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from leaves(value, (*path, key))
+        yield (*path, key)
+
+
+def with_value(config: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    changed = copy.deepcopy(config)
+    inner = changed
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    return changed
+
+
+def check(config: dict[str, Any], bench: Any = None) -> None:
+    """What train.py does before it trains; with a bench also what stages see of the data."""
+    schema.check(config)
+    stages = recipe.plan(config)
+    conforms(config, stages)
+    for stage in stages if bench else ():
+        stage.check(bench)
+
+
+def try_all(
+    config: dict[str, Any], paths: list[tuple[str, ...]], bench: Any = None, every: int = 1
+) -> None:
+    """``every``: so many settings share the values out among them."""
+
+    def hangs(*_: object) -> None:
+        raise TimeoutError("it hangs")
+
+    before = signal.signal(signal.SIGALRM, hangs)
+    try:
+        for number, path in enumerate(paths):
+            for value in NASTY[number % every :: every]:
+                try_one(config, path, value, bench)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def try_one(config: dict[str, Any], path: tuple[str, ...], value: Any, bench: Any) -> None:
+    changed, started = with_value(config, path, value), process_time()
+    signal.alarm(60)
+    try:
+        check(changed, bench)
+    except Exception as error:
+        told = f"{'.'.join(path)}={str(value)[:40]!r}: {type(error).__name__}: {error}"
+        assert can_be_mended(error), told
+        assert all(line.strip() for line in explain(error).splitlines()), told
+    finally:
+        signal.alarm(0)
+    assert process_time() - started < SLOWEST, (path, value)
+
+
+def test_any_value_of_any_setting_of_the_default_config(tmp_path: Path) -> None:
+    config = config_of("logger=csv", "trainer.threads=1", "trainer.accelerator=cpu")
+    config["recipe"]["stages"] = ["teacher", "distill", "prune", "quantize", "export"]
+    bench = workbench(config, Console(tmp_path, quiet=True))
+    check(config, bench)
+    once = [p for p in leaves(config) if "optim" not in p[1:-1] or p[0] == "tune"]
+    assert len(once) > 150
+    try_all(config, once, bench)
+
+
+@pytest.mark.parametrize("group", SECTIONS)
+def test_any_value_of_any_setting_of_every_option(group: str) -> None:
+    word, section = SECTIONS[group]
+    seen: set[str] = set()
+    for option in options(group):
+        if (group, option) == ("optim", "inherit"):  # what it inherits from is itself
+            continue
+        config = config_of(f"{word}={option}")
+        stages = [group] if group in SMALLER else ["distill"]
+        if group != "recipe":
+            config["recipe"]["stages"] = ["teacher", *stages]
+        with_section = [p for p in leaves(config) if ".".join(p).startswith(f"{section}.")]
+        new = []
+        for path in with_section:
+            inner: Any = config
+            for key in path[:-1]:
+                inner = inner[key]
+            name = f"{inner.get('_target_', '.'.join(path[:-1]))}.{path[-1]}"
+            if name not in seen and ("optim" not in path[1:-1] or group == "optim"):
+                seen.add(name)
+                new.append(path)
+        try_all(config, new, every=4)
+    assert seen
+
+
+def test_what_is_left_of_the_right_kind_is_still_taken() -> None:
+    config = config_of("prune.exclude=[fc1]", "+prune.criterion.seed=3", "prune.criterion=null")
+    del config["prune"]["criterion"]
+    conforms(config, [])
+    with pytest.raises(CondenserError, match=r"^data.augment=3: must be a list$"):
+        conforms({**config, "data": {**config["data"], "augment": 3}}, [])
