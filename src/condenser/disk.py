@@ -1,13 +1,17 @@
-"""How a full or closed disk shows in an exception."""
+"""How a disk that is full, closed, or not as a path says shows in an exception."""
 
 from __future__ import annotations
 
 import errno
 import os
 import re
+from collections.abc import Iterator
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+ELSEWHERE = (errno.ENOENT, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO)
+ROOM = "make room, then give the same command again"
+PLACES = "runs=FOLDER and store=FOLDER name places that can be written"
 TORN = re.compile(r"inline_container|PytorchStreamWriter|unexpected pos")
 
 
@@ -22,9 +26,28 @@ def torn(error: BaseException) -> bool:
 
 
 def said(error: BaseException) -> str | None:
-    """A full or closed disk behind an exception, in a line; None: it is something else."""
-    if isinstance(error, OSError) and error.errno in (*FULL, *CLOSED):
-        where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
-        remedy = "; make room, then give the same command again" if error.errno in FULL else ""
-        return f"{where}{os.strerror(error.errno)}{remedy}"
+    """A disk or a path that is not as it should be, in a line; None: it is something else."""
+    if isinstance(error, OSError) and error.errno in (*FULL, *CLOSED, *ELSEWHERE):
+        name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+        name = name if len(name) < 300 else f"{name[:300]}…"
+        remedy = f"; {ROOM}" if error.errno in FULL else ""
+        return f"{name}: {os.strerror(error.errno)}{remedy}".removeprefix(": ")
     return " ".join(str(error).split()) if full(error) else None
+
+
+def told(error: BaseException) -> str | None:
+    """The same of an exception or of what it came from, with what train.py can do about it."""
+    for cause in causes(error):
+        if isinstance(cause, OSError) and (line := said(cause)):
+            return f"{line}; {PLACES}" if cause.errno in CLOSED else line
+        if full(cause) or torn(cause):
+            return f"a file could not be written: is the disk full? {ROOM}"
+    return None
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """The exception and those that it came from."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__

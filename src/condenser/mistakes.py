@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,15 +17,13 @@ from condenser.errors import CondenserError, unknown
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 COMPOSING = (CondenserError, HydraException, OmegaConfBaseException)  # what bad words raise
-ROOM = "make room, then give the same command again"
-PLACES = "runs=FOLDER and store=FOLDER name places that can be written"
 
 
 def explain(error: BaseException) -> str:
     """An exception of ours, hydra's, OmegaConf's or the disk's as one line for each mistake."""
     if isinstance(error, CondenserError):
         return str(error)
-    if said := of_the_disk(error):
+    if said := disk.told(error):
         return said
     text = " ".join(str(part) for part in (error, error.__cause__ or ""))
     if match := re.search(r"Could not override '([^']+)'", text):
@@ -46,27 +43,7 @@ def explain(error: BaseException) -> str:
 
 def can_be_mended(error: BaseException) -> bool:
     """By the user: a word of the config, room on the disk."""
-    return isinstance(error, COMPOSING) or of_the_disk(error) is not None
-
-
-def of_the_disk(error: BaseException) -> str | None:
-    """What to say where a full or closed disk is behind an exception; None: it is not."""
-    for cause in causes(error):
-        if isinstance(cause, OSError) and cause.errno in (*disk.FULL, *disk.CLOSED):
-            where = f"{cause.filename}: " if cause.filename else ""
-            remedy = ROOM if cause.errno in disk.FULL else PLACES
-            return f"{where}{os.strerror(cause.errno)}; {remedy}"
-        if disk.full(cause) or disk.torn(cause):
-            return f"a file could not be written: is the disk full? {ROOM}"
-    return None
-
-
-def causes(error: BaseException) -> Iterator[BaseException]:
-    """The exception and those that it came from."""
-    seen: BaseException | None = error
-    while seen is not None:
-        yield seen
-        seen = seen.__cause__ or seen.__context__
+    return isinstance(error, COMPOSING) or disk.told(error) is not None
 
 
 def unknown_key(key: str) -> str:

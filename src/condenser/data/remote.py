@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import socket
 import tarfile
 from collections.abc import Iterator, Mapping, Sized
@@ -75,6 +76,9 @@ def from_torchvision(
         with _arrays_only():
             parts = build(path, **train), build(path, **test)
     except _BROKEN:
+        if not path.parent.is_dir():
+            there = next(part for part in path.parents if part.is_dir())
+            raise ConfigError("data.root", root, "a folder", f"{there} has no such one") from None
         try:
             with _download(path, dataset), _arrays_only():
                 parts = build(path, **train, download=True), build(path, **test, download=True)
@@ -139,11 +143,17 @@ def _download(path: Path, dataset: str, patience: float = 20.0) -> Iterator[None
     """One process downloads, quietly; a server that does not answer is given up on."""
     from filelock import FileLock
 
-    before = socket.getdefaulttimeout()
-    path.mkdir(parents=True, exist_ok=True)
-    with FileLock(path / f".{dataset}.lock"), redirect_stdout(io.StringIO()):
-        socket.setdefaulttimeout(patience)
-        try:
+    before, fresh = socket.getdefaulttimeout(), not path.exists()
+    path.mkdir(exist_ok=True)
+    lock = path / f".{dataset}.lock"
+    try:
+        lock.touch()  # where nothing can be written, as in /proc, the lock would wait for ever
+        with FileLock(lock), redirect_stdout(io.StringIO()):
+            socket.setdefaulttimeout(patience)
             yield
-        finally:
-            socket.setdefaulttimeout(before)
+    except BaseException:
+        if fresh:  # of a mistyped root nothing is left
+            shutil.rmtree(path, ignore_errors=True)
+        raise
+    finally:
+        socket.setdefaulttimeout(before)
