@@ -7,15 +7,18 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import import_module
 from types import NoneType, SimpleNamespace, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 
 from condenser.errors import CondenserError, shown
 
+logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # what it logs is in what it raises
 WORDS = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
 WORDS |= {NoneType: "null"}
 
@@ -70,7 +73,7 @@ def hints_of(target: object) -> dict[str, Any]:
     if not isinstance(target, str) or not target.startswith(("condenser.", "torch.")):
         return {}
     try:
-        found: Any = get_object(target)
+        found: Any = getattr(import_module(target.rpartition(".")[0]), target.rpartition(".")[2])
         parameters = inspect.signature(found).parameters.values()
     except Exception:  # building it will say why
         return {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -89,5 +90,12 @@ def _plain() -> DictConfig:
 
 
 def options(group: str) -> list[str]:
-    """The files of a config group."""
-    return [path.stem for path in (CONF / group).glob("*.yaml")]
+    """The files of a config group, and what plugins of hydra's have put there."""
+    from hydra.core.config_store import ConfigStore
+
+    own = [path.stem for path in (CONF / group).glob("*.yaml")]
+    if not group.startswith("hydra/"):
+        return own
+    with suppress(OSError):
+        own += [name.removesuffix(".yaml") for name in ConfigStore.instance().list(group)]
+    return sorted({*own} - {"condenser", "default"})

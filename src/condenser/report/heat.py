@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from random import Random
 
 from condenser.records import Value
 from condenser.report import labels, settings
@@ -34,19 +35,44 @@ def maps(rows: Sequence[Row]) -> list[Map]:
     """
     varied = labels.varied(rows)
     numeric = [k for k in varied if all(is_number(r[k]) for r in rows if r[k] is not None)]
-    if set(FIRST) <= set(numeric) and (found := _maps(rows, varied, *FIRST)):
+    marks = _marks(rows, varied)
+    if set(FIRST) <= set(numeric) and (found := _maps(rows, varied, marks, *FIRST)):
         return found
     pairs = combinations(numeric, 2)
-    return [one for x, y in pairs for one in _maps(rows, varied, x, y)]
+    return [one for x, y in pairs for one in _maps(rows, varied, marks, x, y)]
 
 
-def _maps(rows: Sequence[Row], varied: Sequence[str], x: str, y: str) -> list[Map]:
+def _marks(rows: Sequence[Row], varied: Sequence[str]) -> list[tuple[int, dict[str, int]]]:
+    """A random number for each value of each setting, and their sum over a row.
+
+    The sum without two of them says whether rows agree in all the rest, at once for any two.
+    """
+    draw, numbers = Random(0), dict[tuple[str, Value | tuple[str, ...]], int]()
+
+    def mark(key: str, value: Value | tuple[str, ...]) -> int:
+        return numbers.setdefault((key, value), draw.getrandbits(64))
+
+    found = []
+    for row in rows:
+        who = (("", row.experiments), *((key, row[key]) for key in ("data", "model", "stage")))
+        own = {key: mark(key, row[key]) for key in varied}
+        found.append((sum(own.values()) + sum(mark(f"{k}/", v) for k, v in who), own))
+    return found
+
+
+def _maps(
+    rows: Sequence[Row],
+    varied: Sequence[str],
+    marks: Sequence[tuple[int, dict[str, int]]],
+    x: str,
+    y: str,
+) -> list[Map]:
     rest = [key for key in varied if key not in (x, y)]
-    slices: dict[tuple[Value | tuple[str, ...], ...], list[int]] = {}
+    slices: dict[int, list[int]] = {}
     for i, row in enumerate(rows):
         if row[x] is not None and row[y] is not None:
-            who = row.experiments, row["data"], row["model"], row["stage"]
-            slices.setdefault((*who, *(row[key] for key in rest)), []).append(i)
+            whole, own = marks[i]
+            slices.setdefault(whole - own[x] - own[y], []).append(i)
     found = [_map(rows, own, x, y, rest) for own in slices.values()]
     return [one for one in found if one is not None]
 

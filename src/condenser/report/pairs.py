@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from condenser.records import Value
 from condenser.report import labels, settings
 from condenser.report.columns import ACCURACY
 from condenser.report.statistics import LEVEL, Paired, paired
@@ -53,10 +54,13 @@ def neighbours(rows: Sequence[Row], found: Sequence[Tested]) -> list[Neighbours]
     """The tested pairs that say something of one setting, the surest first."""
     keys = ["stage", "model", *labels.varied(rows)]
     pairs = []
+    values = {i: [rows[i][key] for key in keys] for group in found for i in group.rows}
     for group in found:
         for (i, j), test in zip(combinations(group.rows, 2), group.tests, strict=True):
-            apart = _apart(rows[i], rows[j], keys)
-            if test is not None and len(apart) == 1:
+            if test is None:
+                continue
+            apart = _apart(keys, values[i], values[j])
+            if len(apart) == 1:
                 a, b, own = (i, j, test) if test.difference >= 0 else (j, i, _turned(test))
                 pairs.append(Neighbours(a, b, _said(rows[a], rows[b], apart[0]), own))
     return sorted(pairs, key=lambda pair: 2.0 if pair.test.p is None else pair.test.p)
@@ -74,16 +78,16 @@ def summary(pairs: Sequence[Neighbours]) -> list[str]:
     ]
 
 
-def _apart(a: Row, b: Row, keys: Sequence[str]) -> list[str]:
+def _apart(keys: Sequence[str], a: Sequence[Value], b: Sequence[Value]) -> list[str]:
     """What sets the rows apart; not what only comes along with another method or criterion."""
-    found = [key for key in keys if a[key] != b[key]]
+    found = {key: (one, other) for key, one, other in zip(keys, a, b, strict=True) if one != other}
+    methods = [key for key in found if key.endswith("/method")]
 
     def comes_along(key: str) -> bool:
-        methods = (other for other in found if other.endswith("/method"))
-        stages = {other.partition("/")[0] for other in methods if other != key}
-        lacking = None in (a[key], b[key])
-        part = any(key.startswith(f"{other}/") for other in found)
-        return part or (lacking and key.partition("/")[0] in stages)
+        stage, *rest = key.split("/")
+        above = ["/".join([stage, *rest[:depth]]) for depth in range(len(rest))]
+        other = any(m != key and m.partition("/")[0] == stage for m in methods)
+        return any(one in found for one in above) or (None in found[key] and other)
 
     return [key for key in found if not comes_along(key)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from condenser.mistakes import COMPOSING, explain
 from condenser.naming import run_name
 from condenser.sweep.composer import Composer
 
+MANY = 1000  # jobs, of which the checking is told
 Words = Sequence[str]  # the overrides of a job
 
 
@@ -72,6 +74,8 @@ def compose(
     found: dict[str, list[Words]] = defaultdict(list)
     common = set(batch[0]).intersection(*batch)  # what does not tell one job from another
     for number, overrides in enumerate(batch, start=first):
+        if len(batch) >= MANY and not (number - first) % (len(batch) // 10):
+            print(f"checking {len(batch):,} jobs: {number - first:,} done", file=sys.stderr)
         try:
             jobs.append(job(composer, overrides, number, common))
         except COMPOSING as error:

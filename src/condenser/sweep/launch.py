@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -41,13 +42,13 @@ class Settings:
             at_least("jobs", self.jobs, 1)
         at_least("retries", self.retries, 0)
         at_least("grace_s", self.grace_s, 0)
-        if self.timeout_min is not None and self.timeout_min <= 0:
+        if self.timeout_min is not None and not 0 < self.timeout_min < math.inf:
             allowed = "a number of minutes above 0, or null"
             raise ConfigError("hydra.launcher.timeout_min", self.timeout_min, allowed)
 
 
 def at_least(key: str, value: float, least: int) -> None:
-    if value < least:
+    if not least <= value < math.inf:
         raise ConfigError(f"hydra.launcher.{key}", value, f">= {least}")
 
 

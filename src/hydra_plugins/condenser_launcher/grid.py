@@ -34,11 +34,16 @@ class Grid(BasicSweeper):
             SweepError: a config that cannot be, before any job; or jobs that failed, after all.
         """
         assert self.config is not None and self.launcher is not None and self.hydra_context
+        from condenser.errors import ConfigError
         from condenser.sweep.jobs import compose
 
         loader = self.hydra_context.config_loader
         words = [*self._parse_config(), *arguments]
         overrides = OverridesParser.create(config_loader=loader).parse_overrides(words)
+        for one in overrides:
+            if one.is_sweep_override() and next(one.sweep_string_iterator(), None) is None:
+                asked = str(one.input_line).partition("=")[2]
+                raise ConfigError(str(one.key_or_group), asked, "a sweep of at least one value")
         self.overrides = self.split_arguments(overrides, self.max_batch_size)
         jobs = compose(loader, self.config, [job for batch in self.overrides for job in batch])
         if isinstance(getattr(self.launcher, "composed", None), dict):
