@@ -184,7 +184,7 @@ def test_a_path_without_records_names_the_one_that_was_meant(tmp_path: Path, pat
     (tmp_path / "runs" / "empty").mkdir()
     (tmp_path / "runs" / "empty_too").mkdir()
     (tmp_path / "runs" / "note").write_text("no folder")
-    meant = {"runs/kd_swep": "mean kd_sweep", "rnus/kd_sweep": "mean runs", "runs/empty": "mean empty_too"}
+    meant = {"runs/kd_swep": "kd_sweep.$", "rnus/kd_sweep": "runs.$", "runs/empty": "empty_too.$"}
     with pytest.raises(CondenserError, match=meant.get(path, "no such file")) as error:
         records.read([tmp_path, tmp_path / path])
     assert "\n" not in str(error.value)

@@ -79,7 +79,8 @@ def hints_of(target: object) -> dict[str, Any]:
         return {}
     made: Any = found.__init__ if isinstance(found, type) else found  # type: ignore[misc]
     scope = getattr(inspect.unwrap(made), "__globals__", {})
-    return {p.name: hint_of(p.annotation, scope) for p in parameters if p.kind != p.VAR_KEYWORD}
+    beside = {p.name for p in parameters if p.kind == p.VAR_KEYWORD} | {"exclude"}  # says its own
+    return {p.name: hint_of(p.annotation, scope) for p in parameters if p.name not in beside}
 
 
 def hint_of(annotation: Any, scope: dict[str, Any]) -> Any:
