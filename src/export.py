@@ -68,6 +68,7 @@ def export(
     trusted: Sequence[str] = (),
 ) -> tuple[Any, Path]:
     """Redo the run's recipe up to ``position``, all from the store, with an export at its end."""
+    from condenser.naming import shortened
     from condenser.run import saved_config
     from condenser.store import stored_at, whole
 
@@ -79,7 +80,7 @@ def export(
     if settings or not is_export(stages[-1]):
         before = stages[:-1] if is_export(stages[-1]) else stages
         stages = [*before, {"export": given(settings)}]
-    name = ",".join([config["run"], f"export={len(stages) - 2}", *settings])
+    name = shortened(",".join([config["run"], f"export={len(stages) - 2}", *settings]))
     config |= {"recipe": {"stages": stages}, "run": name}
     made = records.read([folder])
     whole(config, (r for r in made if r["stage"] not in ("export", "control")))

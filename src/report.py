@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
 
-from condenser import command, records
+from condenser import command, ownership, records
 from condenser.errors import printable
 
 if TYPE_CHECKING:
@@ -78,7 +78,11 @@ def _read(paths: list[Path]) -> tuple[dict[Path, dict[str, records.Record]], lis
     with warnings.catch_warnings(record=True) as skipped:
         warnings.simplefilter("always", records.RecordWarning)
         try:
-            return records.by_file(paths), [str(warning.message) for warning in skipped]
+            found = records.by_file(paths)
+            for file, of_file in found.items():
+                if said := ownership.mixed(file.parent, of_file.values()):
+                    warnings.warn(said, records.RecordWarning, stacklevel=2)
+            return found, [str(warning.message) for warning in skipped]
         finally:
             for warning in skipped[:MOST_WARNINGS]:
                 print(f"warning: {printable(str(warning.message))}", file=sys.stderr)

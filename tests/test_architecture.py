@@ -38,6 +38,7 @@ LEVELS = {
     4: [
         *("mistakes", "status", "config", "build", "console", "run", "sweep", "cli"),
         "composing",
+        "ownership",
     ],
 }
 LOW = ("errors", "files", "trust", "saved", "disk", "command", "sources", "interrupts")

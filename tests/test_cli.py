@@ -40,7 +40,7 @@ TRAIN = Path(cli.__file__).parents[1] / "train.py"
         ),
         (["+data.own=1", "++seed=3"], "own=1,seed=3"),
         (
-            ["experiment=demo", "name=x", "runs=/a/b", "store=s", "claim=c", "data.root=/d"],
+            ["experiment=demo", "name=x", "runs=/a/b", "store=s", "claim=c"],
             "default",
         ),
         (["logger=csv", "logger.project=p", "seed=1"], "seed=1"),
@@ -50,6 +50,8 @@ TRAIN = Path(cli.__file__).parents[1] / "train.py"
             "teacher=vgg8,student=vgg13",
         ),
         (["~prune.exclude"], "default"),
+        (["data.root=/d/e"], "root=d-e"),
+        (["data.root=../d"], "root=-d"),
         (["recipe.stages=[teacher,{prune:{rate:0.5}}]"], "recipe=teacher-prune-rate-0.5"),
     ],
     ids=str,

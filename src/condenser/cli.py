@@ -7,8 +7,6 @@ import re
 import shlex
 import sys
 from collections.abc import Iterable
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hydra
@@ -17,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from condenser import composing
-from condenser.errors import printable
+from condenser.errors import CondenserError, printable
 from condenser.mistakes import CONF, can_be_mended, explain
 from condenser.naming import run_name
 
@@ -64,10 +62,6 @@ def task(cfg: DictConfig) -> Record:
         done = run(config, command(HydraConfig.get().overrides.task))
         return records.final(done) if done else {}  # of several processes the first has records
     except Exception as error:
-        made = Path(HydraConfig.get().runtime.output_dir)  # by hydra: RUNS/NAME/RUN
-        with suppress(OSError):  # what never started leaves no trace
-            for folder in (made, made.parent, made.parent.parent):
-                folder.rmdir()
         if HydraConfig.get().mode == RunMode.RUN and can_be_mended(error):
             fail(explain(error))
         raise  # a mistake of ours; or of a sweep, which goes on with the next job
@@ -88,8 +82,8 @@ def usage() -> str:
 
 
 def command(overrides: Iterable[str]) -> str:
-    """What to type for the same run; where data and runs lie is the machine's affair."""
-    places = ("data.root=", "runs=", "store=")
+    """What to type for the same run; where runs lie is the machine's affair."""
+    places = ("runs=", "store=")
     words = [word for word in overrides if not word.startswith(places)]
     return shlex.join(["python", "src/train.py", *words])
 
@@ -104,5 +98,21 @@ def lists_are_stages(word: str) -> str:
     return re.sub(r"^(\+*)recipe=(?=\[)", r"\1recipe.stages=", word)
 
 
+def unread(*_: str) -> str:
+    """``${oc.env:…}``: what a config says is in the config and in the command, and nowhere else.
+
+    Raises:
+        CondenserError: always.
+    """
+    from condenser.config import UNREAD
+
+    raise CondenserError(UNREAD)
+
+
 # also where another process unpickles ``task``, as joblib's and submitit's do
 OmegaConf.register_new_resolver("run_name", run_name, replace=True)
+OmegaConf.register_new_resolver(  # conf/debug/fast.yaml: rounding after training has no epochs
+    "one_if_trained", lambda target: int(not target.endswith("PostTraining")), replace=True
+)
+for word in ("oc.env", "env"):
+    OmegaConf.register_new_resolver(word, unread, replace=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from functools import lru_cache
@@ -18,6 +19,7 @@ from condenser.errors import CondenserError, unknown
 from condenser.mistakes import options
 from condenser.sources import sources
 
+UNREAD = "must not read the environment; write the value itself"
 PLACES = ("runs", "store")  # where results lie is the machine's affair
 
 
@@ -27,6 +29,8 @@ def checked(cfg: DictConfig) -> dict[str, Any]:
     Raises:
         CondenserError: a line for each bad value.
     """
+    if said := [f"{key}={value}: {UNREAD}" for key, value in reading(OmegaConf.to_container(cfg))]:
+        raise CondenserError("\n".join(said))
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     name_models(config)
     schema.check(config)
@@ -34,6 +38,17 @@ def checked(cfg: DictConfig) -> dict[str, Any]:
 
     recipe.plan(config)
     return config
+
+
+def reading(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Each key below a node whose value takes something from the environment."""
+    pairs = node.items() if isinstance(node, dict) else enumerate(node)
+    for key, value in pairs:
+        where = f"{path}.{key}".lstrip(".")
+        if isinstance(value, dict | list):
+            yield from reading(value, where)
+        elif isinstance(value, str) and re.search(r"\$\{\s*(oc\.)?env\s*:", value):
+            yield where, value
 
 
 def folder_of(config: Mapping[str, Any]) -> Path:
@@ -82,9 +97,22 @@ def digest(config: Mapping[str, Any]) -> str:
     from condenser import recipe
     from condenser.store import key_of
 
-    data = {key: value for key, value in config["data"].items() if key != "root"}
     rest = {key: value for key, value in config.items() if key not in PLACES}
-    return key_of({**rest, "data": data, "version": recipe.VERSION})
+    return key_of({**rest, "version": recipe.VERSION})
+
+
+def mark(config: Mapping[str, Any]) -> str:
+    """What a run's results are known by: 16 hex digits of all that may change one.
+
+    Who is told of them, and how, does not.
+    """
+    from condenser.store import key_of
+
+    told = ("logger", "claim")
+    rest = {key: value for key, value in config.items() if key not in told}
+    pace = ("progress", "checkpoint_seconds")
+    rest["trainer"] = {k: v for k, v in config["trainer"].items() if k not in pace}
+    return key_of({"config": digest(rest), "inputs": inputs(config)})
 
 
 def name_models(config: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from condenser.records import Record
 from condenser.stages import Stage
 
 SHOWN = 4  # layers that a line names
+CLEAR = "\r\x1b[2K"  # of a terminal's line
 
 
 class Console:
@@ -24,15 +25,29 @@ class Console:
             Rich(highlight=False, markup=False, emoji=False, quiet=quiet),
             folder,
         )
-        self.terminal = self.rich.is_terminal and not quiet
+        self.terminal, self.quiet = self.rich.is_terminal and not quiet, quiet
 
     def working(self, what: str) -> Any:
         return self.rich.status(what) if self.terminal else nullcontext()
 
+    def epoch(self, text: str, over: bool) -> None:
+        """Where a training is: on a terminal one line that is drawn over, else a line an epoch."""
+        if self.terminal:
+            self.rich.file.write(f"{CLEAR}{text[: self.rich.width - 1]}\r")
+            self.rich.file.flush()
+        elif over:
+            self.line(text)
+
+    def clear(self) -> None:
+        if self.terminal:
+            self.rich.file.write(CLEAR)
+
     def warn(self, message: str) -> None:
+        self.clear()
         self.rich.print(f"warning: {printable(message)}", style="yellow", soft_wrap=True)
 
     def line(self, text: str) -> None:
+        self.clear()
         self.rich.print(printable(text), soft_wrap=True)
 
     def started(self, stage: Stage) -> None:
@@ -51,6 +66,7 @@ class Console:
                 f"{number('size/packed_bytes', '>10,')} bytes packed"
             )
             return
+        self.clear()
         name = " ".join(str(record[key]) for key in ("stage", "control/kind") if record.get(key))
         took = "stored" if reused else f"{number('cost/train_seconds', '.1f')} s"
         self.rich.print(

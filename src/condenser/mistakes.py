@@ -26,6 +26,10 @@ def explain(error: BaseException) -> str:
         return str(error)
     if said := disk.told(error):
         return said
+    if isinstance(error, OmegaConfBaseException):
+        for cause in causes(error):
+            if isinstance(cause, CondenserError):  # what a resolver of ours says of a key
+                return f"{error.full_key}: {cause}"
     text = " ".join(str(part) for part in (error, error.__cause__ or ""))
     if match := re.search(r"Could not override '([^']+)'", text):
         return unknown_key(match[1])

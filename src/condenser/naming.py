@@ -10,7 +10,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-BESIDE = ("experiment", "name", "runs", "store", "claim", "data.root")  # not in a run's name
+BESIDE = ("experiment", "name", "runs", "store", "claim")  # not in a run's name
+LENGTH = 80  # bytes
 
 
 def run_name(overrides: Iterable[str], _root_: DictConfig | None = None) -> str:
@@ -24,12 +25,25 @@ def run_name(overrides: Iterable[str], _root_: DictConfig | None = None) -> str:
     known = {*(key for key, _ in pairs), *leaves(OmegaConf.to_container(_root_ or DictConfig({})))}
     ends = Counter(map(last_word, known))
     keys = [key if ends[last_word(key)] > 1 else last_word(key) for key, _ in pairs]
-    values = [re.sub(r"[^\w.=+-]+", "-", value.strip("[]{}'\" ")) for _, value in pairs]
+    values = [plain(value.strip("[]{}'\"/ ")) for _, value in pairs]
     words = (f"{key}={value}" for key, value in zip(keys, values, strict=True))
-    name = ",".join(words).replace("stages=", "recipe=") or "default"
-    if len(name) <= 80:
+    return shortened(",".join(words).replace("stages=", "recipe=") or "default")
+
+
+def plain(value: str) -> str:
+    """A value as a part of a name: without separators, and without ``..``."""
+    return re.sub(r"[^\w.=+-]+|\.\.+", "-", value)
+
+
+def shortened(name: str) -> str:
+    """A name of at most 80 bytes: the words that it begins with, and 8 digits for the others."""
+    name = re.sub(r"[^\w.,=+-]+|\.\.+", "-", name)
+    if len(name.encode()) <= LENGTH:
         return name
-    return f"{name[:70]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    digits = hashlib.sha256(name.encode()).hexdigest()[:8]
+    start = name.encode()[: LENGTH - 9].decode(errors="ignore")
+    words = start if name[len(start)] == "," else start.rpartition(",")[0]
+    return f"{words or start}-{digits}"
 
 
 def last_word(key: str) -> str:

@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from condenser import budget, recipe, records, saved, schema, status, trust
-from condenser.config import digest, folder_of, inputs
+from condenser import budget, ownership, recipe, records, saved, schema, status, trust
+from condenser.config import digest, folder_of, inputs, mark
 from condenser.console import Console
 from condenser.distributed import launch
 from condenser.distributed.team import Team, form
@@ -19,6 +19,7 @@ from condenser.records import Record
 from condenser.stages import Stage, Workbench
 from condenser.store import Store, check_place
 from condenser.tryout import try_out
+from condenser.tryout.passed import Passed
 
 
 def run(config: Mapping[str, Any], command: str | None = None) -> list[Record]:
@@ -30,10 +31,26 @@ def run(config: Mapping[str, Any], command: str | None = None) -> list[Record]:
     stages = recipe.plan(config)
     if (count := launch.needed(config["trainer"])) > 1:
         return launch.launch(run, count, config, command)
-    team = form(config["trainer"])
-    folder = folder_of(config)
+    team, folder = form(config["trainer"]), folder_of(config)
     check_place(config)
     say = Console(folder, quiet=not team.leads)
+    if not team.leads:
+        team.follow(prepared(config, stages, say, team)[0])
+        return []
+    with ownership.owned(folder, mark(config)):
+        bench, passed = prepared(config, stages, say, team)
+        ownership.set_aside(folder, mark(config), say.warn)
+        with status.kept(folder, digest(config), inputs(config)):
+            done = follow(config, stages, bench, say, command)
+    passed.keep()  # the store may not have been there before
+    team.dismiss()
+    return done
+
+
+def prepared(
+    config: Mapping[str, Any], stages: Sequence[Stage], say: Console, team: Team
+) -> tuple[Workbench, Passed]:
+    """The workbench, all that can be known before training checked on it; what was tried out."""
     with say.working("data"):
         conforms(config, stages)
         bench = workbench(config, say, team)
@@ -43,14 +60,7 @@ def run(config: Mapping[str, Any], command: str | None = None) -> list[Record]:
         for stage in stages:
             stage.check(bench)
         passed.keep()
-    if not team.leads:
-        team.follow(bench)
-        return []
-    with status.kept(folder, digest(config), inputs(config)):
-        done = follow(config, stages, bench, say, command)
-    passed.keep()  # the store may not have been there before
-    team.dismiss()
-    return done
+    return bench, passed
 
 
 def conforms(config: Mapping[str, Any], stages: list[Stage]) -> None:
@@ -70,10 +80,10 @@ def follow(
     command: str | None,
 ) -> list[Record]:
     """Run the stages; write and track the record of each."""
-    folder = folder_of(config)
+    folder, own = folder_of(config), mark(config)
 
     def keep(settled: Mapping[str, Any]) -> None:
-        write_whole(folder / saved.FILE, yaml_of(settled))
+        write_whole(folder / saved.FILE, f"{saved.MARK}{own}\n{yaml_of(settled)}")
 
     keep(config)
     tracker = open_tracker(config, stages, bench, folder)
@@ -83,7 +93,7 @@ def follow(
     failed = 1
     try:
         for made, facts in budget.run(config, stages, bench, store, say.started, say.line, keep):
-            record = records.complete(facts | about(config) | {"command": command})
+            record = records.complete(facts | about(config) | {"config": own, "command": command})
             done.append(record)
             records.write(folder, done)
             tracker.record(record, made.entry.folder)
@@ -114,6 +124,7 @@ def saved_config(folder: Path, trusted: Sequence[str] = ()) -> dict[str, Any]:
         inside = sorted(path.parent.name for path in folder.glob(f"*/{file.name}"))
         which = one_of(inside) if inside else f"with {file.name}"
         raise ConfigError("run", folder, f"a run's folder, {which}")
+    ownership.check(folder)
     config = saved.read(file)
     try:
         config["logger"] = {"_target_": "condenser.tracking.CsvTracker"}
@@ -186,7 +197,7 @@ def workbench(config: Mapping[str, Any], say: Console, team: Team | None = None)
         trainer=settings,
         loggers=lambda label: [],
         trusted=tuple(targets),
-        progress=say.terminal if progress is None else progress,
+        progress=say.epoch if progress is not False and not say.quiet else None,
         compile=compiled,
         checkpoint_seconds=checkpoint_seconds,
         warn=say.warn,

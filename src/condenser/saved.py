@@ -10,6 +10,7 @@ from condenser.errors import CondenserError, DamagedError
 from condenser.files import read_bytes
 
 FILE = "config.yaml"
+MARK = "# config "  # how the file begins; then what the records beside it say, too
 MOST = 1 << 18  # bytes; what a run writes has about ten thousand
 LEVELS = 40
 
@@ -35,6 +36,13 @@ def read(file: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise DamagedError(f"{file} is no config: a mapping is asked for")
     return config
+
+
+def mark(file: Path) -> str | None:
+    """Which config a file says that it is; None: it does not."""
+    with file.open(encoding="utf-8", errors="replace") as text:
+        first = text.readline(100)
+    return first.removeprefix(MARK).strip() if first.startswith(MARK) else None
 
 
 def oddities(text: str) -> Iterator[tuple[Any, str]]:

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, RichProgressBar
+from pytorch_lightning.callbacks import Callback
 
 from condenser import interrupts
 from condenser.data import Batch
 from condenser.distributed import ranks, strategies
 from condenser.distributed.peers import agreed
+from condenser.modules.progress import Progress
 from condenser.modules.resume import Resume
 from condenser.modules.student import State, Student, state_of
 
@@ -97,20 +98,20 @@ def fit(
     module: Student,
     trainer: Mapping[str, Any],
     loggers: Sequence[Any] = (),
-    progress: bool = False,
+    progress: Progress | None = None,
     resume: Resume | None = None,
 ) -> Fit:
     """Train ``module`` by its plan, and hand back the epoch that validation prefers, and the last.
 
     Args:
         trainer: settings of ``pl.Trainer``, its strategy in words (``distributed.strategies``).
-        progress: show a bar.
+        progress: is told of every epoch.
         resume: where a killed training left its state, and keeps it from now on.
     """
     clock = Clock()
     callbacks: list[Callback] = [clock]
-    if progress:
-        callbacks.append(RichProgressBar(refresh_rate=5, leave=False))
+    if progress is not None:
+        callbacks.append(progress)
     if resume is not None:
         callbacks.append(resume)
     left = agreed(resume.left() if resume is not None and ranks.first() else None)
@@ -119,7 +120,7 @@ def fit(
             max_epochs=module.plan.epochs,
             logger=list(loggers) or False,
             callbacks=callbacks,
-            enable_progress_bar=progress,
+            enable_progress_bar=False,
             enable_model_summary=False,
             enable_checkpointing=resume is not None,
             num_sanity_val_steps=0,

@@ -19,6 +19,7 @@ from condenser.distributed.peers import Peers, agreed, assembled
 from condenser.errors import CondenserError
 from condenser.functional.schedules import constant
 from condenser.measure.conditions import device_of, evaluating
+from condenser.modules.progress import Progress
 from condenser.modules.shares import gradient_shares
 
 STOCHASTIC = (nn.modules.dropout._DropoutNd,)
@@ -92,6 +93,7 @@ class Student(pl.LightningModule):
         self.stochastic = may_draw or any(one.stochastic for one in objectives)
         self.sums: dict[str, Any] = defaultdict(float)
         self.weighed: dict[str, float] = {}
+        self.row: dict[str, float] = {}  # of the curves, this epoch's
         self.val_accuracy, self.val_loss = MeanMetric(), MeanMetric()
         self.objective.prepare(data.task, data.targets)
 
@@ -223,7 +225,13 @@ class Student(pl.LightningModule):
             where = f"epoch {self.current_epoch + 1} of {self.plan.epochs}"
             raise CondenserError(f"training diverged in {where} ({means}); try a lower optim.lr")
         rate = self.optimizer.param_groups[0]["lr"]
-        self.log_dict(means | self.weighed | {"lr": rate, "step": float(self.steps)})
+        self.row |= means | self.weighed | {"lr": rate, "epoch": float(self.current_epoch)}
+        for logger in self.loggers:  # not by log_dict: that logs once the checkpoint is written
+            logger.log_metrics(self.row, self.steps)
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Progress):
+                callback.epoch_over(self.trainer, means["train/loss"], self.row.get("val/accuracy"))
+        self.row = {}
         self.peers.align(self.model)
 
     def validation_step(self, batch: Batch, _: int) -> None:
@@ -239,7 +247,7 @@ class Student(pl.LightningModule):
         if self.compression is None or self.compression.ready:
             accuracy, loss = agreed((accuracy, loss))
             self.best.offer(accuracy, loss, self.current_epoch, self.model)
-        self.log_dict({"val/accuracy": accuracy, "val/loss": loss, "step": float(self.steps)})
+        self.row = {"val/accuracy": accuracy, "val/loss": loss}
 
 
 def foreign(model: nn.Module) -> bool:

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
 
 MOST = 10**9  # of anything that is counted
 YEAR = 366 * 24 * 3600  # in seconds
@@ -23,6 +32,26 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+def _a_name(word: str) -> str:
+    """A word that is a folder's name wherever it is used."""
+    odd = word in ("", " ") or word[:1] == "." or ".." in word or len(word.encode()) > LONGEST
+    if odd or not word.isprintable() or set(word) & set("/\\"):
+        allowed = f"a name: at most {LONGEST} bytes, no / or \\, no leading dot, no .."
+        raise PydanticCustomError("a_name", "{allowed}", {"allowed": allowed})
+    return word
+
+
+def _of_ours(value: Any, check: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    """What a setting means to this package's classes binds no other's setting of that name."""
+    ours = str(info.data.get("target", "condenser.")).startswith("condenser.")
+    return check(value) if ours else value
+
+
+LONGEST = 200
+Name = Annotated[str, AfterValidator(_a_name)]
+Ours = WrapValidator(_of_ours)
 Target = Annotated[str, Field(alias="_target_", pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]
 
 

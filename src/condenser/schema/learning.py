@@ -11,6 +11,7 @@ from condenser.schema.base import (
     Finite,
     NotNegative,
     Open,
+    Ours,
     Positive,
     Section,
     Seed,
@@ -84,8 +85,8 @@ class TeacherRole(Role):
 
 
 class Distill(Open):
-    temperature: Positive | None = None
-    alpha: Share | None = None
+    temperature: Annotated[Positive | None, Ours] = None
+    alpha: Annotated[Share | None, Ours] = None
     teachers: Literal["auto", "previous", "peer"] | list[Whole]
     vote: Vote
     model: Model | None

@@ -30,7 +30,9 @@ ALLOWED = {
     "too_long": "a list of at most {max_length}",
 }
 # of a union, in pydantic's paths
-ARM = re.compile(r"(str|bool|int|float|constrained-\w+)|(dict|literal|list)\[.*")
+ARM = re.compile(
+    r"(nullable|str|bool|int|float|constrained-\w+)|(dict|literal|list|function-wrap)\[.*"
+)
 
 
 def problems(kind: type[Section], values: Mapping[str, Any], prefix: str) -> Iterator[str]:

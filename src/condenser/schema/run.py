@@ -10,6 +10,7 @@ from condenser.schema.base import (
     Count,
     Finite,
     Fraction,
+    Name,
     Open,
     Positive,
     Seconds,
@@ -64,8 +65,8 @@ class Searching(Section):
 class Config(Section):
     """A whole run."""
 
-    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
-    run: str
+    name: Name
+    run: Name
     claim: str
     seed: Seed
     runs: str

@@ -37,7 +37,7 @@ class Workbench:
     trainer: Mapping[str, Any]
     loggers: Callable[[str], list[Any]]
     trusted: tuple[str, ...] = ()
-    progress: bool = False
+    progress: Callable[[str, bool], None] | None = None
     compile: bool = False
     checkpoint_seconds: float = 30
     warn: Callable[[str], None] = print

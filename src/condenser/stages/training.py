@@ -148,6 +148,7 @@ class TrainingStage(Stage):
     ) -> Fit:
         """Fit ``model``; what earlier stages made of it is held."""
         from condenser.modules.fit import fit
+        from condenser.modules.progress import Progress
         from condenser.modules.resume import Resume
 
         module = self.module(bench, model, given, place.shelf, compression=compression)
@@ -159,7 +160,8 @@ class TrainingStage(Stage):
         trainer = bench.trainer
         if compression is not None or module.held:  # they look at whole tensors
             trainer = strategies.whole(trainer)
-        return fit(module, trainer, bench.loggers(self.label), bench.progress, resume)
+        progress = bench.progress and Progress(self.label.partition("-")[2], bench.progress)
+        return fit(module, trainer, bench.loggers(self.label), progress, resume)
 
     def start(self, bench: Workbench, given: Given) -> tuple[Blueprint, nn.Module]:
         """The network before its first step."""

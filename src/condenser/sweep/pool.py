@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from condenser import status
+from condenser.ownership import busy
 from condenser.sweep.attempt import Attempt, of_code
 from condenser.sweep.devices import Seats, wanted
 from condenser.sweep.jobs import Job
@@ -159,6 +160,9 @@ class Pool:
         try:
             lock.acquire(timeout=0)
         except Timeout:
+            return False
+        if busy(job.folder):  # by a run that no sweep began
+            lock.release()
             return False
         self.locks[job.number] = lock
         return True

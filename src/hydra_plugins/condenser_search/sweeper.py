@@ -72,7 +72,7 @@ class SearchSweeper(Sweeper):
         objectives = Objectives(self.settings["maximize"], self.settings["minimize"])
         objectives.check(SECTION)
         self.fixed, space = self.split(arguments)
-        self.folder = Path(str(self.cfg.hydra.sweep.dir))
+        self.folder = Path(str(self.cfg.runs)) / str(self.cfg.name)
         self.check(space)
         self.folder.mkdir(parents=True, exist_ok=True)
         with alone(self.folder / "search.journal") as journal:
@@ -114,11 +114,10 @@ class SearchSweeper(Sweeper):
         from condenser.store import key_of
 
         whole: Any = OmegaConf.to_container(self.cfg, resolve=False)
-        data = {k: v for k, v in whole["data"].items() if k != "root"}
         rest = {key: value for key, value in whole.items() if key not in PLACES}
         sampler = getattr(self.sampler, "func", self.sampler).__name__
         options = sorted(getattr(self.sampler, "keywords", {}).items())
-        return {"sampler": [sampler, options], "settings": key_of({**rest, "data": data})}
+        return {"sampler": [sampler, options], "settings": key_of(rest)}
 
     def check(self, space: dict[str, Any]) -> None:
         """Every value of the space in a config of its own, all that cannot be told at once."""
@@ -143,7 +142,8 @@ class SearchSweeper(Sweeper):
     def overrides(self, params: dict[str, Any]) -> list[str]:
         from condenser.search.outcome import text
 
-        return [*self.fixed, *(f"{key}={text(value)}" for key, value in params.items())]
+        varying = [f"{key}={text(value)}" for key, value in params.items()]
+        return [*varying, *self.fixed]  # a run's name begins as they do
 
     @contextmanager
     def composed(self, params: dict[str, Any]) -> Iterator[str]:
@@ -156,7 +156,7 @@ class SearchSweeper(Sweeper):
         hydra, before = HydraConfig.instance(), HydraConfig.instance().cfg
         try:
             hydra.set_config(cfg)
-            run = str(cfg.hydra.sweep.subdir)
+            run = str(cfg.run)
             with open_dict(cfg):
                 del cfg["hydra"]
             checked(cfg)
