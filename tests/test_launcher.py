@@ -317,7 +317,7 @@ def test_in_one_process_a_sweep_is_checked_told_and_skipped_alike(tmp_path: Path
     words = ("hydra/launcher=basic", "seed=0,1")
     done = sweep(tmp_path, *words, trouble="1:raise")
     assert done.returncode == 1 and started(tmp_path) == ["0", "1"]
-    assert "seed=1: RuntimeError: the third law is broken\n" in done.stderr
+    assert f"seed=1 runs={tmp_path}: RuntimeError: the third law is broken\n" in done.stderr
     assert done.stderr.endswith("seed=0,1\n") and "1 of 2 jobs failed" in done.stderr
     again = sweep(tmp_path, *words)
     assert again.returncode == 0, again.stderr

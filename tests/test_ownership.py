@@ -114,7 +114,7 @@ def image_folder(folder: Path, shade: int) -> None:
             place.mkdir(parents=True)
             for number in range(count):
                 Image.new("RGB", (8, 8), (shade, number * 20, 255 * (name == "a"))).save(
-                    place / f"{number}.png"
+                    place / f"{shade}-{number}.png"
                 )
 
 

@@ -32,12 +32,12 @@ def run_name(overrides: Iterable[str], _root_: DictConfig | None = None) -> str:
 
 def plain(value: str) -> str:
     """A value as a part of a name: without separators, and without ``..``."""
-    return re.sub(r"[^\w.=+-]+|\.\.+", "-", value)
+    return re.sub(r"([^\w.=+-]|\.\.+)+", "-", value)
 
 
 def shortened(name: str) -> str:
     """A name of at most 80 bytes: the words that it begins with, and 8 digits for the others."""
-    name = re.sub(r"[^\w.,=+-]+|\.\.+", "-", name)
+    name = re.sub(r"([^\w.,=+-]|\.\.+)+", "-", name)
     if len(name.encode()) <= LENGTH:
         return name
     digits = hashlib.sha256(name.encode()).hexdigest()[:8]

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from condenser.interrupts import Interrupted
 from condenser.sweep.attempt import Attempt
 from condenser.sweep.process import last_lines
 
@@ -41,7 +42,7 @@ class Board:
         if self.live:
             self.live.update(self.picture(), refresh=True)
             self.live.stop()
-        elif kind is not None:  # stopped on the way: what there is by now
+        elif kind is not None and issubclass(kind, Interrupted):  # what there is by now
             print(heading(self.attempts, self.slots), flush=True)
 
     def beat(self) -> None:

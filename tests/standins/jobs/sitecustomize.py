@@ -15,7 +15,7 @@ from types import ModuleType
 def run(config, command=None):
     """What condenser.run.run is to the command line: a folder with records, and its status."""
     from condenser import records, status
-    from condenser.config import digest, folder_of
+    from condenser.config import digest, folder_of, inputs
     from condenser.distributed import ranks
 
     folder, seed = folder_of(config), config["seed"]
@@ -25,7 +25,7 @@ def run(config, command=None):
         file.write(f"{seed}.{rank}\n")
     (folder / f"environment-{rank}.json").write_text(json.dumps({**os.environ, "CWD": os.getcwd()}))
     trouble = dict(word.split(":") for word in os.environ.get("TROUBLE", "").split())
-    with status.kept(folder, digest(config)):
+    with status.kept(folder, digest(config), inputs(config)):
         misbehave(trouble.get(str(seed)), folder)
         record = {"run": config["run"], "stage": "student", "val/accuracy": seed / 10}
         found = [records.complete(record)]
