@@ -112,7 +112,7 @@ def mark(config: Mapping[str, Any]) -> str:
     rest = {key: value for key, value in config.items() if key not in told}
     pace = ("progress", "checkpoint_seconds")
     rest["trainer"] = {k: v for k, v in config["trainer"].items() if k not in pace}
-    return key_of({"config": digest(rest), "inputs": inputs(config)})
+    return key_of({"config": digest(rest), "sources": sources(rest)})
 
 
 def name_models(config: dict[str, Any]) -> None:
