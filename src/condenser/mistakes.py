@@ -27,7 +27,7 @@ def explain(error: BaseException) -> str:
     if said := disk.told(error):
         return said
     if isinstance(error, OmegaConfBaseException):
-        for cause in causes(error):
+        for cause in disk.causes(error):
             if isinstance(cause, CondenserError):  # what a resolver of ours says of a key
                 return f"{error.full_key}: {cause}"
     text = " ".join(str(part) for part in (error, error.__cause__ or ""))

@@ -48,7 +48,7 @@ def run(config: Mapping[str, Any], command: str | None = None) -> list[Record]:
 
 
 def prepared(
-    config: Mapping[str, Any], stages: Sequence[Stage], say: Console, team: Team
+    config: Mapping[str, Any], stages: list[Stage], say: Console, team: Team
 ) -> tuple[Workbench, Passed]:
     """The workbench, all that can be known before training checked on it; what was tried out."""
     with say.working("data"):
