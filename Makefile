@@ -1,6 +1,7 @@
 # make demo    a full run on embedded data, its table and curve
 # make test    the whole suite
 # make fuzz    what the suite has a part of, whole: hours; N=200 random recipes
+# make kills   thirty kills of a run, its export and its report: nothing of them is left to see
 # make lint    style and types
 # make bench   how fast the training step is, beside a plain PyTorch loop
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test fuzz lint bench clean
+.PHONY: setup demo test fuzz kills lint bench clean
 
 setup: $(VENV)/installed
 
@@ -29,6 +30,9 @@ test: setup
 fuzz: setup
 	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist worksteal -m fuzz
 	@OMP_NUM_THREADS=1 FUZZ=$(or $(N),200) $(RUN) -m pytest -n auto --dist worksteal tests/fuzz
+
+kills: setup
+	@OMP_NUM_THREADS=1 KILLS=$${KILLS:-30} $(RUN) -m pytest tests/test_kills.py
 
 lint: setup
 	@$(VENV)/bin/ruff check .
