@@ -1,4 +1,4 @@
-"""The long test of kills (``make kills``): whatever is killed, and when, ends as if nothing had been.
+"""The long test of kills (``make kills``): what is killed, and when, leaves nothing to see.
 
 Kills follow one another, SIGKILL, SIGTERM, SIGINT in turn, each at another moment: while a run
 trains and exports, while ``export.py`` and ``report.py`` work. After each the same command is given
