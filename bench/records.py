@@ -21,6 +21,8 @@ def main(folder: Path, count: int) -> None:
         record = json.loads(line)
         record["run"] = f"{record['run']},copy={copy // 3}"
         record["seed"] = copy % 3
+        if record.get("group"):
+            record["group"] = f"{record['group']}-{copy // 3}"
         record["key"] = f"{number:064x}"
         run = folder / str(record["experiment"]) / f"{number // 8:05d}"
         run.mkdir(parents=True, exist_ok=True)
