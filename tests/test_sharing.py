@@ -601,14 +601,17 @@ def test_sharing_twice_in_any_order_is_stored_and_read_back() -> None:
     assert all(torch.equal(coded[name], tensor) for name, tensor in state.items())
 
 
-def test_integer_codes_of_a_later_quantisation_are_left_to_it() -> None:
+def test_integer_codes_of_a_later_quantisation_are_stored_as_labels() -> None:
     model, operation = shared()
     operations = [operation, *PostTraining(8, None)(model, randn(32, 1, 8, 8))]
     state = model.state_dict()
     coded = state
     for one in reversed(operations):
         coded = one.encode(coded)
-    assert coded["3.weight"].dtype == torch.int8
+    assert "3.weight" not in coded and coded["3.weight.codebook"].dtype == torch.int8
+    assert sum(t.nbytes for t in coded.values()) < sum(
+        t.nbytes for t in operations[-1].encode(state).values()
+    )
     for one in operations:
         coded = one.decode(coded)
     assert all(torch.equal(coded[name], tensor) for name, tensor in state.items())
