@@ -57,8 +57,8 @@ class Quantized(Operation):
         widths: layer → its own [bits, activation_bits], where they differ.
         affine: weights have a zero point z.
         images: training images that ranges were seen on.
-        from_zero: codes of a weight with a zero point are stored as q - z, modulo 256: a zero is 0
-            then, which a mask or a codebook codes apart.
+        from_zero: codes of a weight with a zero point are stored as q - z, modulo 2^bits: a zero is
+            0 then, which a mask or a codebook codes apart.
         outputs: modules whose output is rounded.
     """
 
@@ -96,28 +96,28 @@ class Quantized(Operation):
 
     def encode(self, state: State) -> State:
         coded = dict(state)
-        for key, weight, scale, zero in self._weights(state):
+        for key, weight, scale, zero, count in self._weights(state):
             kind = torch.int8 if zero is None else torch.uint8
             q = torch.round(weight / scale)
             if zero is not None:
-                q = q.remainder(256) if self.from_zero else q + zero
+                q = q.remainder(count) if self.from_zero else q + zero
             coded[key] = q.to(kind)
         return coded
 
     def decode(self, state: State) -> State:
         whole = dict(state)
-        for key, codes, scale, zero in self._weights(state):
+        for key, codes, scale, zero, count in self._weights(state):
             q = codes.float()
             if zero is not None:
-                q = ((q + zero).remainder(256) if self.from_zero else q) - zero
+                q = ((q + zero).remainder(count) if self.from_zero else q) - zero
             whole[key] = q * scale
         return whole
 
-    def _weights(self, state: State) -> Iterator[tuple[str, Tensor, Tensor, Tensor | None]]:
+    def _weights(self, state: State) -> Iterator[tuple[str, Tensor, Tensor, Tensor | None, int]]:
         """Of the layers that are still there: a later operation may have taken some away."""
         for name in self.layers:
             for key in (f"{name}.weight", f"{name}.in_proj_weight"):
                 if key in state:
                     scales = (f"{name}.weight_scale", f"{name}.weight_zero_point")
                     grid = (along_channels(state[k], state[key]) for k in scales if k in state)
-                    yield key, state[key], next(grid), next(grid, None)
+                    yield key, state[key], next(grid), next(grid, None), 2 ** self.bits_of(name)[0]
