@@ -21,11 +21,11 @@ import torch
 from omegaconf import OmegaConf
 
 from condenser import measure, models
-from condenser.build import build
+from condenser.config.instantiate import build
 from condenser.data import Batch
 from condenser.distill import Objective, Outputs
-from condenser.modules import connect
 from condenser.tasks import Multiclass
+from condenser.training import connect
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 STUDENT, TEACHER, SHAPE, CLASSES, BATCHES = "resnet8", "resnet20", (3, 32, 32), 100, 4

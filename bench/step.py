@@ -31,8 +31,8 @@ from torch import Tensor, nn
 from condenser import measure, models
 from condenser.data import DataModule, mnist
 from condenser.distill import KD
-from condenser.modules import Distillation, Plan
-from condenser.modules.fit import fit
+from condenser.training import Distillation, Plan
+from condenser.training.fit import fit
 
 BATCH, TEMPERATURE, ALPHA = 128, 4.0, 0.1
 PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
 
-from condenser import command, records
+from condenser import cli_common
 from condenser.errors import CondenserError
 from condenser.files import write_whole
+from condenser.runs import records
 
 if TYPE_CHECKING:
     from condenser.tracking.wandb_dashboard import Contents
@@ -30,7 +31,7 @@ Runs arrive on W&B as they train, or by `wandb sync RUN/wandb/offline-run-*`.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns 0, or 1 after a line on stderr that says what to mend."""
-    parser = command.parser("Make the W&B workspace of a project.", EXAMPLES)
+    parser = cli_common.parser("Make the W&B workspace of a project.", EXAMPLES)
     parser.add_argument("runs", nargs="*", type=Path, help="whose stages and settings it shows")
     parser.add_argument("--project", default="condenser", help="(%(default)s)")
     parser.add_argument("--entity", help="user or team (default: yours)")
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--offline", action="store_true", help="write the JSON, send nothing")
     parser.add_argument("--out", type=Path, default=Path("dashboard.json"), help="(%(default)s)")
     options = parser.parse_args(arguments)
-    return command.answer("dashboard", lambda: work(options))
+    return cli_common.answer("dashboard", lambda: work(options))
 
 
 def work(options: argparse.Namespace) -> None:
@@ -79,7 +80,7 @@ def read(runs: Sequence[Path]) -> list[records.Record]:
 
 def shown_of(runs: Sequence[Path], found: list[records.Record]) -> Contents:
     """The stages that these runs trained, and the settings in which they differ."""
-    from condenser import saved
+    from condenser.runs import saved
     from condenser.tracking import wandb_dashboard as dashboard
 
     files = [file for folder in runs for file in sorted(folder.rglob(saved.FILE))]

@@ -11,8 +11,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
 
-from condenser import command, records
+from condenser import cli_common
 from condenser.errors import ConfigError
+from condenser.runs import records
 
 EXAMPLES = """examples:
   python src/export.py runs/demo/default                      the recipe's last model
@@ -24,7 +25,7 @@ EXAMPLES = """examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns 0, or 1 after one line on stderr that says what to mend."""
-    parser = command.parser(
+    parser = cli_common.parser(
         "Write a finished run's model as the file to deploy, measured where it runs.", EXAMPLES
     )
     parser.add_argument("run", type=Path, help="a run's folder: runs/EXPERIMENT/RUN")
@@ -33,9 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="KEY=VALUE", help="of export in conf/train.yaml"
     )
-    command.trusting(parser)
+    cli_common.trusting(parser)
     options = parser.parse_args(arguments)
-    return command.answer("export", lambda: work(options))
+    return cli_common.answer("export", lambda: work(options))
 
 
 def work(options: argparse.Namespace) -> None:
@@ -68,8 +69,8 @@ def export(
     trusted: Sequence[str] = (),
 ) -> tuple[Any, Path]:
     """Redo the run's recipe up to ``position``, all from the store, with an export at its end."""
-    from condenser.naming import shortened
-    from condenser.run import saved_config
+    from condenser.config.run_name import shortened
+    from condenser.pipeline.run import saved_config
     from condenser.store import stored_at, whole
 
     config = saved_config(folder, trusted)
@@ -85,8 +86,8 @@ def export(
     made = records.read([folder])
     whole(config, (r for r in made if r["stage"] not in ("export", "control")))
     config["controls"] = False
-    from condenser.recipe import plan
-    from condenser.run import run
+    from condenser.pipeline.recipe import plan
+    from condenser.pipeline.run import run
 
     plan(config)
     record = run(config, " ".join(["python src/export.py", str(folder), *set_of(settings)]))[-1]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
 
-from condenser import command
+from condenser import cli_common
 from condenser.errors import ConfigError, DamagedError
 from condenser.files import write_whole
 
@@ -22,13 +22,13 @@ EXAMPLES = """examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns 0, or 1 after one line on stderr that says what to mend."""
-    parser = command.parser("Pack a finished run's model, or unpack a packed one.", EXAMPLES)
+    parser = cli_common.parser("Pack a finished run's model, or unpack a packed one.", EXAMPLES)
     parser.add_argument("source", type=Path, help="a run's folder, or a packed file")
     parser.add_argument("--position", type=int, help="of the stage, from 0 (default: the last)")
     parser.add_argument("--out", type=Path, help="default: model.cndp in the run's folder")
-    command.trusting(parser)
+    cli_common.trusting(parser)
     options = parser.parse_args(arguments)
-    return command.answer("pack", lambda: work(options))
+    return cli_common.answer("pack", lambda: work(options))
 
 
 def work(options: argparse.Namespace) -> None:
@@ -41,10 +41,10 @@ def work(options: argparse.Namespace) -> None:
 
 def packed(run: Path, position: int | None, out: Path | None, trusted: Sequence[str]) -> None:
     """Write the file, and print where its bytes go."""
-    from condenser.run import saved_config, stored
+    from condenser.pipeline.run import saved_config, stored
 
     config, record = saved_config(run, trusted), stored(run, position)
-    from condenser.pack import pack, table
+    from condenser.checkpoint.packed import pack, table
     from condenser.store import stored_at
 
     targets = tuple(config[role]["model"]["_target_"] for role in ("teacher", "student"))
@@ -59,8 +59,8 @@ def packed(run: Path, position: int | None, out: Path | None, trusted: Sequence[
 
 def unpacked(file: Path, out: Path | None, trusted: Sequence[str]) -> None:
     """Write what blueprint.load reads."""
-    from condenser.blueprint import save
-    from condenser.pack import unpack
+    from condenser.checkpoint.model_spec import save
+    from condenser.checkpoint.packed import unpack
 
     if out is None:
         raise ConfigError("--out", "none", "a folder to unpack into")

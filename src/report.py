@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
 
-from condenser import command, ownership, records
+from condenser import cli_common
 from condenser.errors import printable
+from condenser.runs import ownership, records
 
 if TYPE_CHECKING:
     from condenser.report import Report
@@ -35,11 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns 0, or 2 after one line on stderr that says what to mend."""
     options = _parser().parse_args(arguments)
     work = partial(_report, options.path, options.out, options.x, options.y, options.open)
-    return command.answer("report", work, mistake=2)
+    return cli_common.answer("report", work, mistake=2)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command.parser(
+    parser = cli_common.parser(
         "Print the table of finished runs; write it as a page, and as files.", EXAMPLES
     )
     parser.add_argument(
@@ -64,7 +65,7 @@ def _report(
 ) -> None:
     found, skipped = _read(paths)
     from condenser import report
-    from condenser.report import training
+    from condenser.report.analysis import training
 
     curves = training.read({file: list(of_file.values()) for file, of_file in found.items()})
     folder = out or _folder(paths[0])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
 
-from condenser import command
+from condenser import cli_common
 
 EXAMPLES = """examples:
   python src/sensitivity.py runs/demo/default                        weights, layer by layer
@@ -23,7 +23,7 @@ then prune each layer as far as it alone may go:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns 0, or 1 after one line on stderr that says what to mend."""
-    parser = command.parser(
+    parser = cli_common.parser(
         "Prune a finished model's layers one at a time, and look what is lost.", EXAMPLES
     )
     parser.add_argument("run", type=Path, help="a run's folder: runs/EXPERIMENT/RUN")
@@ -36,9 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--max-drop", type=float, default=0.01, help="of accuracy, that rates are named for"
     )
     parser.add_argument("--out", type=Path, help="a folder (default: the run's)")
-    command.trusting(parser)
+    cli_common.trusting(parser)
     options = parser.parse_args(arguments)
-    return command.answer("sensitivity", lambda: work(options))
+    return cli_common.answer("sensitivity", lambda: work(options))
 
 
 def work(options: argparse.Namespace) -> None:
@@ -48,12 +48,12 @@ def work(options: argparse.Namespace) -> None:
 
 def study(options: argparse.Namespace) -> dict[Path, str]:
     """Analyse the model of one stage on the data of its run, write the report, print the table."""
-    from condenser.run import saved_config, stored
+    from condenser.pipeline.run import saved_config, stored
 
     config = saved_config(options.run, options.trust)
     record = stored(options.run, options.position or 0)
-    from condenser.build import build
-    from condenser.compress.sensitivity import RATES, analyse
+    from condenser.analysis import RATES, analyse
+    from condenser.config.instantiate import build
     from condenser.report import sensitivity
     from condenser.store import stored_at
 

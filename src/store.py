@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
 
-from condenser import command
+from condenser import cli_common
 from condenser.errors import ConfigError
 from condenser.store import inventory, listing, marker
 from condenser.store.inventory import Kept
@@ -39,11 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     after ``verify`` has found damage."""
     options = _parser().parse_args(arguments)
     options.runs = options.runs or [options.store.absolute().parent]
-    return command.answer("store", lambda: options.work(options))
+    return cli_common.answer("store", lambda: options.work(options))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command.parser("Look at the results that runs share, and tidy up.", EXAMPLES)
+    parser = cli_common.parser("Look at the results that runs share, and tidy up.", EXAMPLES)
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--store", type=Path, default=Path("runs/.store"), help="(%(default)s)")
     shared.add_argument("--runs", type=Path, nargs="+", metavar="FOLDER", help="whose runs count")
@@ -102,7 +102,7 @@ def _rm(options: argparse.Namespace) -> None:
         raise ConfigError("rm", "nothing", "keys, --unused, --damaged or --leftovers")
     kept = inventory.inventory(options.store, options.runs)
     if not marker.marked(options.store):
-        raise command.CondenserError(
+        raise cli_common.CondenserError(
             f"{options.store}: not marked as a store by a run, so that nothing in it is removed; "
             "the next run with it marks it"
         )
@@ -135,7 +135,7 @@ def _list(chosen: Sequence[Kept], left: Sequence[Path]) -> int:
 def _agreed(count: int, size: int) -> bool:
     """Whether the person at the terminal wants it; CondenserError where there is none."""
     if not sys.stdin.isatty():
-        raise command.CondenserError("rm asks before it removes; --yes where nobody can answer")
+        raise cli_common.CondenserError("rm asks before it removes; --yes where nobody can answer")
     try:
         return input(f"remove these {count}, {size:,} bytes? [y/N] ").strip().lower() in YES
     except EOFError:
@@ -149,7 +149,7 @@ def _remove(chosen: Sequence[Kept], left: Sequence[Path]) -> None:
         try:
             remove(one)
             freed += one.bytes
-        except command.CondenserError as error:
+        except cli_common.CondenserError as error:
             stays.append(str(error))
     for path in left:
         size = inventory.size(path)
@@ -159,7 +159,7 @@ def _remove(chosen: Sequence[Kept], left: Sequence[Path]) -> None:
             stays.append(f"{path.name}: a run is making it just now")
     print(f"{freed:,} bytes are free")
     if stays:
-        raise command.CondenserError("\n".join(stays))
+        raise cli_common.CondenserError("\n".join(stays))
 
 
 if __name__ == "__main__":

@@ -6,8 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from condenser import interrupts
-from condenser.distributed import ranks
+from condenser.runs import interrupts, ranks
 
 if __name__ == "__main__":
     gc.disable()  # what start-up makes stays; on again when the config is composed

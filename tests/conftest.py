@@ -49,7 +49,7 @@ def network() -> Callable[..., Any]:
     from omegaconf import OmegaConf
     from torch import nn
 
-    from condenser.blueprint import Blueprint
+    from condenser.checkpoint.model_spec import Blueprint
 
     def build(name: str, shape: tuple[int, int, int] = (1, 8, 8), seed: int = 0) -> Any:
         torch.manual_seed(seed)

@@ -9,8 +9,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from condenser import cli
-from condenser.config import name_models
-from condenser.records import Record
+from condenser.pipeline.resolve import name_models
+from condenser.runs.records import Record
 
 QUICK = ("debug=fast", "logger=csv", "trainer.threads=1", "trainer.accelerator=cpu")
 
@@ -27,8 +27,8 @@ def config_of(*overrides: str, run: str = "test") -> dict[str, Any]:
 
 def run_in(folder: Path, *overrides: str, run: str = "test") -> list[Record]:
     """Run it with runs and store in ``folder``."""
-    from condenser import schema
-    from condenser.run import run as run_it
+    from condenser.config import schema
+    from condenser.pipeline.run import run as run_it
 
     config = config_of(*QUICK, f"runs={folder}", *overrides, run=run)
     schema.check(config)

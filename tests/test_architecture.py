@@ -110,19 +110,21 @@ def f():
 from . import base
 from ..errors import one_of
 """
-    found = [(i.module, i.top) for i in imports(ast.parse(source), "condenser.stages")]
+    found = [(i.module, i.top) for i in imports(ast.parse(source), "condenser.pipeline.stages")]
     assert found == [
         ("torch.nn", True),
         ("typing", True),
         ("condenser.store", False),
-        ("condenser.recipe", False),
+        ("condenser.pipeline.recipe", False),
         ("condenser", False),
         ("os", False),
-        ("condenser.stages.base", True),
+        ("condenser.pipeline.stages.base", True),
         ("condenser.errors", True),
     ]
     assert len(MODULES) > 60
-    assert any(i.module == "condenser.run" and not i.top for i in imports_of("condenser.cli"))
+    assert any(
+        i.module == "condenser.pipeline.run" and not i.top for i in imports_of("condenser.cli")
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name != "condenser"])
@@ -178,7 +180,7 @@ def test_pure_maths_needs_torch_alone() -> None:
 
 @pytest.mark.parametrize(
     ("module", "at_home"),
-    [("hydra.utils", "condenser.build"), ("wandb", "condenser.tracking.wandb_")],
+    [("hydra.utils", "condenser.config.instantiate"), ("wandb", "condenser.tracking.wandb_")],
 )
 def test_few_files_know(module: str, at_home: str) -> None:
     users = {

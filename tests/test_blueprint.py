@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from condenser.blueprint import Blueprint, load, save, sha256
+from condenser.checkpoint.model_spec import Blueprint, load, save, sha256
 from condenser.compress import Magnitude, Operation, PostTraining, WeightPruning, prunable, sparsity
 from condenser.errors import CondenserError, DamagedError
 from condenser.functional.pruning import keep_within
@@ -264,7 +264,7 @@ def test_a_later_format_says_so(folder: Path) -> None:
         "condenser.models.os.system",
         "condenser.models.importlib.import_module",
         "condenser.models.build",
-        "condenser.blueprint.save",
+        "condenser.checkpoint.model_spec.save",
         "condenser.models.torchvision_zoo.inspect.getsource",
         "",
     ],

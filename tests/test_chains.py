@@ -9,11 +9,11 @@ import torch
 from running import config_of, run_in
 from safetensors.torch import load_file
 
-from condenser.blueprint import load
-from condenser.build import build
-from condenser.facts.quality import LOGITS
+from condenser.checkpoint.model_spec import load
+from condenser.config.instantiate import build
 from condenser.measure import predict
-from condenser.records import Record
+from condenser.pipeline.metrics.quality import LOGITS
+from condenser.runs.records import Record
 
 DISTIL = "{tune:{objective:distill}}"
 CHAINS = {
@@ -29,8 +29,8 @@ CHAINS = {
     ),
     "blocks, channels, shared by all layers, distilled, quantised": (
         "resnet8",
-        "[teacher,{cut:{_target_:condenser.compress.structure.CutBlocks,count:1,"
-        "criterion:{_target_:condenser.compress.structure.RandomBlock}}},"
+        "[teacher,{cut:{_target_:condenser.compress.channels.CutBlocks,count:1,"
+        "criterion:{_target_:condenser.compress.channels.RandomBlock}}},"
         f"{{cut:{{rate:0.25}}}},{{share:{{across:true}}}},{DISTIL},quantize]",
         ["RemovedBlocks", "KeptChannels", "Shared", "Quantized"],
     ),

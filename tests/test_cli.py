@@ -20,9 +20,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf._utils import get_yaml_loader
 from running import config_of
 
-from condenser import cli, composing
+from condenser import cli
+from condenser.config import composing
+from condenser.config.error_messages import can_be_mended, explain
 from condenser.errors import CondenserError
-from condenser.mistakes import can_be_mended, explain
 
 TRAIN = Path(cli.__file__).parents[1] / "train.py"
 
@@ -130,7 +131,9 @@ def typed(
     """What the command says of these words, a line each, before anything is run."""
     monkeypatch.setattr(sys, "argv", ["train.py", *words])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    monkeypatch.setitem(sys.modules, "condenser.run", None)  # it must not get as far as this
+    monkeypatch.setitem(
+        sys.modules, "condenser.pipeline.run", None
+    )  # it must not get as far as this
     with pytest.raises(SystemExit) as stopped:
         cli.main()
     assert stopped.value.code == 1
@@ -323,7 +326,7 @@ def test_the_help_of_every_script_imports_nothing_heavy(script: str) -> None:
 
 
 def test_a_run_without_a_search_does_without_optuna() -> None:
-    code = "import sys, condenser.run; print({'torch', 'optuna'} & set(sys.modules))"
+    code = "import sys, condenser.pipeline.run; print({'torch', 'optuna'} & set(sys.modules))"
     run = [sys.executable, "-c", code]
     done = subprocess.run(
         run, env={"PYTHONPATH": str(TRAIN.parent)}, capture_output=True, text=True

@@ -9,10 +9,10 @@ import torch
 from running import run_in
 from torch import nn
 
-from condenser import recipe
-from condenser.blueprint import load, lost
+from condenser.checkpoint.model_spec import load, lost
 from condenser.errors import CondenserError
-from condenser.records import Record, final
+from condenser.pipeline import recipe
+from condenser.runs.records import Record, final
 
 LENET = "model@teacher.model=lenet5"
 PARTS = ("conv1", "conv2", "fc1", "fc2")

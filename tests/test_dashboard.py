@@ -12,7 +12,7 @@ from wandb_file import read_run
 from wandb_server import serving
 
 import dashboard as command
-from condenser import records
+from condenser.runs import records
 from condenser.tracking import WandbTracker, identity
 from condenser.tracking import wandb_dashboard as dashboard
 from condenser.tracking.wandb_tables import SIZE

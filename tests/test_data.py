@@ -34,7 +34,7 @@ from condenser.data import (
     synthetic,
     uniform,
 )
-from condenser.data.noise import mix
+from condenser.data.counter_rng import mix
 from condenser.data.prepare import prepare
 from condenser.data.split import cut, stratified_order
 from condenser.errors import ConfigError, DamagedError

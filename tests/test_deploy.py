@@ -18,13 +18,15 @@ from onnx import TensorProto, numpy_helper
 from running import config_of, run_in
 from torch import Tensor, nn
 
-from condenser import deploy, measure, recipe, schema
+from condenser import deploy, measure
 from condenser.compress import KMeansSharing, PostTraining, Quantized
 from condenser.compress.quantization import folded
+from condenser.config import schema
 from condenser.data import Normalise, digits
 from condenser.deploy import graph, quantized
 from condenser.errors import CondenserError, ConfigError
-from condenser.stages import export
+from condenser.pipeline import recipe
+from condenser.pipeline.stages import export
 
 NETS = ["lenet5", "resnet8"]
 

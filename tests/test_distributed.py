@@ -19,7 +19,6 @@ import torch
 from running import QUICK, config_of, run_in
 from torch import Tensor, nn
 
-from condenser import records
 from condenser.cli import CONF
 from condenser.data import DataModule, digits
 from condenser.distill import (
@@ -38,13 +37,14 @@ from condenser.distill import (
     Objective,
     Sum,
 )
-from condenser.distributed import launch, strategies
-from condenser.distributed.shard import pairs
-from condenser.distributed.team import check, form
 from condenser.errors import CondenserError, ConfigError
 from condenser.models import MLP, LeNet5
-from condenser.modules import Distillation, Plan
-from condenser.modules.fit import Fit, fit
+from condenser.runs import records
+from condenser.training import Distillation, Plan
+from condenser.training.distributed import launch, strategies
+from condenser.training.distributed.process_group import check, form
+from condenser.training.distributed.shard import pairs
+from condenser.training.fit import Fit, fit
 
 TRAINER = {
     "accelerator": "cpu",

@@ -16,13 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from condenser import deploy, measure
-from condenser.blueprint import load, save
+from condenser.checkpoint.model_spec import load, save
 from condenser.compress import Factorization, Factorized, PostTraining, Probe, Quantized, Sparse
 from condenser.compress.factorization.kinds import KINDS, Sites
 from condenser.compress.factorization.layers import factorable, second_moments, sites_of
 from condenser.compress.factorization.ranks import Offer, by_energy
 from condenser.errors import ConfigError
-from condenser.functional.allotment import allot, hull
+from condenser.functional.budget_allocation import allot, hull
 from condenser.functional.low_rank import tucker2, tucker2_energy
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "tucker.json").read_text())["cases"]

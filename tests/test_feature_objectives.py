@@ -13,8 +13,8 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from condenser.build import build
 from condenser.capture import Capture
+from condenser.config.instantiate import build
 from condenser.distill import (
     AB,
     AT,

@@ -17,7 +17,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from condenser.build import build
+from condenser.config.instantiate import build
 from condenser.errors import ConfigError
 from condenser.inherit import Blocks, Channels, Inheritance, Matching
 from condenser.models import MLP, LeNet5, MobileNetV2, ResNet, WideResNet, torchvision_model

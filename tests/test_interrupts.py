@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from condenser import interrupts, records, status
+from condenser.runs import interrupts, records, status
 
 SRC = Path(interrupts.__file__).parents[1]
 QUICK = ("logger=csv", "trainer.threads=1", "trainer.accelerator=cpu", "run=x")

@@ -14,13 +14,13 @@ import pytest
 import torch
 from running import QUICK, config_of
 
-from condenser import recipe
-from condenser.config import inputs, state_of
-from condenser.console import Console
-from condenser.distributed.team import Team
-from condenser.recipe import ingredients as of_stage
-from condenser.run import workbench
+from condenser.pipeline import recipe
+from condenser.pipeline.console import Console
+from condenser.pipeline.recipe import ingredients as of_stage
+from condenser.pipeline.resolve import inputs, state_of
+from condenser.pipeline.run import workbench
 from condenser.store import key_of
+from condenser.training.distributed.process_group import Team
 
 STAGES = ("teacher", "distill", "prune", "quantize", "export")
 BASE = (*QUICK, f"recipe=[{','.join(STAGES)}]")
@@ -104,7 +104,7 @@ def set_of(target: str, value: Any) -> Callable[[pytest.MonkeyPatch], None]:
 @pytest.mark.parametrize(
     "change",
     [
-        set_of("condenser.recipe.key.VERSION", 99),
+        set_of("condenser.pipeline.recipe.key.VERSION", 99),
         set_of("condenser.measure.device_kind", lambda accelerator: "cuda 9.0"),
         set_of("condenser.measure.device_kind", lambda accelerator: "mps"),
         set_of("torch.backends.cpu.get_cpu_capability", lambda: "DEFAULT"),
@@ -112,7 +112,7 @@ def set_of(target: str, value: Any) -> Callable[[pytest.MonkeyPatch], None]:
         set_of("torch.backends.mkldnn.is_available", lambda: False),
         set_of("torch.get_float32_matmul_precision", lambda: "medium"),
         set_of("condenser.measure.environment.metadata.version", lambda package: "9"),
-        set_of("condenser.run.Team", lambda: Team(0, 2)),
+        set_of("condenser.pipeline.run.Team", lambda: Team(0, 2)),
         set_of("condenser.data.DataModule.fingerprint", "other"),
     ],
     ids=lambda change: change.__closure__[0].cell_contents.rpartition(".")[2],

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from test_interrupts import QUICK, SRC, begun, curves, whole
 
-from condenser import records
+from condenser.runs import records
 
 KILLS = int(os.environ.get("KILLS", "30"))
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)

@@ -21,17 +21,17 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from condenser import cli, records, status
-from condenser.distributed import ranks
+from condenser import cli
 from condenser.errors import ConfigError
-from condenser.sweep.attempt import Attempt
-from condenser.sweep.board import Board, duration, heading, left
+from condenser.runs import ranks, records, status
 from condenser.sweep.composer import Composer
-from condenser.sweep.devices import Seats, gpus, wanted
+from condenser.sweep.gpu_allocator import Seats, gpus, wanted
+from condenser.sweep.job_state import Attempt
 from condenser.sweep.jobs import Job, seen_by_hydra
 from condenser.sweep.launch import Settings
 from condenser.sweep.pool import Pool
 from condenser.sweep.process import TRAIN, environment
+from condenser.sweep.progress import Board, duration, heading, left
 
 STANDINS = Path(__file__).parent / "standins"
 

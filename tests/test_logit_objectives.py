@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from condenser import distill
-from condenser.build import build
+from condenser.config.instantiate import build
 from condenser.distill import CTKD, DIST, DKD, KD, LogitObjective, Objective, Outputs
 from condenser.errors import CondenserError, ConfigError, shown
 from condenser.functional.logit_losses import pearson
@@ -381,7 +381,7 @@ def test_a_student_that_says_the_same_of_all_is_not_thrown_about() -> None:
 
 def test_the_module_tells_its_objective_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     from condenser.data import Batch
-    from condenser.modules.student import Plan, Student
+    from condenser.training.student import Plan, Student
 
     told: list[float] = []
     objective = KD()

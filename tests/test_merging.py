@@ -16,14 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from condenser import blueprint, models
-from condenser.blueprint import Blueprint
+from condenser import models
+from condenser.checkpoint import model_spec
+from condenser.checkpoint.model_spec import Blueprint
 from condenser.compress import Probe
+from condenser.compress.masks.sparse import Sparse, prunable
 from condenser.compress.merging import Merging
 from condenser.compress.merging.chain_weights import activations, incoming
 from condenser.compress.merging.chains import chains
 from condenser.compress.sharing import KMeansSharing, Shared
-from condenser.compress.sparse import Sparse, prunable
 from condenser.errors import ConfigError
 from condenser.functional.merging import (
     SIMILARITIES,
@@ -432,8 +433,8 @@ def test_a_merged_network_is_stored_and_read_back(name: str, tmp_path: Path) -> 
     assert sum(p.numel() for p in model.parameters()) < 0.75 * before
     F.cross_entropy(model(randn(4, 1, 32, 32)), torch.arange(4)).backward()
     assert all(p.grad is not None for p in model.parameters())
-    blueprint.save(tmp_path, plan.then(merging.finish()), model)
-    _, loaded = blueprint.load(tmp_path)
+    model_spec.save(tmp_path, plan.then(merging.finish()), model)
+    _, loaded = model_spec.load(tmp_path)
     for key, want in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[key], want), key
 
@@ -450,8 +451,8 @@ def test_earlier_zeros_and_codebooks_do_not_stand_in_the_way(tmp_path: Path) -> 
     names = list(prunable(model))
     plan = plan.then([Sparse(names), *sharing.finish(), *merging.finish()])
     assert len(plan.hold(model)) >= 1
-    blueprint.save(tmp_path, plan, model)
-    _, loaded = blueprint.load(tmp_path)
+    model_spec.save(tmp_path, plan, model)
+    _, loaded = model_spec.load(tmp_path)
     assert all(torch.equal(loaded.state_dict()[k], v) for k, v in model.state_dict().items())
     assert isinstance(plan.operations[1], Shared)
 

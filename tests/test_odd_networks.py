@@ -12,17 +12,19 @@ import torch
 from running import QUICK, config_of, run_in
 from torch import Tensor, nn
 
-from condenser import blueprint, pack, recipe, tryout, weights
-from condenser.blueprint import Blueprint
-from condenser.console import Console
+from condenser.checkpoint import model_spec, packed
+from condenser.checkpoint.model_spec import Blueprint
 from condenser.data import DataModule, digits
 from condenser.errors import CondenserError, ConfigError, DamagedError
-from condenser.modules.student import laid_out
-from condenser.run import workbench
-from condenser.stages import Workbench, export, training
+from condenser.models import weights
+from condenser.pipeline import recipe, tryout
+from condenser.pipeline.console import Console
+from condenser.pipeline.run import workbench
+from condenser.pipeline.stages import Workbench, export, training
+from condenser.pipeline.tryout import passed
 from condenser.store import Entry
 from condenser.store.marker import claim
-from condenser.tryout import passed
+from condenser.training.student import laid_out
 
 AT = "(odd_networks.py:…)"
 IMAGES = "it must take images of 1x8x8"
@@ -153,7 +155,7 @@ def test_the_stored_network_answers_as_the_trained_one(
             assert torch.equal(plain(images), stored(images))
     assert len(trained) == 3 and all(record["test/accuracy"] is not None for record in records)
     for made, stored in entries(tmp_path, records):
-        again = pack.unpack(pack.pack(made, stored), (f"odd_networks.{name}",))[1]
+        again = packed.unpack(packed.pack(made, stored), (f"odd_networks.{name}",))[1]
         with torch.no_grad():
             assert torch.equal(again(images), stored(images))
 
@@ -253,11 +255,11 @@ def test_a_tied_weight_is_kept_once_and_tied_again(tmp_path: Path, name: str) ->
     plan, model = made(name)
     kept = weights.kept(model)
     assert len(kept) == len(model.state_dict()) - {"Tied": 1, "TwoNames": 2, "Transposed": 0}[name]
-    blueprint.save(tmp_path, plan, model)
-    _, again = blueprint.load(tmp_path, (f"odd_networks.{name}",))
+    model_spec.save(tmp_path, plan, model)
+    _, again = model_spec.load(tmp_path, (f"odd_networks.{name}",))
     assert weights.aliases(again) == weights.aliases(model)
     count = sum(parameter.numel() for parameter in model.parameters())
-    rows = pack.table(plan, model)
+    rows = packed.table(plan, model)
     assert sum(row.entries for row in rows[:-1]) == count
 
 
@@ -288,7 +290,7 @@ def test_frozen_layers_stay_as_they_are(tmp_path: Path, trained: list[nn.Module]
 
 def test_what_draws_in_training_draws_the_same_after_a_kill() -> None:
     """A step's numbers are a function of the step, also where no nn.Dropout says that it draws."""
-    from condenser.modules.student import foreign
+    from condenser.training.student import foreign
 
     assert foreign(odd_networks.Noisy()) and not foreign(nn.Sequential(nn.Linear(1, 1)))
 
@@ -343,8 +345,8 @@ def test_versions_of_a_state_are_kept(tmp_path: Path) -> None:
     plan = Blueprint({"_target_": "condenser.models.torchvision_model"}, (3, 32, 32), 10)
     plan = Blueprint({**plan.architecture, "architecture": "mnasnet0_5"}, (3, 32, 32), 10)
     model = plan.build().eval()
-    blueprint.save(tmp_path, plan, model)
-    _, again = blueprint.load(tmp_path)
+    model_spec.save(tmp_path, plan, model)
+    _, again = model_spec.load(tmp_path)
     image = torch.randn(1, 3, 32, 32)
     assert torch.equal(again(image), model(image))
     assert weights.versions(model) == {"": 2}
@@ -352,11 +354,11 @@ def test_versions_of_a_state_are_kept(tmp_path: Path) -> None:
 
 def test_a_version_that_the_code_no_longer_reads_is_told(tmp_path: Path) -> None:
     plan, model = made("Versioned")
-    blueprint.save(tmp_path, plan, model)
+    model_spec.save(tmp_path, plan, model)
     file = tmp_path / "model.json"
     file.write_text(file.read_text().replace('"": 2', '"": 1'))
     with pytest.raises(DamagedError, match="weights beside it: made before version 2"):
-        blueprint.load(tmp_path, ("odd_networks.Versioned",))
+        model_spec.load(tmp_path, ("odd_networks.Versioned",))
 
 
 def test_weights_of_another_network_are_told_apart(tmp_path: Path) -> None:
@@ -365,9 +367,9 @@ def test_weights_of_another_network_are_told_apart(tmp_path: Path) -> None:
     for name in ("fc", "a", "b", "c"):
         other.add_module(name, nn.Linear(64, 16))
     other.add_module("fc2", nn.Linear(16, 20))
-    blueprint.save(tmp_path, plan, other)
+    model_spec.save(tmp_path, plan, other)
     with pytest.raises(DamagedError) as caught:
-        blueprint.load(tmp_path, ("odd_networks.Plain",))
+        model_spec.load(tmp_path, ("odd_networks.Plain",))
     assert str(caught.value).partition("beside it: ")[2] == (
         "2 missing: fc1.weight, fc1.bias; 8 unknown: a.bias (did you mean fc1.bias?), "
         "a.weight (did you mean fc1.weight?), b.bias (did you mean fc1.bias?) and 5 more; "
@@ -381,8 +383,8 @@ def twenty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     (folder / "twenty").mkdir(), (folder / "own").mkdir()
     plan = Blueprint({"_target_": "condenser.models.LeNet5", "widths": [2, 4, 8]}, (1, 8, 8), 20)
-    blueprint.save(folder / "twenty", plan, plan.build())
-    blueprint.save(folder / "own", *made("Plain"))
+    model_spec.save(folder / "twenty", plan, plan.build())
+    model_spec.save(folder / "own", *made("Plain"))
     return folder
 
 

@@ -13,13 +13,13 @@ import pytest
 from running import config_of, run_in
 from test_interrupts import SRC
 
-from condenser import ownership, records, saved
-from condenser.config import digest, mark
 from condenser.errors import CondenserError
-from condenser.ownership import busy, owned
-from condenser.run import saved_config
+from condenser.pipeline.resolve import digest, mark
+from condenser.pipeline.run import saved_config
+from condenser.runs import ownership, records, saved
+from condenser.runs.ownership import busy, owned
 
-HOLD = "import sys, time; from pathlib import Path; from condenser.ownership import owned\n"
+HOLD = "import sys, time; from pathlib import Path; from condenser.runs.ownership import owned\n"
 HOLD += "with owned(Path(sys.argv[1]), 'abc'):\n    print(flush=True)\n    time.sleep(60)"
 
 

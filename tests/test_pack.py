@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from running import run_in
 from torch import Tensor, nn
 
-from condenser.blueprint import Blueprint, load
+from condenser.checkpoint.model_spec import Blueprint, load
+from condenser.checkpoint.packed import codes, pack, table, unpack
 from condenser.compress import Factorization, KMeansSharing, PostTraining, WeightPruning, prunable
-from condenser.compress.criteria import Magnitude
+from condenser.compress.scores import Magnitude
 from condenser.errors import ConfigError, DamagedError
 from condenser.functional.pruning import keep_within
-from condenser.pack import codes, pack, table, unpack
 
 RNG = np.random.default_rng(0)
 STEPS = {

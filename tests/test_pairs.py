@@ -13,9 +13,7 @@ from running import config_of
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from condenser import recipe
-from condenser.blueprint import Blueprint, load, lost, save
-from condenser.build import build
+from condenser.checkpoint.model_spec import Blueprint, load, lost, save
 from condenser.compress import (
     Compression,
     CutChannels,
@@ -28,9 +26,11 @@ from condenser.compress import (
     SparseTraining,
     WeightPruning,
 )
+from condenser.config.instantiate import build
 from condenser.errors import CondenserError, ConfigError
-from condenser.stages import pairs
-from condenser.stages.training import own, revive
+from condenser.pipeline import recipe
+from condenser.pipeline.stages import pairs
+from condenser.pipeline.stages.training import own, revive
 
 CONF = Path(__file__).parents[1] / "conf"
 NETWORKS = ("mlp_32", "lenet5", "resnet8_thin", "transformer")

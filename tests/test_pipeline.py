@@ -16,10 +16,10 @@ from running import QUICK, run_in
 from safetensors.torch import load_file
 
 from condenser import cli
-from condenser.blueprint import load
+from condenser.checkpoint.model_spec import load
 from condenser.errors import CondenserError
 from condenser.files import sha256
-from condenser.records import REQUIRED, Record, read
+from condenser.runs.records import REQUIRED, Record, read
 
 RECIPE = "recipe=[teacher,student,distill,{prune:{rate:0.5}},{prune:{rate:0.8}},quantize,export]"
 TRAIN = Path(cli.__file__).parents[1] / "train.py"

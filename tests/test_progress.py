@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import pytest
 from running import config_of, run_in
 
-from condenser import recipe
-from condenser.console import Console
-from condenser.mistakes import options
-from condenser.modules.progress import Progress, clock
+from condenser.config.error_messages import options
+from condenser.pipeline import recipe
+from condenser.pipeline.console import Console
+from condenser.training.progress import Progress, clock
 
 
 def test_what_is_piped_has_a_line_an_epoch(

@@ -10,12 +10,12 @@ import torch
 from running import run_in
 from torch import nn
 
-from condenser.blueprint import load
+from condenser.checkpoint.model_spec import load
 from condenser.compress import WeightPruning
-from condenser.console import left_alone
 from condenser.errors import CondenserError
 from condenser.functional.schedules import ramp
-from condenser.records import Record
+from condenser.pipeline.console import left_alone
+from condenser.runs.records import Record
 
 LENET = "model@teacher.model=lenet5"
 

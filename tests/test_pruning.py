@@ -18,10 +18,10 @@ from omegaconf import OmegaConf
 from running import config_of
 from torch import Tensor, nn
 
-from condenser.build import build
 from condenser.compress import Given, Probe, Sparse, SparseTraining, WeightPruning, prunable
-from condenser.compress import penalties as penalty
-from condenser.compress.criteria import (
+from condenser.compress.masks import penalties as penalty
+from condenser.compress.masks.granularity import Filter, Kernel, Neuron, NofM
+from condenser.compress.scores import (
     L2,
     LAMP,
     Activation,
@@ -33,7 +33,7 @@ from condenser.compress.criteria import (
     Random,
     Taylor,
 )
-from condenser.compress.granularity import Filter, Kernel, Neuron, NofM
+from condenser.config.instantiate import build
 from condenser.errors import ConfigError
 from condenser.functional.proximal import group_soft_threshold, soft_threshold
 from condenser.functional.pruning import (

@@ -9,8 +9,8 @@ import pytest
 from running import config_of
 
 from condenser.errors import CondenserError
-from condenser.recipe import merge, plan
-from condenser.stages import Stage, find, words
+from condenser.pipeline.recipe import merge, plan
+from condenser.pipeline.stages import Stage, find, words
 
 
 @pytest.fixture(scope="module")

@@ -19,22 +19,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from condenser import records, report
+from condenser import report
 from condenser.errors import CondenserError
-from condenser.records import Record
-from condenser.report import (
-    checks,
-    columns,
-    curve,
-    labels,
-    pairs,
-    quantities,
-    series,
-    statistics,
-    text,
-)
-from condenser.report.pareto import front
-from condenser.report.places import Box, place, shared
+from condenser.functional.pareto import front
+from condenser.report import text
+from condenser.report.analysis import checks, columns, labels, pairs, quantities, statistics
+from condenser.report.figures import curve, series
+from condenser.report.figures.label_placement import Box, place, shared
+from condenser.runs import records
+from condenser.runs.records import Record
 
 SCRIPT = Path(__file__).resolve().parents[1] / "src" / "report.py"
 # (stage, accuracy, parameters that are not zero, bytes, settings)

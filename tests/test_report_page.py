@@ -16,11 +16,13 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from condenser import records, report
-from condenser.records import Record
-from condenser.report import columns, heat, layers, pairs, training
+from condenser import report
+from condenser.report.analysis import columns, heat, pairs, training
+from condenser.report.figures import layers
 from condenser.report.page import embedded, page
 from condenser.report.page.content import content
+from condenser.runs import records
+from condenser.runs.records import Record
 
 SCRIPT = Path(__file__).resolve().parents[1] / "src" / "report.py"
 PATIENCE = 180_000  # ms; a machine that trains meanwhile is slow to draw

@@ -15,9 +15,9 @@ from condenser.data import DataModule, HorizontalFlip, Shift, digits
 from condenser.distill import KD
 from condenser.functional.schedules import cosine
 from condenser.models import MLP, LeNet5, ResNet
-from condenser.modules import Distillation, Plan, Student
-from condenser.modules.fit import Fit, fit
-from condenser.modules.resume import Resume
+from condenser.training import Distillation, Plan, Student
+from condenser.training.fit import Fit, fit
+from condenser.training.resume import Resume
 
 EPOCHS = 6
 TRAINER = {"accelerator": "cpu", "devices": 1, "deterministic": True}

@@ -15,8 +15,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from running import config_of
 
-from condenser import cli, errors, recipe, schema
+from condenser import cli, errors
+from condenser.config import schema
 from condenser.errors import CondenserError
+from condenser.pipeline import recipe
 from condenser.tasks import Multiclass
 
 
@@ -198,7 +200,7 @@ def builds(config: dict[str, Any]) -> None:
     """Checked, planned, and all that its stages need built; the data is named, not read."""
     import torch
 
-    from condenser.build import build
+    from condenser.config.instantiate import build
 
     schema.check(config)
     stages = recipe.plan(config)
@@ -217,7 +219,7 @@ def builds(config: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("words", choices().values(), ids=choices())
 def test_every_shipped_choice_composes_and_builds(words: list[str]) -> None:
-    from condenser.build import build
+    from condenser.config.instantiate import build
 
     config = config_of(*words)
     builds(config)
@@ -261,7 +263,7 @@ def test_every_shipped_part_composes_and_builds(
 
 @pytest.mark.parametrize("name", files()["inherit"])
 def test_every_shipped_inheritance_composes_and_builds(name: str) -> None:
-    from condenser.build import build
+    from condenser.config.instantiate import build
     from condenser.inherit import Inheritance
 
     config = config_of(f"inherit@distill.inherit={name}")
@@ -273,7 +275,7 @@ def test_every_shipped_inheritance_composes_and_builds(name: str) -> None:
 def test_shipped_plans_start_at_their_rate_and_never_exceed_it(name: str) -> None:
     import torch
 
-    from condenser.build import build
+    from condenser.config.instantiate import build
 
     optim = config_of(f"optim={name}")["optim"]
     schedule = build(optim["schedule"])

@@ -100,8 +100,8 @@ def test_a_stored_config_is_read_alike_where_hydra_was_quickened(
 ) -> None:
     import omegaconf._utils
 
-    from condenser import composing
-    from condenser.run import saved_config
+    from condenser.config import composing
+    from condenser.pipeline.run import saved_config
 
     before, quick = saved_config(run), composing.reader()
     monkeypatch.setattr(omegaconf._utils, "get_yaml_loader", lambda: quick)

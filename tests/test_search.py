@@ -15,9 +15,12 @@ import pytest
 import yaml
 from running import QUICK, config_of, run_in
 
-from condenser import budget, cli, records, schema
-from condenser.budget import Point
+from condenser import cli
+from condenser.config import schema
 from condenser.errors import CondenserError, ConfigError, DamagedError
+from condenser.pipeline import budget
+from condenser.pipeline.budget import Point
+from condenser.runs import records
 from condenser.search import Choice, Interval, Search, Trial
 from condenser.search import space as spaces
 from condenser.search.grid import Grid
@@ -374,7 +377,7 @@ def test_a_budget_finds_a_network_and_another_budget_the_same_trials(tmp_path: P
 
 
 def schema_of(path: Path) -> dict[str, Any]:
-    from condenser.run import saved_config
+    from condenser.pipeline.run import saved_config
 
     config = saved_config(path.parent)
     schema.check(config)
@@ -384,7 +387,7 @@ def schema_of(path: Path) -> dict[str, Any]:
 def test_a_trial_that_breaks_costs_itself_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from condenser.stages.quantize import Quantize
+    from condenser.pipeline.stages.quantize import Quantize
 
     whole, calls = Quantize.run, []
 
@@ -416,7 +419,7 @@ def test_a_trial_that_breaks_costs_itself_only(
 def test_a_bad_budget_is_told_before_anything_runs(
     composed: dict[str, Any], word: str, said: str
 ) -> None:
-    from condenser import recipe
+    from condenser.pipeline import recipe
 
     key, _, value = cli.lists_are_stages(word).partition("=")
     section, _, last = key.partition(".")
@@ -437,7 +440,7 @@ def composed() -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", ["tpe", "nsga2", "random", "grid"])
 def test_every_shipped_sampler_draws(name: str, tmp_path: Path) -> None:
-    from condenser.build import build
+    from condenser.config.instantiate import build
 
     made = build(yaml.safe_load((cli.CONF / f"sampler/{name}.yaml").read_text()))
     found = Search(tmp_path / "j", {"bits": Interval(2, 6)}, ["maximize"], made, 0, {})

@@ -13,8 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from condenser.compress import Given, Magnitude, WeightPruning, prunable, sparsity
-from condenser.compress.sensitivity import (
+from condenser.analysis import (
     RATES,
     Curve,
     Score,
@@ -26,14 +25,15 @@ from condenser.compress.sensitivity import (
     sensitivity,
     weight_knobs,
 )
-from condenser.compress.sensitivity.analysis import NO_EFFECT
-from condenser.compress.sensitivity.study import validation
-from condenser.compress.structure import KeptChannels, removed
-from condenser.compress.structure.graph import channel_groups
+from condenser.analysis.sensitivity import NO_EFFECT
+from condenser.analysis.study import validation
+from condenser.compress import Given, Magnitude, WeightPruning, prunable, sparsity
+from condenser.compress.channels import KeptChannels, removed
+from condenser.compress.channels.graph import channel_groups
 from condenser.data import Batch, DataModule, digits
 from condenser.errors import CondenserError, ConfigError
 from condenser.report import sensitivity as report
-from condenser.report.sensitivity_curve import draw, points
+from condenser.report.figures.sensitivity_curve import draw, points
 from condenser.tasks import Multiclass, Multilabel
 
 

@@ -10,7 +10,7 @@ import torch
 from running import run_in
 from torch import nn
 
-from condenser.modules.shares import gradient_shares
+from condenser.training.gradient_shares import gradient_shares
 
 
 def test_shares_are_those_of_gradients_worked_out_by_hand() -> None:

@@ -14,12 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from condenser import blueprint, models
-from condenser.blueprint import Blueprint
+from condenser import models
+from condenser.checkpoint import model_spec
+from condenser.checkpoint.model_spec import Blueprint
+from condenser.compress.masks.sparse import Sparse, prunable
 from condenser.compress.quantization import PostTraining
 from condenser.compress.sharing import KMeansSharing, Shared
 from condenser.compress.sharing.tied import TIES
-from condenser.compress.sparse import Sparse, prunable
 from condenser.errors import ConfigError
 from condenser.functional.clustering import (
     INITS,
@@ -575,8 +576,8 @@ def test_a_pruned_shared_model_comes_back_bit_for_bit(
     sharing = KMeansSharing(4, across=across)
     sharing.prepare(model)
     plan = plan.then([Sparse(names), *sharing.finish()])
-    blueprint.save(tmp_path, plan, model)
-    again, loaded = blueprint.load(tmp_path)
+    model_spec.save(tmp_path, plan, model)
+    again, loaded = model_spec.load(tmp_path)
     assert again.operations == plan.operations
     for name, want in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], want)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from condenser.sources import in_words, sources
+from condenser.models.sources import in_words, sources
 
 Folder = Callable[..., Path]
 RUNS = "raise SystemExit('it was run')\n"

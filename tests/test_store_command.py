@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 import store as command
-from condenser import records
 from condenser.errors import CondenserError
+from condenser.runs import records
 from condenser.store import Entry, Place, Store, key_of, stored_at
-from condenser.store.hold import hold
+from condenser.store.lock import hold
 from condenser.store.marker import MARKER
 
 SRC = Path(__file__).resolve().parents[1] / "src"
@@ -299,7 +299,6 @@ def test_a_store_that_cannot_be_written_is_read(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Root may write anywhere, so what the system says of the folder is put in its mouth."""
-    from condenser.store import keep
 
     root, warned = runs / ".store", list[str]()
     monkeypatch.setattr(keep, "writable", lambda folder: folder != root)

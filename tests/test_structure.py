@@ -15,9 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from condenser.blueprint import Blueprint, load, save
+from condenser.checkpoint.model_spec import Blueprint, load, save
 from condenser.compress import Magnitude, Operation, PostTraining, Probe, WeightPruning
-from condenser.compress.structure import (
+from condenser.compress.blocks.residual import removable
+from condenser.compress.channels import (
     Activation,
     BatchNormScale,
     CutBlocks,
@@ -38,11 +39,10 @@ from condenser.compress.structure import (
     Taylor,
     predicted,
 )
-from condenser.compress.structure.check import agrees
-from condenser.compress.structure.graph import channel_groups
-from condenser.compress.structure.norms import lamp
-from condenser.compress.structure.operations import as_ranges, from_ranges
-from condenser.compress.structure.residual import removable
+from condenser.compress.channels.graph import channel_groups
+from condenser.compress.channels.norms import lamp
+from condenser.compress.channels.operations import as_ranges, from_ranges
+from condenser.compress.channels.verify import agrees
 from condenser.errors import ConfigError, DamagedError
 from condenser.functional.pruning import keep_within
 from condenser.measure import compute, size

@@ -15,7 +15,7 @@ from running import run_in
 from torch import Tensor
 
 from condenser import data, distill
-from condenser.build import build
+from condenser.config.instantiate import build
 from condenser.data import Arrays, DataModule, Splits, digits
 from condenser.distill import KD, Labels, LogitMSE, Objective, Outputs, Sum
 from condenser.errors import CondenserError, ConfigError, DamagedError

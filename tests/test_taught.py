@@ -20,12 +20,20 @@ from condenser.data import Arrays, DataModule, HorizontalFlip, Shift, digits, im
 from condenser.distill import KD, FitNet, Objective
 from condenser.errors import CondenserError, ConfigError, DamagedError
 from condenser.models import MLP, LeNet5
-from condenser.modules import Distillation, Plan
-from condenser.modules.fit import Fit, fit
-from condenser.modules.resume import Resume
-from condenser.modules.taught import Cache, Manifest, Taught, digest, load, load_or_make, obtain
-from condenser.modules.taught import disk as disk_file
-from condenser.modules.taught.forms import form_of
+from condenser.training import Distillation, Plan
+from condenser.training.fit import Fit, fit
+from condenser.training.resume import Resume
+from condenser.training.teacher_cache import (
+    Cache,
+    Manifest,
+    Taught,
+    digest,
+    load,
+    load_or_make,
+    obtain,
+)
+from condenser.training.teacher_cache import disk as disk_file
+from condenser.training.teacher_cache.forms import form_of
 
 SIZE, EPOCHS = 160, 4
 TRAINER = {"accelerator": "cpu", "devices": 1, "deterministic": True}
@@ -414,8 +422,8 @@ def test_the_digest_is_of_the_network_alone() -> None:
 
 
 def test_the_digest_sees_what_no_tensor_holds() -> None:
-    from condenser.distill.committee import Committee
-    from condenser.lens import Lens
+    from condenser.checkpoint.input_adapter import Lens
+    from condenser.distill.ensemble import Committee
 
     def strided(by: int) -> nn.Module:
         torch.manual_seed(0)
@@ -499,7 +507,7 @@ def test_features_are_kept_only_when_asked_for() -> None:
 
 
 def test_a_teacher_drawn_in_every_step_is_not_kept() -> None:
-    from condenser.distill.committee import Committee
+    from condenser.distill.ensemble import Committee
 
     drawn = Committee([Counting(1), Counting(2)], None)
     assert asked(drawn, data(), Cache()) is None

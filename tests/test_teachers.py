@@ -10,12 +10,13 @@ import torch
 from running import config_of, run_in
 from torch import Tensor, nn
 
-from condenser import blueprint, models
-from condenser.blueprint import Blueprint
-from condenser.distill.committee import Committee, learned_weights
+from condenser import models
+from condenser.checkpoint import model_spec
+from condenser.checkpoint.input_adapter import Lens, lens
+from condenser.checkpoint.model_spec import Blueprint
+from condenser.distill.ensemble import Committee, learned_weights
 from condenser.errors import CondenserError, ConfigError
-from condenser.lens import Lens, lens
-from condenser.recipe import expand, plan
+from condenser.pipeline.recipe import expand, plan
 from condenser.tasks import Binary, Multiclass
 
 GREY, COLOUR = [[0.5], [0.25]], [[0.4, 0.5, 0.6], [0.2, 0.25, 0.3]]
@@ -99,8 +100,8 @@ def test_a_network_keeps_its_lens_in_its_file(tmp_path: Path) -> None:
     made = Blueprint(architecture, (3, 6, 6), 4, normalisation=(COLOUR[0], COLOUR[1]))
     seeing = made.then(lens((3, 6, 6), (COLOUR[0], COLOUR[1]), (1, 8, 8), (GREY[0], GREY[1])))
     model, image = seeing.build().eval(), torch.randn(2, 1, 8, 8)
-    blueprint.save(tmp_path, seeing, model)
-    found, again = blueprint.load(tmp_path)
+    model_spec.save(tmp_path, seeing, model)
+    found, again = model_spec.load(tmp_path)
     assert torch.equal(again(image), model(image))
     assert found.normalisation == COLOUR
     bare = models.build(architecture, (3, 6, 6), 4)
@@ -225,7 +226,7 @@ def test_a_teacher_may_see_its_own_images(tmp_path: Path) -> None:
     own = ("model@teacher.model=lenet5_tenth", "recipe=[teacher,distill,export]")
     teacher, student, _ = run_in(tmp_path, *words, *own)
     folder = tmp_path / ".store" / f"teacher-{teacher['key']}"
-    found, model = blueprint.load(folder)
+    found, model = model_spec.load(folder)
     assert found.input_shape == (1, 16, 16)
     assert model(torch.randn(2, 1, 8, 8)).shape == (2, 10)
     assert student["teacher"] == teacher["key"]

@@ -590,7 +590,7 @@ def test_csv_tracker_writes_the_union_of_all_keys(tmp_path: Path) -> None:
 def test_the_configs_build_their_trackers(name: str, tmp_path: Path) -> None:
     from omegaconf import OmegaConf
 
-    from condenser.build import build
+    from condenser.config.instantiate import build
 
     path = Path(__file__).parents[1] / f"conf/logger/{name}.yaml"
     settings: Any = OmegaConf.to_container(OmegaConf.load(path))

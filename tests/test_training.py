@@ -11,8 +11,8 @@ from torch import nn
 
 from condenser.data import DataModule, digits
 from condenser.distill import KD
-from condenser.modules import Distillation, Plan, Student
-from condenser.modules.fit import fit
+from condenser.training import Distillation, Plan, Student
+from condenser.training.fit import fit
 
 TRAINER = {"accelerator": "cpu", "devices": 1}
 EPOCHS, BATCHES = 2, 5

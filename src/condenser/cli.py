@@ -14,13 +14,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from condenser import composing
+from condenser.config import composing
+from condenser.config.error_messages import CONF, can_be_mended, explain
+from condenser.config.run_name import run_name
 from condenser.errors import CondenserError, printable
-from condenser.mistakes import CONF, can_be_mended, explain
-from condenser.naming import run_name
 
 if TYPE_CHECKING:
-    from condenser.records import Record
+    from condenser.runs.records import Record
 
 
 def main() -> None:
@@ -46,8 +46,8 @@ def main() -> None:
 def task(cfg: DictConfig) -> Record:
     """One job: check the whole config, then run it. Of a sweep, what is done is not done again."""
     # here, not above: a misspelt word or a completion is answered without them
-    from condenser import records, status
-    from condenser.config import checked, digest, folder_of, inputs
+    from condenser.pipeline.resolve import checked, digest, folder_of, inputs
+    from condenser.runs import records, status
 
     try:
         config = checked(cfg)
@@ -57,7 +57,7 @@ def task(cfg: DictConfig) -> Record:
         ):
             print(f"done before: {config['run']}")
             return record
-        from condenser.run import run
+        from condenser.pipeline.run import run
 
         done = run(config, command(HydraConfig.get().overrides.task))
         return records.final(done) if done else {}  # of several processes the first has records
@@ -104,7 +104,7 @@ def unread(*_: str) -> str:
     Raises:
         CondenserError: always.
     """
-    from condenser.config import UNREAD
+    from condenser.pipeline.resolve import UNREAD
 
     raise CondenserError(UNREAD)
 

@@ -20,10 +20,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from recipes import recipe
 from running import run_in
 
-from condenser.blueprint import load, lost
+from condenser.checkpoint.model_spec import load, lost
 from condenser.compress import Quantized, Shared, Sparse
 from condenser.errors import CondenserError
-from condenser.records import Record
+from condenser.runs.records import Record
 
 COUNT = int(os.environ.get("FUZZ", "6"))
 TRUSTED = ("nets.SmallTransformer",)

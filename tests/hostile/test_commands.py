@@ -45,8 +45,8 @@ ROWS = rows()
 @pytest.fixture(scope="module", autouse=True)
 def imported() -> None:
     """What a row takes is its own time."""
-    import condenser.run
-    import condenser.stages.training
+    import condenser.pipeline.run
+    import condenser.pipeline.stages.training
     import condenser.tracking.wandb_run  # noqa: F401
 
 
@@ -59,7 +59,7 @@ def nothing_runs(
     def refused(*_: Any, **__: Any) -> None:
         raise AssertionError("it got as far as this")
 
-    monkeypatch.setattr("condenser.modules.fit.fit", refused)
+    monkeypatch.setattr("condenser.training.fit.fit", refused)
     monkeypatch.setattr(socket.socket, "connect", refused)
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")

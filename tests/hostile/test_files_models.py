@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from condenser.blueprint import Blueprint, load, save
+from condenser.checkpoint.model_spec import Blueprint, load, save
+from condenser.checkpoint.packed import pack, unpack
 from condenser.data import cifar10, mnist, sms_spam
 from condenser.errors import CondenserError, ConfigError, DamagedError
 from condenser.files import read_json, sha256
-from condenser.pack import pack, unpack
-from condenser.report import training
+from condenser.pipeline.stages.prune import analysed
+from condenser.report.analysis import training
 from condenser.search.journal import SUM, read, summed
-from condenser.stages.prune import analysed
-from condenser.store import sums
+from condenser.store import checksums
 
 MLP = {"_target_": "condenser.models.MLP", "widths": [4]}
 
@@ -190,9 +190,9 @@ def test_a_packed_file_names_networks_only(target: str) -> None:
     ["", "x", "0" * 64, "0" * 63 + "  model.json", "\0" * 80, "\xff" * 90],
 )
 def test_checksums_that_are_none(text: str, folder: Path) -> None:
-    (folder / sums.FILE).write_bytes(text.encode("latin-1"))
-    with pytest.raises(DamagedError, match=sums.FILE):
-        sums.read(folder)
+    (folder / checksums.FILE).write_bytes(text.encode("latin-1"))
+    with pytest.raises(DamagedError, match=checksums.FILE):
+        checksums.read(folder)
 
 
 # --- a journal of a search
@@ -389,7 +389,7 @@ def test_hostile_messages(data: bytes, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["objects", "pickle", "words", "sizes"])
 def test_arrays_are_not_pickles(kind: str, tmp_path: Path) -> None:
-    from condenser.modules.taught.disk import tensor
+    from condenser.training.teacher_cache.disk import tensor
 
     canary, file = tmp_path / "canary", tmp_path / "logits.npy"
     if kind == "objects":

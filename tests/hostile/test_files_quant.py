@@ -14,9 +14,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from condenser.blueprint import Blueprint
+from condenser.checkpoint.model_spec import Blueprint
+from condenser.checkpoint.packed import codes, file, pack, unpack
 from condenser.errors import DamagedError
-from condenser.pack import codes, file, pack, unpack
 
 MLP = {"_target_": "condenser.models.MLP", "widths": [4]}
 

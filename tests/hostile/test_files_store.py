@@ -26,11 +26,11 @@ import sensitivity
 from condenser.data import DataModule, digits
 from condenser.errors import CondenserError, DamagedError
 from condenser.models import MLP
-from condenser.modules import Plan, Student
-from condenser.modules.fit import Fit, fit
-from condenser.modules.resume import Resume
-from condenser.modules.taught import Manifest, load_or_make
 from condenser.store import Place, Store, key_of
+from condenser.training import Plan, Student
+from condenser.training.fit import Fit, fit
+from condenser.training.resume import Resume
+from condenser.training.teacher_cache import Manifest, load_or_make
 
 INGREDIENTS = {"stage": "prune", "rate": 0.5}
 KEY = key_of(INGREDIENTS)
@@ -126,7 +126,6 @@ def test_an_entry_under_another_name_is_not_that_one(tmp_path: Path) -> None:
 def test_what_cannot_be_put_aside_is_told_and_made_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from condenser.store import keep
 
     theirs = tmp_path / "theirs"
     entry, _ = Store(theirs).get_or_make("prune", KEY, make, INGREDIENTS)
@@ -326,7 +325,7 @@ def test_a_whole_checkpoint_is_used_and_leaves_no_draft(tmp_path: Path) -> None:
 def test_a_checkpoint_that_finds_no_room_leaves_the_last_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from condenser.modules import resume
+    from condenser.training import resume
 
     path, whole = tmp_path / ".teacher-01.ckpt", list[bytes]()
 

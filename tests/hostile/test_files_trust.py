@@ -18,10 +18,10 @@ import export
 import pack
 import report
 import sensitivity
-from condenser import records
 from condenser import report as report_of
 from condenser.errors import CondenserError
-from condenser.run import saved_config, yaml_of
+from condenser.pipeline.run import saved_config, yaml_of
+from condenser.runs import records
 
 RULE = "a stored file does not decide what code runs"
 SCRIPTS = {"export": export, "pack": pack, "sensitivity": sensitivity}
@@ -88,8 +88,8 @@ TARGETS: list[tuple[str, Any, str]] = [
     ("data.source._target_", "pathlib.Path.touch", f"_target_=pathlib.Path.touch: {RULE}"),
     (
         "data._target_",
-        "condenser.build.build",
-        f"data._target_=condenser.build.build: {RULE}, and this is no public class of condenser",
+        "condenser.config.instantiate.build",
+        f"data._target_=condenser.config.instantiate.build: {RULE}, and this is no public class of condenser",
     ),
     (
         "data._target_",

@@ -121,8 +121,6 @@ def test_unpacking_leaves_nothing_half_written(
     """safetensors writes by itself, and says in words what went wrong."""
     from safetensors import SafetensorError
 
-    from condenser import blueprint
-
     def full(state: object, path: Path) -> None:
         path.write_bytes(b"half")
         raise SafetensorError("I/O error: No space left on device (os error 28)")

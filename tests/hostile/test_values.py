@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from running import config_of
 
-from condenser import recipe, schema
-from condenser.console import Console
+from condenser.config import schema
+from condenser.config.error_messages import can_be_mended, explain, options
 from condenser.errors import CondenserError
-from condenser.mistakes import can_be_mended, explain, options
-from condenser.run import conforms, workbench
+from condenser.pipeline import recipe
+from condenser.pipeline.console import Console
+from condenser.pipeline.run import conforms, workbench
 
 NASTY: list[Any] = [
     float("nan"),

@@ -1,22 +1,22 @@
 """What makes a model smaller, and the operations that rebuild what it made."""
 
 from condenser.compress.base import Compression, Operation, Probe
-from condenser.compress.criteria import Magnitude
+from condenser.compress.channels import CutBlocks, CutChannels, CutHeads
 from condenser.compress.factorization import Factorization, Factorized
-from condenser.compress.given import Given
+from condenser.compress.masks.per_layer import Given
+from condenser.compress.masks.pruning import WeightPruning
+from condenser.compress.masks.sparse import Sparse, computed, prunable, sparsity
+from condenser.compress.masks.sparse_training import SparseTraining
 from condenser.compress.merging import Merging
 from condenser.compress.promises import Promise
-from condenser.compress.pruning import WeightPruning
 from condenser.compress.quantization import (
     FoldBatchNorm,
     PostTraining,
     QuantizationAware,
     Quantized,
 )
+from condenser.compress.scores import Magnitude
 from condenser.compress.sharing import KMeansSharing, Shared
-from condenser.compress.sparse import Sparse, computed, prunable, sparsity
-from condenser.compress.sparse_training import SparseTraining
-from condenser.compress.structure import CutBlocks, CutChannels, CutHeads
 
 __all__ = [
     "Compression",

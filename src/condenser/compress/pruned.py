@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.given import Given
-from condenser.compress.granularity import Granularity
+from condenser.compress.masks.granularity import Granularity
+from condenser.compress.masks.per_layer import Given
 from condenser.compress.promises import Promise, some
 from condenser.functional.pruning import keep_within, rounding
 
 if TYPE_CHECKING:
-    from condenser.compress.pruning import WeightPruning
+    from condenser.compress.masks.pruning import WeightPruning
 
 
 @torch.no_grad()

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from condenser.data.attributes import fashion_attributes
 from condenser.data.augment import Augmentation, HorizontalFlip, RandomCrop, Shift
 from condenser.data.batches import Batch, InOrder, Normalise, Shuffled
+from condenser.data.counter_rng import key, uniform
 from condenser.data.folder import Files, imagefolder
-from condenser.data.noise import key, uniform
-from condenser.data.remote import from_torchvision
 from condenser.data.samples import Arrays, Samples, Splits, split_test
 from condenser.data.sets import (
     cifar10,
@@ -23,6 +22,7 @@ from condenser.data.sets import (
     synthetic,
 )
 from condenser.data.text import sms_spam
+from condenser.data.torchvision_sets import from_torchvision
 
 if TYPE_CHECKING:
     from condenser.data.module import DataModule

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from condenser.data.augment import Augmentation
-from condenser.data.noise import key, uniform
+from condenser.data.counter_rng import key, uniform
 from condenser.data.samples import Samples
 
 

@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from condenser.data.contents import Picture, examine
+from condenser.data.counter_rng import key
 from condenser.data.decode import LARGEST, decode
-from condenser.data.noise import key
-from condenser.data.remote import folder
 from condenser.data.samples import Splits, split_test
+from condenser.data.torchvision_sets import folder
 from condenser.data.tree import WHOLE, Classes, Tree, listed
 from condenser.errors import ConfigError, DamagedError, shown
 from condenser.files import sha256

@@ -13,9 +13,9 @@ from torch import Tensor
 from condenser.data.augment import Augmentation, describe
 from condenser.data.batches import Batch, InOrder, Normalise, Shuffled
 from condenser.data.prepare import Parts, prepare
-from condenser.data.remote import folder
 from condenser.data.samples import Arrays, Samples, Splits
 from condenser.data.split import stratified_order
+from condenser.data.torchvision_sets import folder
 from condenser.errors import ConfigError
 from condenser.tasks import Task
 

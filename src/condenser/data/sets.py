@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from condenser.data.remote import from_torchvision
 from condenser.data.samples import Arrays, Splits, split_test
+from condenser.data.torchvision_sets import from_torchvision
 
 _IDX = ", ".join(
     f"{part}-ubyte"

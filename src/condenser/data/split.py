@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from condenser.data.noise import key
+from condenser.data.counter_rng import key
 
 
 def stratified_order(targets: Tensor, seed: int) -> Tensor:

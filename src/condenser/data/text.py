@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from condenser.data.remote import folder
 from condenser.data.samples import Arrays, Splits, split_test
+from condenser.data.torchvision_sets import folder
 from condenser.errors import ConfigError, DamagedError
 from condenser.tasks import Binary
 

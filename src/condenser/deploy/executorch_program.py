@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from condenser.compress.quantization import Quantized
 from condenser.deploy.coded import grid_of
+from condenser.deploy.export_errors import refusing
 from condenser.deploy.graph import quiet, without_input_quantizers
-from condenser.deploy.integers import Normalisation, pixel_constants
-from condenser.deploy.refusal import refusing
+from condenser.deploy.io_quantization import Normalisation, pixel_constants
 from condenser.errors import CondenserError
 
 WHAT = "ExecuTorch export"

@@ -20,7 +20,7 @@ from condenser.compress.quantization import (
     quantize_output,
     unhook,
 )
-from condenser.deploy.refusal import refusing
+from condenser.deploy.export_errors import refusing
 
 INPUT, OUTPUT = "image", "logits"
 

@@ -12,7 +12,7 @@ from condenser.compress.quantization import Quantized, folded
 from condenser.deploy.dynamic import to_dynamic_onnx
 from condenser.deploy.executorch_program import to_executorch, traced
 from condenser.deploy.graph import program, to_onnx
-from condenser.deploy.integers import Normalisation, give_codes, take_pixels
+from condenser.deploy.io_quantization import Normalisation, give_codes, take_pixels
 from condenser.deploy.openvino_ir import to_openvino
 from condenser.deploy.quantized import to_quantized_onnx
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from condenser.capture import stages_of
 from condenser.distill.base import Objective, Outputs, positive
-from condenser.distill.exits import exit_of
+from condenser.distill.exit_heads import exit_of
 from condenser.distill.feature import Layers, named
 from condenser.errors import ConfigError
 

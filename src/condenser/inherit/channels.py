@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.structure.graph import channel_groups
+from condenser.compress.channels.graph import channel_groups
 from condenser.errors import ConfigError, UnknownError
 from condenser.inherit.base import Inheritance, Inherited, fill
 from condenser.inherit.criteria import CRITERIA

@@ -1,8 +1,8 @@
 """What a model costs and how good it is: quality, size, compute, time, energy; measured where."""
 
+from condenser.capture.conditions import evaluating, settled
 from condenser.measure.classes import accuracy_by_class, damage
 from condenser.measure.compute import compute
-from condenser.measure.conditions import evaluating, settled
 from condenser.measure.counters import joules
 from condenser.measure.energy import Widths, energy
 from condenser.measure.environment import arithmetic, commit, device_kind, hardware, versions

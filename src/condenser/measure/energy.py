@@ -7,8 +7,8 @@ from contextlib import ExitStack
 
 from torch import Tensor, nn
 
+from condenser.capture.conditions import device_of, evaluating
 from condenser.measure.compute import TRANSPOSED, WEIGHTED, compute
-from condenser.measure.conditions import device_of, evaluating
 
 Widths = Mapping[str, tuple[int, int | None]]  # layer → bits of its weights and of its inputs
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from condenser.capture import Capture, Pairs, stage_pairs
+from condenser.capture.conditions import device_of, evaluating
 from condenser.errors import ConfigError
-from condenser.measure.conditions import device_of, evaluating
 
 BATCH, COLUMNS = 250, 4096
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from torch import nn
 
-from condenser import trust
 from condenser.errors import ConfigError, NoSuchKeyError, UnknownError
+from condenser.models import trust
 from condenser.models._adapted import adapted
 from condenser.models.lenet import LeNet5
 from condenser.models.mlp import MLP

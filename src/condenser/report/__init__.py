@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from condenser.errors import CondenserError
 from condenser.files import write_files
-from condenser.records import Record
-from condenser.report.labels import ordered
-from condenser.report.table import Row, rows
-from condenser.report.training import Curve
+from condenser.report.analysis.labels import ordered
+from condenser.report.analysis.table import Row, rows
+from condenser.report.analysis.training import Curve
+from condenser.runs.records import Record
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,7 +57,8 @@ def write(
     skipped what could not be read, to be said. Raises CondenserError if no record has both an x and
     a y that were asked for, or if the folder cannot be written.
     """
-    from condenser.report import checks, pairs, text
+    from condenser.report import text
+    from condenser.report.analysis import checks, pairs
     from condenser.report.page import page
     from condenser.report.page.content import content
 
@@ -87,7 +88,7 @@ def write(
 
 def axes(table: Sequence[Row], x: str | None, y: str | None) -> tuple[str | None, str | None]:
     """What was asked for, or of the usual axes the first that records have."""
-    from condenser.report import curve
+    from condenser.report.figures import curve
 
     up = y or next((k for k in USUAL_Y if any(k in row.mean for row in table)), None)
     here = [row for row in table if up in row.mean]
@@ -99,8 +100,8 @@ def axes(table: Sequence[Row], x: str | None, y: str | None) -> tuple[str | None
 
 def drawn(table: Sequence[Row], x: str | None, y: str | None, curves: Sequence[Curve]) -> Files:
     """The figures, each as PNG and SVG."""
-    from condenser.report import curve, series
-    from condenser.report.figures import heat_figure, layers_figure, training_figure
+    from condenser.report.figures import curve, series
+    from condenser.report.figures.files import heat_figure, layers_figure, training_figure
 
     figures: dict[str, tuple[Figure | None, str]] = {
         "layers": (layers_figure(table), "what each layer lost and costs"),

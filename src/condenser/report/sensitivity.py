@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from condenser.errors import CondenserError
 from condenser.files import write_files
-from condenser.report.curve import image
-from condenser.report.quantities import si
-from condenser.report.sensitivity_curve import draw, points
+from condenser.report.analysis.quantities import si
+from condenser.report.figures.curve import image
+from condenser.report.figures.sensitivity_curve import draw, points
 
 if TYPE_CHECKING:
-    from condenser.compress.sensitivity import Curve
+    from condenser.analysis import Curve
 
 MAX_DROP = 0.01
 SHOWN = (0.3, 0.5, 0.7, 0.9)  # columns of the table
@@ -26,7 +26,7 @@ def write(
     """Write sensitivity.png, .svg, .md and .json into the folder; each with what it shows.
 
     Args:
-        result: what ``condenser.compress.sensitivity.analyse`` returned.
+        result: what ``condenser.analysis.analyse`` returned.
         title: the model and its data.
         max_drop: of accuracy, a fraction; the rates that it allows are marked and listed.
 
@@ -34,7 +34,7 @@ def write(
         ConfigError: max_drop out of range. CondenserError: nothing was measured, or the folder
         cannot be written.
     """
-    from condenser.compress.sensitivity import rates_for
+    from condenser.analysis import rates_for
 
     rates = rates_for(curves_of(result), max_drop)
     figure = draw(curves_of(result), title, result["granularity"], result["images"], max_drop)
@@ -54,7 +54,7 @@ def write(
 
 def curves_of(result: Mapping[str, Any]) -> list[Curve]:
     """Raises CondenserError where there is none, with the first reasons why."""
-    from condenser.compress.sensitivity import Curve
+    from condenser.analysis import Curve
 
     if not result["curves"]:
         why = "; ".join(f"{name}: {reason}" for name, reason in [*result["left"].items()][:3])
@@ -67,7 +67,7 @@ def markdown(result: Mapping[str, Any], max_drop: float = MAX_DROP) -> str:
 
     The last columns are accuracies at the nearest rate that was measured, if within 3 points.
     """
-    from condenser.compress.sensitivity import rank
+    from condenser.analysis import rank
 
     curves = {curve.knob: curve for curve in curves_of(result)}
     heads = ["pruned alone", result["granularity"], "mean drop", f"{points(max_drop)} lost at"]

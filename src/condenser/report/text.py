@@ -8,11 +8,11 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from condenser.records import REQUIRED, Record, Value
-from condenser.report import labels
-from condenser.report.columns import ACCURACY, FILE, MEASURES, Column, columns, pareto
-from condenser.report.pairs import Neighbours
-from condenser.report.table import Row
+from condenser.report.analysis import labels
+from condenser.report.analysis.columns import ACCURACY, FILE, MEASURES, Column, columns, pareto
+from condenser.report.analysis.pairs import Neighbours
+from condenser.report.analysis.table import Row
+from condenser.runs.records import REQUIRED, Record, Value
 
 if TYPE_CHECKING:
     from rich.table import Table

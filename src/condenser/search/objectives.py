@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from condenser.errors import CondenserError, ConfigError, UnknownError, nearest, one_of
-from condenser.records import REQUIRED, Record
+from condenser.runs.records import REQUIRED, Record
 from condenser.search.study import Direction
 
 TEST = ("test/", "teacher/", "class/")  # measured on the test images

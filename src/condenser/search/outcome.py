@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from condenser import records
 from condenser.errors import CondenserError
 from condenser.files import write_json
+from condenser.runs import records
 from condenser.search.study import Search, Trial
 
 TRIAL, FRONT = "search/trial", "search/front"  # record keys; trials count from 1

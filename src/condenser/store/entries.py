@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from condenser import records
 from condenser.errors import ConfigError, DamagedError
 from condenser.files import read_json
-from condenser.store import sums
+from condenser.runs import records
+from condenser.store import checksums
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from condenser.blueprint import Blueprint
+    from condenser.checkpoint.model_spec import Blueprint
 
 FACTS, INGREDIENTS, MODEL = "record.json", "ingredients.json", "model.json"
 WEIGHTS = "weights.safetensors"
@@ -49,7 +49,7 @@ class Entry:
 
 def checked(folder: Path, name: str) -> Path:
     """A file of an entry; DamagedError unless it is the one that was written."""
-    if wrong := sums.wrong(folder, [name]):
+    if wrong := checksums.wrong(folder, [name]):
         raise unfit(folder, wrong)
     return folder / name
 
@@ -60,17 +60,17 @@ def load(folder: Path, trusted: tuple[str, ...] = ()) -> tuple[Blueprint, nn.Mod
     Raises:
         DamagedError: a file is not the one that was written; an entry without checksums.
     """
-    from condenser import blueprint
+    from condenser.checkpoint import model_spec
 
-    if any((folder / name).exists() for name in (FACTS, sums.FILE)):
+    if any((folder / name).exists() for name in (FACTS, checksums.FILE)):
         for name in (MODEL, WEIGHTS):
             checked(folder, name)
-    return blueprint.load(folder, trusted)
+    return model_spec.load(folder, trusted)
 
 
 def flaws(folder: Path) -> list[str]:
     """What speaks against an entry, file by file: nothing, where it is what was written."""
-    found = sums.wrong(folder) or sums.wrong(folder, [FACTS])
+    found = checksums.wrong(folder) or checksums.wrong(folder, [FACTS])
     file = folder / INGREDIENTS
     if not found and file.is_file():
         key = digest(file.read_text(encoding="utf-8").rstrip("\n"))

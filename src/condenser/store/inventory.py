@@ -10,10 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from condenser import records
 from condenser.errors import CondenserError, DamagedError, nearest
 from condenser.files import read_json
-from condenser.store import marker, sums
+from condenser.runs import records
+from condenser.store import checksums, marker
 from condenser.store.entries import FACTS, INGREDIENTS, MODEL, WEIGHTS
 
 SMALL = (FACTS, INGREDIENTS, MODEL)
@@ -87,13 +87,13 @@ class Kept:
         if self.stage == "taught":
             return []
         try:
-            known = sums.read(self.folder)
+            known = checksums.read(self.folder)
         except DamagedError:
-            return [f"{sums.FILE} altered"]
+            return [f"{checksums.FILE} altered"]
         if known is None:
             gone = (FACTS, MODEL, WEIGHTS)
             return [f"{name} missing" for name in gone if not (self.folder / name).is_file()]
-        return sums.wrong(
+        return checksums.wrong(
             self.folder, [FACTS, *(n for n in known if n in SMALL or not self.has(n))]
         )
 
@@ -105,8 +105,8 @@ def told(folder: Path, name: str) -> Mapping[str, Any]:
     """What a file of an entry says; nothing where it is not what was written. Entries of before
     there were checksums are believed: this is for people to look at."""
     try:
-        old = sums.read(folder) is None
-        return {} if not old and sums.wrong(folder, [name]) else read_json(folder / name)
+        old = checksums.read(folder) is None
+        return {} if not old and checksums.wrong(folder, [name]) else read_json(folder / name)
     except DamagedError:
         return {}
 

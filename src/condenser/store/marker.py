@@ -8,14 +8,14 @@ from pathlib import Path
 
 from condenser.errors import CondenserError, ConfigError
 from condenser.files import write_whole
-from condenser.store import sums
+from condenser.store import checksums
 from condenser.store.entries import FACTS, INGREDIENTS, MODEL, WEIGHTS
 
 MARKER = ".condenser-store"
-TRIED = ".tried"  # networks that were tried, see condenser.tryout
+TRIED = ".tried"  # networks that were tried, see condenser.pipeline.tryout
 TEXT = "Condenser keeps results of stages in this folder; python src/store.py --help\n"
 TAUGHT = "manifest.json"  # in a folder with a teacher's outputs, which is no stage's result
-OWN = (FACTS, INGREDIENTS, MODEL, WEIGHTS, "test_logits.safetensors", sums.FILE)
+OWN = (FACTS, INGREDIENTS, MODEL, WEIGHTS, "test_logits.safetensors", checksums.FILE)
 NAME = r"[A-Za-z]\w*-[0-9a-f]{16}"
 ENTRY, LOCK = re.compile(NAME), re.compile(rf"{NAME}\.lock|search-\w+\.journal\S*")
 LEFT = re.compile(
@@ -81,7 +81,7 @@ def plain(path: Path) -> bool:
 def foreign(entry: Path) -> list[str]:
     """What is in an entry and was not put there by us."""
     try:
-        known = {*OWN, *(sums.read(entry) or ())}
+        known = {*OWN, *(checksums.read(entry) or ())}
     except CondenserError:
         known = {*OWN}
     taught = entry.name.startswith("taught-")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from condenser.errors import CondenserError
 from condenser.store.entries import FACTS
-from condenser.store.hold import alone
 from condenser.store.inventory import Kept
+from condenser.store.io_errors import in_words
+from condenser.store.lock import alone
 from condenser.store.marker import LEFT, TAUGHT, foreign, is_entry
-from condenser.store.trouble import in_words
 
 GONE = ".gone-"
 

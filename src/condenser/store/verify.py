@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from condenser.errors import DamagedError
 from condenser.files import read_json, sha256
-from condenser.store import sums
+from condenser.store import checksums
 from condenser.store.entries import FACTS, MODEL, WEIGHTS, flaws
 from condenser.store.inventory import Kept
 from condenser.store.marker import TAUGHT
@@ -18,9 +18,9 @@ def verify(kept: Kept) -> str:
     try:
         if kept.stage == "taught":
             return _taught(kept)
-        if not (kept.folder / sums.FILE).is_file():
+        if not (kept.folder / checksums.FILE).is_file():
             return _old(kept)
-        wrong = flaws(kept.folder) or sums.unknown(kept.folder)
+        wrong = flaws(kept.folder) or checksums.unknown(kept.folder)
     except (DamagedError, KeyError, TypeError, AttributeError) as error:
         return f"damaged: {error}"
     return f"damaged: {', '.join(wrong)}" if wrong else INTACT
@@ -40,6 +40,6 @@ def _taught(kept: Kept) -> str:
     wrong = [
         f"{name}.npy {what}"
         for name, digest in expected.items()
-        if (what := sums.problem(kept.folder, f"{name}.npy", digest))
+        if (what := checksums.problem(kept.folder, f"{name}.npy", digest))
     ]
     return f"damaged: {', '.join(wrong)}" if wrong else INTACT

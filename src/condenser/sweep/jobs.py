@@ -14,10 +14,10 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from condenser.config import checked, digest, folder_of, inputs
+from condenser.config.error_messages import COMPOSING, explain
+from condenser.config.run_name import run_name
 from condenser.errors import CondenserError
-from condenser.mistakes import COMPOSING, explain
-from condenser.naming import run_name
+from condenser.pipeline.resolve import checked, digest, folder_of, inputs
 from condenser.sweep.composer import Composer
 
 MANY = 1000  # jobs, of which the checking is told

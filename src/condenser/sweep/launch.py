@@ -12,13 +12,13 @@ from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 
 from condenser.errors import ConfigError
-from condenser.sweep.attempt import Attempt
-from condenser.sweep.board import Board
-from condenser.sweep.devices import gpus
-from condenser.sweep.ending import failures, returned
+from condenser.sweep.gpu_allocator import gpus
+from condenser.sweep.job_state import Attempt
 from condenser.sweep.jobs import Job
 from condenser.sweep.pool import Pool
 from condenser.sweep.process import command
+from condenser.sweep.progress import Board
+from condenser.sweep.summary import failures, returned
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from condenser import status
-from condenser.ownership import busy
-from condenser.sweep.attempt import Attempt, of_code
-from condenser.sweep.devices import Seats, wanted
+from condenser.runs import status
+from condenser.runs.ownership import busy
+from condenser.sweep.gpu_allocator import Seats, wanted
+from condenser.sweep.job_state import Attempt, of_code
 from condenser.sweep.jobs import Job
 from condenser.sweep.process import Process, environment, stop
 

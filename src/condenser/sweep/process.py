@@ -16,7 +16,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from condenser.distributed.ranks import FOREIGN
+from condenser.runs.ranks import FOREIGN
 from condenser.sweep.jobs import Job
 
 TRAIN = Path(__file__).resolve().parents[2] / "train.py"

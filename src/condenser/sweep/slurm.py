@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 
-from condenser import status
 from condenser.errors import CondenserError, ConfigError
-from condenser.sweep.attempt import Attempt, of_code
-from condenser.sweep.board import Board
-from condenser.sweep.ending import failures, returned
+from condenser.runs import status
+from condenser.sweep.job_state import Attempt, of_code
 from condenser.sweep.jobs import Job
 from condenser.sweep.pool import WORDS
 from condenser.sweep.process import TRAIN, command, environment
+from condenser.sweep.progress import Board
+from condenser.sweep.summary import failures, returned
 
 if TYPE_CHECKING:
     import submitit

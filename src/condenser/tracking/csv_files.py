@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from condenser.distributed import ranks
 from condenser.files import write_whole
+from condenser.runs import ranks
 from condenser.tracking.base import Identity, Record
 from condenser.tracking.values import as_cell, union_of_keys
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from condenser.errors import CondenserError
 from condenser.tracking.base import Record
+from condenser.tracking.timeout import within
 from condenser.tracking.wandb_start import brief, find_mode, no_analytics, stop_service
 from condenser.tracking.wandb_tables import ACCURACY, SIZE
-from condenser.tracking.within import within
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Section, Workspace

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from condenser.tracking.background_worker import Courier
 from condenser.tracking.base import NAME_LENGTH, Record
-from condenser.tracking.courier import Courier
 
 if TYPE_CHECKING:
     from wandb import Artifact, Run

@@ -13,17 +13,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from condenser.distributed import ranks
 from condenser.errors import UnknownError
-from condenser.records import final
+from condenser.runs import ranks
+from condenser.runs.records import final
+from condenser.tracking.background_worker import Patience
 from condenser.tracking.base import Identity, Record, unique_tags
-from condenser.tracking.courier import Patience
 from condenser.tracking.csv_files import CsvTracker
+from condenser.tracking.timeout import within
 from condenser.tracking.values import numbers_of, plain
 from condenser.tracking.wandb_models import KEPT, Models
 from condenser.tracking.wandb_start import brief, close_run, facts_of, open_run
 from condenser.tracking.wandb_tables import define_axis, log_tables
-from condenser.tracking.within import within
 
 if TYPE_CHECKING:
     from wandb import Run

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from condenser.tracking.base import Identity
-from condenser.tracking.within import within
+from condenser.tracking.timeout import within
 
 if TYPE_CHECKING:
     from wandb import Run

@@ -56,7 +56,7 @@ class Grid(BasicSweeper):
             returns.append(self.launcher.launch(batch, sum(map(len, returns))))
         done = [one for batch in returns for one in batch]
         if any(one.status != JobStatus.COMPLETED for one in done):
-            from condenser.sweep.ending import failed
+            from condenser.sweep.summary import failed
 
             raise failed(done)
         return returns

@@ -64,7 +64,8 @@ class SearchSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from condenser import schema, search
+        from condenser import search
+        from condenser.config import schema
         from condenser.search.journal import alone
         from condenser.search.objectives import Objectives
 
@@ -148,7 +149,7 @@ class SearchSweeper(Sweeper):
     @contextmanager
     def composed(self, params: dict[str, Any]) -> Iterator[str]:
         """The name of a trial's run, its config checked; CondenserError where it is a bad one."""
-        from condenser.config import checked
+        from condenser.pipeline.resolve import checked
 
         cfg = self.context.config_loader.load_sweep_config(self.cfg, self.overrides(params))
         with open_dict(cfg):
@@ -208,8 +209,8 @@ class SearchSweeper(Sweeper):
             self.tell(trial, job, runs[trial.number], found, objectives)
 
     def tell(self, trial: Any, job: JobReturn, run: str, found: Any, objectives: Any) -> None:
-        from condenser import records
         from condenser.errors import CondenserError
+        from condenser.runs import records
         from condenser.search.objectives import UnknownObjectiveError
 
         if job.status != JobStatus.COMPLETED:

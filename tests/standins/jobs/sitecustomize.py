@@ -13,10 +13,9 @@ from types import ModuleType
 
 
 def run(config, command=None):
-    """What condenser.run.run is to the command line: a folder with records, and its status."""
-    from condenser import records, status
-    from condenser.config import digest, folder_of, inputs
-    from condenser.distributed import ranks
+    """What condenser.pipeline.run.run is to the command line: a folder with records, and its status."""
+    from condenser.pipeline.resolve import digest, folder_of, inputs
+    from condenser.runs import ranks, records, status
 
     folder, seed = folder_of(config), config["seed"]
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,5 +47,5 @@ def misbehave(how, folder):
         time.sleep(600)
 
 
-sys.modules["condenser.run"] = ModuleType("condenser.run")
-sys.modules["condenser.run"].run = run
+sys.modules["condenser.pipeline.run"] = ModuleType("condenser.pipeline.run")
+sys.modules["condenser.pipeline.run"].run = run

@@ -19,10 +19,10 @@ from condenser.compress.factorization.layers import (
 )
 from condenser.compress.factorization.operation import Factorized
 from condenser.compress.factorization.ranks import Offer, by_budget, by_energy, by_ratio, the_one
+from condenser.compress.masks.sparse import Sparse
 from condenser.compress.patterns import listed
 from condenser.compress.promises import Promise, some, what_is_left
 from condenser.compress.sharing import Shared
-from condenser.compress.sparse import Sparse
 from condenser.errors import ConfigError, UnknownError
 from condenser.measure import compute, size
 

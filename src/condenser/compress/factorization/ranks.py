@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from condenser.compress.factorization.kinds import KINDS, ONCE, Layer, Sites
 from condenser.errors import ConfigError
-from condenser.functional.allotment import Choices, allot
+from condenser.functional.budget_allocation import Choices, allot
 
 ROUNDING = 1e-12  # of the energy: what float32 weights hold of a rank that is not there
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from condenser.compress.channels.groups import IN, OUT, Side
 from condenser.compress.merging.chains import Chain
-from condenser.compress.structure.groups import IN, OUT, Side
 
 
 def incoming(model: nn.Module, chain: Chain) -> Tensor:

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from condenser.compress.base import AtOnce, Operation, Patterns, Probe
+from condenser.compress.channels.compression import CutChannels
+from condenser.compress.channels.groups import Side
+from condenser.compress.channels.importance import Random
+from condenser.compress.channels.operations import KeptChannels
+from condenser.compress.masks.sparse import Sparse
 from condenser.compress.merging.chain_weights import activations, incoming, outgoing, sides
 from condenser.compress.merging.chains import LAYERS, Chain, chains
 from condenser.compress.patterns import listed
 from condenser.compress.promises import Promise, some
-from condenser.compress.sparse import Sparse
-from condenser.compress.structure.channels import CutChannels
-from condenser.compress.structure.groups import Side
-from condenser.compress.structure.importance import Random
-from condenser.compress.structure.operations import KeptChannels
 from condenser.errors import ConfigError, UnknownError
 from condenser.functional.merging import (
     SIMILARITIES,

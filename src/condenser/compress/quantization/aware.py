@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from condenser import weights
 from condenser.compress.base import Probe, State
 from condenser.compress.quantization.base import Quantization
 from condenser.compress.quantization.folding import fold
@@ -26,6 +25,7 @@ from condenser.compress.quantization.quantizers import (
     unhook,
 )
 from condenser.errors import ConfigError
+from condenser.models import weights
 
 Settings = Mapping[str, Mapping[str, Any]]
 

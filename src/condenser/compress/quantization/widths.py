@@ -12,7 +12,7 @@ from condenser.compress.quantization.calibration import Ranges, covered
 from condenser.compress.quantization.quantizers import WeightQuantizer
 from condenser.compress.quantization.sites import weight_name
 from condenser.errors import ConfigError
-from condenser.functional.allotment import allot
+from condenser.functional.budget_allocation import allot
 
 Widths = dict[str, tuple[int, int | None]]  # layer → bits of its weight and of its input
 OPTIONS = (2, 3, 4, 6, 8)

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from condenser.compress.base import Compression, Operation, Patterns, Probe, State
+from condenser.compress.masks.sparse import prunable, weighted
 from condenser.compress.patterns import listed
 from condenser.compress.promises import Promise, at_most, some, values
 from condenser.compress.sharing.operation import Shared, label
 from condenser.compress.sharing.tied import Tied
-from condenser.compress.sparse import prunable, weighted
 from condenser.errors import ConfigError, UnknownError
 from condenser.functional.clustering import INITS, codebook
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from condenser.compress.base import Operation, Project, State
+from condenser.compress.masks.sparse import prunable, replaced
 from condenser.compress.sharing.tied import Tied, tied
-from condenser.compress.sparse import prunable, replaced
 from condenser.functional.clustering import bits_for, nearest, pack_labels, unpack_labels
 from condenser.functional.pruning import pack_bits, unpack_bits
 

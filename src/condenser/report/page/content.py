@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from condenser.report import checks, columns, heat, labels, layers, quantities, series, settings
-from condenser.report.looks import looks
-from condenser.report.pairs import Tested
-from condenser.report.statistics import Paired
-from condenser.report.table import Row
-from condenser.report.training import Curve, of_rows
+from condenser.report.analysis import checks, columns, heat, labels, quantities, settings
+from condenser.report.analysis.pairs import Tested
+from condenser.report.analysis.statistics import Paired
+from condenser.report.analysis.table import Row
+from condenser.report.analysis.training import Curve, of_rows
+from condenser.report.figures import layers, series
+from condenser.report.figures.style import looks
 
 DIGITS = 8
 X_FIRST = (

@@ -1,0 +1,90 @@
+"""What can be pruned by itself: a layer's weights, or the channels of coupled layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from condenser.compress.channels import Group, Norm, removed, zero
+from condenser.compress.channels.graph import channel_groups
+from condenser.compress.channels.groups import OUT, ROOTS
+from condenser.compress.masks.sparse import prunable
+from condenser.functional.pruning import keep_largest
+
+Found = tuple[list["Knob"], dict[str, str]]  # the knobs, and layer → why it has none
+
+
+@dataclass(frozen=True, eq=False)
+class Knob:
+    """One thing to prune.
+
+    Attributes:
+        layers: whose weights it prunes.
+        size: how many weights or channels it has.
+        prune: zeroes so many of them in place, the least important first.
+        tensors: all that ``prune`` writes to.
+    """
+
+    name: str
+    layers: tuple[str, ...]
+    size: int
+    prune: Callable[[int], object]
+    tensors: tuple[Tensor, ...]
+
+
+def weight_knobs(model: nn.Module, exclude: Sequence[str] = ()) -> Found:
+    """A knob for each weight of a linear or convolution layer; a weight that layers share is one.
+
+    The smallest |w| go first.
+    """
+    tied: dict[int, list[str]] = {}
+    weights = prunable(model, exclude)
+    for name in weights:
+        tied.setdefault(id(weights[name]), []).append(name)
+    knobs: list[Knob] = []
+    left: dict[str, str] = {}
+    for names in tied.values():
+        weight = weights[names[0]].data
+        if weight.any():
+            knobs.append(Knob(names[0], tuple(names), weight.numel(), by_size(weight), (weight,)))
+        else:
+            left |= dict.fromkeys(names, "all its weights are zero already")
+    return knobs, left
+
+
+def by_size(weight: Tensor) -> Callable[[int], object]:
+    """Zeroes the smallest, of the weight as it is now."""
+    scores = weight.abs()
+    return lambda count: weight.masked_fill_(~keep_largest(scores, count / scores.numel()), 0)
+
+
+def channel_knobs(model: nn.Module, image: Tensor, exclude: Sequence[str] = ()) -> Found:
+    """A knob for each group of channels that can only be cut together.
+
+    Layers joined by a residual sum, and a depthwise convolution with what feeds it, are one knob,
+    named after the first. Zeroing a channel (its filters, biases, batch norms and what reads it) is
+    what cutting it would compute. The smallest l2 norm of a channel's filters goes first.
+
+    Args:
+        image: (1, C, H, W).
+    """
+    groups, left = channel_groups(model, image, exclude)
+    scores = Norm(p=2, relative=False)(model, groups, None)
+    return [channel_knob(model, group, scores[group.name]) for group in groups], left
+
+
+def channel_knob(model: nn.Module, group: Group, scores: Tensor) -> Knob:
+    """The knob of one group, ``scores`` (channels,)."""
+
+    def prune(count: int) -> None:
+        kept = keep_largest(scores, count / group.size)
+        zero(model, removed([group], {group.name: kept}))
+
+    touched = dict.fromkeys(part.layer for part in group.slices)
+    modules = [model.get_submodule(name) for name in touched]
+    tensors = [p.data for module in modules for p in module.parameters(recurse=False)]
+    makes = dict.fromkeys(part.layer for part in group.slices if part.side == OUT)
+    layers = tuple(name for name in makes if isinstance(model.get_submodule(name), ROOTS))
+    return Knob(group.name, layers, group.size, prune, tuple(tensors))

@@ -1,0 +1,93 @@
+"""Prune one knob at a time, look what is lost, and put everything back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from torch import nn
+
+from condenser.analysis.curves import Curve, Score
+from condenser.analysis.prunable_units import Knob
+from condenser.errors import CondenserError, ConfigError
+from condenser.measure import evaluating
+
+RATES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+NO_EFFECT = "nothing changes, even with all of it at zero"
+
+
+def sensitivity(
+    model: nn.Module,
+    evaluate: Callable[[nn.Module], Score],
+    knobs: Sequence[Knob],
+    rates: Sequence[float] = RATES,
+) -> tuple[list[Curve], dict[str, str]]:
+    """The curve of each knob, and layer → why it has none.
+
+    One knob is pruned at a time; afterwards every weight has the bits that it had, whatever
+    happens in between. A knob without which the network answers the same is not robust but out of
+    use: it gets no curve.
+
+    Args:
+        evaluate: the model, in whatever mode it is → its score on fixed data.
+        rates: fractions to prune, in (0, 1); each is rounded to whole weights or channels.
+
+    Raises:
+        ConfigError: a rate out of range. CondenserError: the model's own loss is not finite.
+
+    Source: Han, Pool, Tran, Dally, "Learning both Weights and Connections for Efficient Neural
+    Networks", 2015, https://arxiv.org/abs/1506.02626 (figure 6); of filters: Li et al., "Pruning
+    Filters for Efficient ConvNets", 2017, https://arxiv.org/abs/1608.08710 (figure 2)
+    """
+    bad = [rate for rate in rates if not 0 < rate < 1]
+    if bad or not rates:
+        raise ConfigError("rates", bad or list(rates), "numbers above 0 and below 1")
+    with evaluating(model):
+        base = evaluate(model)
+        if not math.isfinite(base.loss):
+            raise CondenserError("the model's loss is not finite: there is nothing to lose")
+        curves: list[Curve] = []
+        left: dict[str, str] = {}
+        for knob in knobs:
+            curve = measured(model, evaluate, knob, rates, base)
+            if isinstance(curve, Curve):
+                curves.append(curve)
+            else:
+                left |= dict.fromkeys(knob.layers, curve)
+    return curves, left
+
+
+def measured(
+    model: nn.Module,
+    evaluate: Callable[[nn.Module], Score],
+    knob: Knob,
+    rates: Sequence[float],
+    base: Score,
+) -> Curve | str:
+    """One knob's curve, or why it has none."""
+    counts = sorted({round(rate * knob.size) for rate in rates} - {0, knob.size})
+    if not counts:
+        return f"of its {knob.size} none can go at these rates"
+    scores = []
+    with put_back(knob):
+        for count in counts:
+            knob.prune(count)
+            scores.append(evaluate(model))
+        knob.prune(knob.size)
+        if evaluate(model) == base:
+            return NO_EFFECT
+    fractions = [count / knob.size for count in (0, *counts)]
+    accuracy, loss = (list(values) for values in zip(base, *scores, strict=True))
+    return Curve(knob.name, list(knob.layers), knob.size, fractions, accuracy, loss)
+
+
+@contextmanager
+def put_back(knob: Knob) -> Iterator[None]:
+    """Whatever is written to the knob's tensors inside, afterwards they hold what they held."""
+    saved = [tensor.clone() for tensor in knob.tensors]
+    try:
+        yield
+    finally:
+        for tensor, before in zip(knob.tensors, saved, strict=True):
+            tensor.copy_(before)

@@ -1,0 +1,93 @@
+"""The sensitivity of a model on the data that it was trained for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from condenser.analysis.curves import Score
+from condenser.analysis.prunable_units import channel_knobs, weight_knobs
+from condenser.analysis.sensitivity import RATES, sensitivity
+from condenser.compress.channels.dependency_graph import CUTTABLE
+from condenser.compress.patterns import listed, refuse_unmatched
+from condenser.errors import ConfigError, UnknownError
+
+if TYPE_CHECKING:
+    from condenser.data import Batch, DataModule
+    from condenser.tasks import Task
+
+GRANULARITIES = ("weights", "channels")
+
+
+def analyse(
+    model: nn.Module,
+    data: DataModule,
+    granularity: str = "weights",
+    rates: Sequence[float] = RATES,
+    images: int = 2000,
+    exclude: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The sensitivity of a model on validation images of its data; all values are JSON's.
+
+    Args:
+        granularity: weights, one knob a layer; or channels, one a group of coupled layers.
+        images: how many validation images to look at, of all classes; all where there are fewer.
+        exclude: patterns of layer names.
+
+    Returns:
+        granularity, images, curves (``Curve`` as dictionaries), left (layer → why it has none).
+
+    Raises:
+        ConfigError: an unknown granularity, a rate out of range, or no validation images.
+    """
+    if granularity not in GRANULARITIES:
+        raise UnknownError("granularity", granularity, GRANULARITIES)
+    layers = [name for name, layer in model.named_modules() if isinstance(layer, CUTTABLE)]
+    refuse_unmatched("--exclude", listed("--exclude", exclude), layers)
+    batches = validation(data, images, next(model.parameters()).device)
+    image = batches[0].image[:1]
+    channels = granularity == "channels"
+    found = channel_knobs(model, image, exclude) if channels else weight_knobs(model, exclude)
+    curves, left = sensitivity(model, evaluator(batches, data.task), found[0], rates)
+    return {
+        "granularity": granularity,
+        "images": sum(len(batch.image) for batch in batches),
+        "curves": [asdict(curve) for curve in curves],
+        "left": found[1] | left,
+    }
+
+
+def validation(data: DataModule, count: int, device: torch.device) -> list[Batch]:
+    """Batches of ``count`` validation images, the classes in proportion."""
+    from condenser.data.batches import Batch, Normalise
+    from condenser.data.split import take
+
+    samples = data.parts.val
+    if not len(samples.targets) or count < 1:
+        allowed = "a number above 0, and data with a validation part"
+        raise ConfigError("images", count, allowed)
+    index = take(samples.targets, count, data.split_seed)
+    normalise, targets = Normalise(data.mean, data.std), samples.targets.cpu()
+    return [
+        Batch(normalise(samples.read(part).cpu()).to(device), targets[part].to(device), part)
+        for part in index.split(data.eval_batch_size)
+    ]
+
+
+def evaluator(batches: Sequence[Batch], task: Task) -> Callable[[nn.Module], Score]:
+    """Scores on these batches, which stay in memory."""
+
+    def evaluate(model: nn.Module) -> Score:
+        right = lost = total = 0.0
+        for image, target, _ in batches:
+            logits = model(image)
+            right += (task.decide(logits) == target).float().mean().item() * len(image)
+            lost += task.hard_loss(logits, target).item() * len(image)
+            total += len(image)
+        return Score(right / total, lost / total)
+
+    return evaluate

@@ -1,0 +1,177 @@
+"""A model as data: architecture, replayable operations, weights. No pickled code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from condenser import models
+from condenser.checkpoint.input_adapter import (
+    Lens as Lens,  # an operation that a stored model may name
+)
+from condenser.compress import Operation, prunable
+from condenser.compress.base import Project
+from condenser.errors import CondenserError, ConfigError, DamagedError
+from condenser.files import damaged, drafts, read_json, sha256, sha256_once
+from condenser.models import weights
+
+FORMAT = 1
+LARGEST = 1 << 24  # pixels on a side, classes
+# what a description raises that is no network's, or not that of these weights
+UNFIT = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError),
+    *(RuntimeError, TypeError, ValueError),
+)
+MODEL, WEIGHTS = "model.json", "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """How to build a network: an architecture and the operations done to it since.
+
+    Attributes:
+        architecture: ``_target_`` and its settings, as in conf/model.
+        input_shape: (channels, height, width) of one image.
+        num_classes: length of the logits.
+        operations: in the order they were done.
+        normalisation: mean and std of each channel of the images it is given.
+    """
+
+    architecture: Mapping[str, Any]
+    input_shape: tuple[int, int, int]
+    num_classes: int
+    operations: tuple[Operation, ...] = ()
+    normalisation: tuple[Sequence[float], Sequence[float]] | None = None
+
+    def build(self, trusted: Sequence[str] = ()) -> nn.Module:
+        """The network with its structure, its weights as initialised."""
+        model = models.build(self.architecture, self.input_shape, self.num_classes, trusted)
+        for operation in self.operations:
+            operation.apply(model)
+        return model
+
+    def then(self, operations: Sequence[Operation]) -> Blueprint:
+        """The same network after more operations."""
+        return replace(self, operations=(*self.operations, *operations))
+
+    def hold(self, model: nn.Module) -> list[Project]:
+        """What to call after each optimiser step so that the structure made so far survives."""
+        held = (operation.hold(model) for operation in self.operations)
+        return [project for project in held if project is not None]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "architecture": dict(self.architecture),
+            "input_shape": list(self.input_shape),
+            "num_classes": self.num_classes,
+            "normalisation": self.normalisation and [list(values) for values in self.normalisation],
+            "operations": [operation.to_json() for operation in self.operations],
+        }
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Blueprint:
+        """Raises an exception of Python's for what ``to_json`` never gave."""
+        sizes = [*data["input_shape"], data["num_classes"]]
+        if not all(type(size) is int and 0 < size <= LARGEST for size in sizes):
+            raise ValueError(f"input_shape and num_classes are {sizes}")
+        return Blueprint(
+            architecture=dict(data["architecture"]),
+            input_shape=tuple(data["input_shape"]),
+            num_classes=data["num_classes"],
+            operations=tuple(Operation.from_json(o) for o in data["operations"]),
+            normalisation=data.get("normalisation"),
+        )
+
+
+def lost(source: Blueprint, start: nn.Module, made: Blueprint, end: nn.Module) -> dict[str, str]:
+    """Weight → the operation of ``source`` whose work on it is undone in ``end``; none, if right.
+
+    ``made`` goes on from ``source``; ``start`` is done anew what came after, in place.
+    """
+    for operation in made.operations[len(source.operations) :]:
+        operation.apply(start)
+    before, after = start.state_dict(), end.state_dict()
+    return {
+        name: type(operation).__name__
+        for operation in source.operations
+        for name in operation.lost(before, after)
+    }
+
+
+def rates(blueprint: Blueprint, model: nn.Module, trusted: Sequence[str] = ()) -> dict[str, float]:
+    """Layer of the architecture → the share of its weights that is gone from ``model``.
+
+    Zeros are gone as much as what was cut; of a layer that was replaced all weights below its name
+    count, and one that was removed is gone whole.
+    """
+    whole = prunable(replace(blueprint, operations=()).build(trusted))
+    left = prunable(model)
+
+    def nonzero(layer: str) -> int:
+        own = (w for name, w in left.items() if name == layer or name.startswith(f"{layer}."))
+        return sum(int(w.count_nonzero()) for w in own)
+
+    return {layer: 1 - nonzero(layer) / weight.numel() for layer, weight in whole.items()}
+
+
+def described(blueprint: Blueprint, model: nn.Module) -> dict[str, Any]:
+    """The blueprint as JSON, with the versions of the network's state where its authors count."""
+    known = weights.versions(model)
+    return blueprint.to_json() | ({"versions": known} if known else {})
+
+
+def save(folder: Path, blueprint: Blueprint, model: nn.Module) -> None:
+    """Write ``model.json`` and ``weights.safetensors``; the json holds the weights' sha256.
+
+    Raises:
+        CondenserError: the network's state is not only tensors.
+    """
+    state = weights.kept(model)
+    for operation in reversed(blueprint.operations):
+        state = operation.encode(state)
+    with drafts(folder / WEIGHTS, folder / MODEL) as (tensors, spec):
+        save_file(state, tensors)
+        digest = {"weights_sha256": sha256(tensors)}
+        text = json.dumps({**described(blueprint, model), **digest}, indent=1)
+        spec.write_text(text + "\n", encoding="utf-8")
+
+
+def load(folder: Path, trusted: Sequence[str] = ()) -> tuple[Blueprint, nn.Module]:
+    """Rebuild what ``save`` wrote, bit for bit, in eval mode.
+
+    Raises:
+        DamagedError: a file is missing, cut, altered or of a later format.
+    """
+    data = read_json(folder / MODEL)
+    if data.get("format") != FORMAT:
+        raise DamagedError(f"{folder / MODEL}: format {data.get('format')}, this reads {FORMAT}")
+    try:
+        blueprint, digest = Blueprint.from_json(data), data["weights_sha256"]
+    except (KeyError, TypeError, ValueError, AttributeError, DamagedError) as error:
+        raise DamagedError(f"{folder / MODEL} is damaged: {error}") from error
+    if not (folder / WEIGHTS).is_file() or sha256_once(folder / WEIGHTS) != digest:
+        raise damaged(folder / WEIGHTS)
+    try:
+        state = load_file(folder / WEIGHTS)
+    except SafetensorError as error:
+        raise damaged(folder / WEIGHTS) from error
+    try:
+        model = blueprint.build(trusted)
+        for operation in blueprint.operations:
+            state = operation.decode(state)
+        weights.fill(model, state, data.get("versions", {}))
+    except ConfigError as error:
+        raise DamagedError(f"{folder / MODEL}: {error}") from error
+    except (CondenserError, *UNFIT) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        what = f"{folder / MODEL} does not fit the weights beside it: {reason}"
+        raise DamagedError(what) from error
+    return blueprint, model.eval()

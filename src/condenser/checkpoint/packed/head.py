@@ -1,0 +1,100 @@
+"""The head of a packed file, whoever wrote it: every size in it is bounded before it is used."""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+
+from condenser.checkpoint.packed import codes
+from condenser.errors import DamagedError
+
+MOST_HEAD = 2**24  # bytes of the head's text: a network of 100,000 tensors has less
+FREE, DENSEST = 2**24, 2**10  # numbers that any file may hold, and more for each of its bytes
+TOO_MANY = ": too many for a file of these bytes"
+NAMES = {
+    torch.float32: "f4",
+    torch.float64: "f8",
+    torch.float16: "f2",
+    torch.bfloat16: "b2",
+    torch.int64: "i8",
+    torch.int32: "i4",
+    torch.int16: "i2",
+    torch.int8: "i1",
+    torch.uint8: "u1",
+    torch.bool: "t1",
+}
+
+
+def read_head(data: bytes) -> list[Any]:
+    """The head: a blueprint, and a row a tensor."""
+    reader = zlib.decompressobj()
+    text = reader.decompress(data, MOST_HEAD)
+    if not reader.eof:
+        raise DamagedError(f"its head ends too early, or is more than {MOST_HEAD:,} bytes")
+    head = json.loads(text)
+    if not (isinstance(head, list) and len(head) == 2 and isinstance(head[1], list)):
+        raise DamagedError("its head is no blueprint and list of tensors")
+    if not isinstance(head[0], dict):
+        raise DamagedError("its head has no blueprint")
+    return head
+
+
+def check_rows(rows: list[Any], size: int, most: int) -> None:
+    """DamagedError for rows that do not describe tensors in so many bytes, of so many entries."""
+    names, entries, total = set(), 0, 0
+    for row in rows:
+        if not (isinstance(row, list) and len(row) == 5 and isinstance(row[0], str)):
+            raise DamagedError(f"a row of its head is no tensor: {str(row)[:80]}")
+        name, kind, shape, how, length = row
+        if name in names:
+            raise DamagedError(f"its head has the tensor {name[:80]} twice")
+        if not (isinstance(shape, list) and all(whole(side) for side in [*shape, length])):
+            raise DamagedError(f"{name[:80]}: its shape and bytes are to be whole numbers from 0")
+        if kind not in NAMES.values() or how not in codes.KINDS:
+            raise DamagedError(f"{name[:80]}: nothing is stored as {kind!s:.20}, {how!s:.20}")
+        names.add(name)
+        total += length
+        entries += math.prod(shape)
+        if entries > most:
+            raise DamagedError(f"{name[:80]}: with it there are {entries:,} numbers{TOO_MANY}")
+    if total != size:
+        raise DamagedError(f"its tensors are to be {total:,} bytes, and there are {size:,}")
+
+
+def whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**48
+
+
+def entries_in(size: int) -> int:
+    """How many numbers a file of so many bytes may say that it holds."""
+    return FREE + size * DENSEST
+
+
+@contextmanager
+def bounded(tensors: int, entries: int) -> Iterator[None]:
+    """DamagedError where more parameters are made than the file has, or larger ones, before they
+    take memory: a depth or a width in the head can be any number."""
+    made = [0, 0]
+
+    def count(_: nn.Module, name: str, parameter: Any) -> None:
+        made[0] += 1
+        made[1] += 0 if parameter is None else parameter.numel()
+        if made[0] > 4 * tensors + 1000 or made[1] > 4 * entries:
+            raise DamagedError(
+                f"the network that its head describes has {made[1]:,} numbers"
+                f" in {made[0]:,} parameters{TOO_MANY}"
+            )
+
+    handle = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -1,0 +1,65 @@
+"""A rate for each layer, made by hand or by a sensitivity analysis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from condenser.compress.masks.granularity import Granularity
+from condenser.compress.patterns import matches
+from condenser.errors import ConfigError
+from condenser.functional.pruning import Scope, Shapes, keep_largest
+
+BELOW_ONE = "a number from 0 up to, not including, 1"
+
+
+class Given:
+    """A scope in which each layer has its own rate.
+
+    Args:
+        rates: pattern of layer names → fraction of zeros at the end, in [0, 1). Of several that
+            match a layer the last counts; a layer that none matches keeps all its weights.
+
+    Raises:
+        ConfigError: no rates, or one out of range.
+    """
+
+    def __init__(self, rates: Mapping[str, float]) -> None:
+        if not rates:
+            raise ConfigError("prune.scope.rates", dict(rates), "a rate for at least one layer")
+        for pattern, rate in rates.items():
+            if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
+                raise ConfigError(f"prune.scope.rates.{pattern}", rate, BELOW_ONE)
+        self.rates = dict(rates)
+
+    def __call__(
+        self, scores: dict[str, Tensor], share: float, shapes: Shapes | None = None
+    ) -> dict[str, Tensor]:
+        """Masks at ``share`` in [0, 1] of the rates."""
+        return {name: keep_largest(s, share * self.rate(name)) for name, s in scores.items()}
+
+    def rate(self, layer: str) -> float:
+        """The fraction of the layer's weights that goes in the end."""
+        return [0.0, *(r for p, r in self.rates.items() if matches(layer, [p]))][-1]
+
+
+def agreed_rate(rate: float | None, scope: Scope, granularity: Granularity) -> float:
+    """What the schedule runs up to: of scope and granularity one may have a rate of its own.
+
+    Under ``Given`` it is 1, the whole of each layer's.
+
+    Raises:
+        ConfigError: nothing says the rate, or two say it differently.
+    """
+    own = granularity.rate
+    if isinstance(scope, Given):
+        if rate is not None or own is not None:
+            allowed = "null with prune.scope.rates, which go with no n:m granularity"
+            raise ConfigError("prune.rate", own if rate is None else rate, allowed)
+        return 1.0
+    if rate is None and own is None:
+        raise ConfigError("prune.rate", "null", BELOW_ONE)
+    if rate is not None and own is not None and abs(rate - own) > 1e-6:
+        raise ConfigError("prune.rate", rate, f"null or {own:g}, which the granularity leaves")
+    return own if rate is None else rate  # type: ignore[return-value]

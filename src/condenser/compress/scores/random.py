@@ -1,0 +1,31 @@
+"""No reason at all: the control of every pruning experiment."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+import torch
+from torch import Tensor, nn
+
+from condenser.compress.scores.base import Criterion
+from condenser.errors import ConfigError
+
+
+class Random(Criterion):
+    """Scores from N(0, 1), a function of the seed, the layer's name and the weight's shape alone.
+
+    Their mean is 0, so that a large group has no larger sum than a small one, on average.
+
+    Args:
+        seed: a whole number.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        if not isinstance(seed, int) or isinstance(seed, bool):
+            raise ConfigError("prune.criterion.seed", seed, "a whole number")
+        self.seed = seed
+
+    def __call__(self, name: str, weight: nn.Parameter) -> Tensor:
+        digest = blake2b(f"{self.seed} {name}".encode(), digest_size=7).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest))
+        return torch.randn(weight.shape, generator=generator).to(weight.device)

@@ -1,5 +1,0 @@
-"""A model in as few bytes as its entropy allows, and back, bit for bit."""
-
-from condenser.pack.file import Row, pack, table, unpack
-
-__all__ = ["Row", "pack", "table", "unpack"]

@@ -1,0 +1,179 @@
+"""A recipe with a budget, top to bottom: what comes before it, the trials, the choice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any
+
+from condenser import search
+from condenser.errors import CondenserError
+from condenser.models.sources import sources
+from condenser.pipeline import recipe
+from condenser.pipeline.budget.choice import CHOSEN, Point, best, choose, refusal
+from condenser.pipeline.budget.trials import entries, replaced, shown, space, trial
+from condenser.pipeline.recipe import Made
+from condenser.pipeline.stages import Stage, Workbench
+from condenser.search.outcome import TRIAL
+from condenser.store import Store, key_of
+
+LIMITS = ("packed_bytes", "min_accuracy", "n_trials")  # they change the choice, not the trials
+Step = tuple[Made, dict[str, Any]]
+
+
+def place(stages: Sequence[Stage]) -> int | None:
+    """Where the recipe says budget."""
+    return next((stage.position for stage in stages if stage.word == "budget"), None)
+
+
+def run(
+    config: Mapping[str, Any],
+    stages: list[Stage],
+    bench: Workbench,
+    store: Store,
+    started: Callable[[Stage], None] = lambda stage: None,
+    tell: Callable[[str], None] = print,
+    settled: Callable[[dict[str, Any]], None] = lambda config: None,
+) -> Iterator[Step]:
+    """As ``recipe.run``; where the recipe says budget, each trial, then the stages of the choice.
+
+    ``settled`` is given the config whose recipe is the choice.
+
+    Raises:
+        CondenserError: no trial keeps to the budget; it says which came nearest.
+    """
+    at = place(stages)
+    if at is None:
+        yield from recipe.run(stages, bench, store, started)
+        return
+    before: list[Made] = []
+    for made, facts in recipe.run(stages[:at], bench, store, started):
+        before.append(made)
+        yield made, facts
+    settings = config["budget"]
+    warn_of(before[-1], settings, bench)
+    tried = Trials(config, at, before, bench, store, tell)
+    yield from tried.steps()
+    point = choose(tried.points, settings)
+    tell("front, by validation:")
+    for other in best(tried.points):
+        tell(f"  {'→' if other is point else ' '} {other}")
+    if point is None:
+        raise refusal(tried.points, settings)
+    final = replaced(config, at, point.entries)
+    settled(final)
+    after = recipe.run(recipe.plan(final), bench, store, started)
+    last = len(before) + len(point.entries) - 1
+    for number, (made, facts) in enumerate(islice(after, len(before), None), len(before)):
+        chosen = {CHOSEN: True, **limits(settings), **told(point)} if number == last else {}
+        yield made, facts | chosen
+
+
+@dataclass
+class Trials:
+    """The search itself.
+
+    Attributes:
+        before: what the recipe made up to here; the last of it is what trials begin with.
+        points: what came of the trials, and what they began with.
+    """
+
+    config: Mapping[str, Any]
+    place: int
+    before: Sequence[Made]
+    bench: Workbench
+    store: Store
+    tell: Callable[[str], None]
+    points: list[Point] = field(default_factory=list)
+
+    def steps(self) -> Iterator[Step]:
+        """Each trial's last model, those of an earlier process first, out of the store."""
+        from condenser.search.journal import alone  # brings Optuna, which other runs do without
+
+        settings = self.config["budget"]
+        self.points = [point_of(self.before[-1].entry.facts)]
+        self.bench = replace(self.bench, loggers=lambda label: [])
+        path = self.store.root / f"search-{self.key()}.journal"
+        with alone(path, wait=True):
+            found = search.Search(
+                path,
+                space(settings),
+                ["maximize", "minimize"],
+                self.bench.build(settings["sampler"]),
+                settings["seed"],
+                {},
+            )
+            for old in found.trials[: settings["n_trials"]]:
+                if old.state == "done":
+                    yield self.tried(old)
+            while len([t for t in found.trials if t.state != "running"]) < settings["n_trials"]:
+                asked = found.ask(1)
+                if not asked:
+                    break
+                yield from self.new(asked[0], found)
+
+    def new(self, asked: search.Trial, found: search.Search) -> Iterator[Step]:
+        """A trial that was not run to its end yet."""
+        try:
+            step = self.tried(asked)
+        except Exception as error:  # a trial costs itself only
+            text = str(error) if isinstance(error, CondenserError) else repr(error)
+            found.fail(asked, text)
+            self.tell(f"trial {asked.number + 1}: failed: {text}")
+            return
+        point = self.points[-1]
+        found.tell(asked, [point.accuracy, point.size])
+        yield step
+
+    def tried(self, asked: search.Trial) -> Step:
+        """Make the trial's model, or find it in the store."""
+        whole = trial(self.config, self.place, asked.params)
+        *_, (made, facts) = recipe.run(recipe.plan(whole), self.bench, self.store)
+        steps = entries(self.config, asked.params)
+        point = replace(point_of(facts), entries=steps, trial=asked.number)
+        self.points.append(point)
+        return made, facts | told(point)
+
+    def key(self) -> str:
+        """The hash of all that determines the trials: other limits find the same search."""
+        settings = self.config["budget"]
+        return key_of(
+            {
+                "version": recipe.VERSION,
+                "before": [made.entry.key for made in self.before],
+                "budget": {key: settings[key] for key in settings if key not in LIMITS},
+                "sections": [self.config[w] for w in ("distill", "prune", *settings["coding"])],
+                "seed": self.config["seed"],
+                "code": sources(settings["sampler"]),
+                "numerics": recipe.numerics(self.bench),
+            }
+        )
+
+
+def point_of(facts: Mapping[str, Any]) -> Point:
+    """CondenserError for a model without an accuracy."""
+    if facts["val/accuracy"] is None:
+        raise CondenserError("val/accuracy is none: this network was made for another task")
+    return Point(facts["val/accuracy"], facts["size/packed_bytes"])
+
+
+def told(point: Point) -> dict[str, Any]:
+    """A trial as facts of its record."""
+    if point.trial is None:
+        return {}
+    return {TRIAL: point.trial + 1, "search/settings": shown(point.entries)}
+
+
+def limits(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"budget/{key}": settings[key] for key in LIMITS if settings[key] is not None}
+
+
+def warn_of(made: Made, settings: Mapping[str, Any], bench: Workbench) -> None:
+    """A network seldom gains by being made smaller: say so before hours of search."""
+    least, accuracy = settings["min_accuracy"], recipe.accuracy(made)
+    if least is not None and accuracy < least:
+        bench.warn(
+            f"{made.stage.word} {made.model_name} itself has {accuracy:.2%} on validation, less "
+            f"than budget.min_accuracy={least}: what is made of it seldom has more"
+        )

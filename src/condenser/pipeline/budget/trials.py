@@ -1,0 +1,83 @@
+"""What a trial of the search is: entries of a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from condenser import search
+from condenser.search import space as spaces
+
+Entry = dict[str, Any]
+
+
+def space(settings: Mapping[str, Any]) -> search.Space:
+    """What is searched: the fraction of weights kept, on a log scale, bits, and what codes them.
+
+    From 2 % kept to 1 % is as far as from 100 % to 50 %: so do the bytes go.
+    """
+    low, high = settings["rate"]
+    least, most = settings["bits"]
+    kept = search.Interval(round(1 - high, 6), round(1 - low, 6), log=True)
+    kept.check("budget.rate")
+    bits = search.Interval(least, most)
+    bits.check("budget.bits")
+    return {"kept": kept, "bits": bits, "coding": spaces.read("budget.coding", settings["coding"])}
+
+
+def corners(settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Trials that show whether all can be planned."""
+    found = space(settings)
+    for coding in found["coding"].ends():
+        yield from spaces.corners({**found, "coding": search.Choice((coding,))})
+
+
+def entries(config: Mapping[str, Any], params: Mapping[str, Any]) -> list[Entry]:
+    """The trial as a recipe's entries: prune, unless all is kept, then what makes bits."""
+    settings = config["budget"]
+    rate = round(1 - params["kept"], 6)
+    coding = params["coding"]
+    steps: list[Entry] = []
+    if rate:
+        steps.append({"prune": {"rate": rate, **training(config["prune"], settings)}})
+    bits = {"bits": params["bits"], **training(config[coding], settings)}
+    if "activation_bits" in config[coding]:
+        bits["activation_bits"] = settings["activation_bits"]
+    return [*steps, {coding: bits}]
+
+
+def training(section: Mapping[str, Any], settings: Mapping[str, Any]) -> Entry:
+    """How a step trains on, where its section says that it does: briefly, taught as budget says."""
+    own: Entry = {key: settings[key] for key in ("objective", "teachers")}
+    if not section["optim"]["epochs"]:
+        return own
+    return own | {"optim": {"epochs": settings["epochs"]}}
+
+
+def replaced(config: Mapping[str, Any], place: int, steps: Sequence[Entry]) -> dict[str, Any]:
+    """The config with these entries where the recipe says budget."""
+    from condenser.pipeline.recipe import expand
+
+    stages = list(expand(config["recipe"]["stages"]))
+    stages[place : place + 1] = steps
+    return {**config, "recipe": {**config["recipe"], "stages": stages}}
+
+
+def trial(config: Mapping[str, Any], place: int, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of one trial: up to what it tries, without controls."""
+    steps = entries(config, params)
+    whole = replaced(config, place, steps)
+    stages = whole["recipe"]["stages"][: place + len(steps)]
+    return {**whole, "recipe": {**whole["recipe"], "stages": stages}, "controls": False}
+
+
+def shown(steps: Sequence[Entry]) -> str:
+    """``prune.rate=0.9 share.bits=4``; nothing tried is the network as it was."""
+    words = [
+        f"{stage}.{key}={overrides[key]}"
+        for entry in steps
+        for stage, overrides in entry.items()
+        for key in ("rate", "bits")
+        if key in overrides
+    ]
+    return " ".join(words) or "as it was"

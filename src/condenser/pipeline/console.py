@@ -1,0 +1,94 @@
+"""What a person sees while a run goes on: a line a stage."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from condenser.errors import printable
+from condenser.pipeline.stages import Stage
+from condenser.runs import records
+from condenser.runs.records import Record
+
+SHOWN = 4  # layers that a line names
+CLEAR = "\r\x1b[2K"  # of a terminal's line
+
+
+class Console:
+    """Prints to a terminal, or plain lines to a file; of several processes the first alone."""
+
+    def __init__(self, folder: Path, quiet: bool = False) -> None:
+        from rich.console import Console as Rich
+
+        self.rich, self.folder = (
+            Rich(highlight=False, markup=False, emoji=False, quiet=quiet),
+            folder,
+        )
+        self.terminal, self.quiet = self.rich.is_terminal and not quiet, quiet
+
+    def working(self, what: str) -> Any:
+        return self.rich.status(what) if self.terminal else nullcontext()
+
+    def epoch(self, text: str, over: bool) -> None:
+        """Where a training is: on a terminal one line that is drawn over, else a line an epoch."""
+        if self.terminal:
+            self.rich.file.write(f"{CLEAR}{text[: self.rich.width - 1]}\r")
+            self.rich.file.flush()
+        elif over:
+            self.line(text)
+
+    def clear(self) -> None:
+        if self.terminal:
+            self.rich.file.write(CLEAR)
+
+    def warn(self, message: str) -> None:
+        self.clear()
+        self.rich.print(f"warning: {printable(message)}", style="yellow", soft_wrap=True)
+
+    def line(self, text: str) -> None:
+        self.clear()
+        self.rich.print(printable(text), soft_wrap=True)
+
+    def started(self, stage: Stage) -> None:
+        if self.terminal:
+            self.rich.print(f"{stage.word} …", end="\r", style="dim")
+
+    def finished(self, record: Record, reused: bool) -> None:
+        def number(key: str, form: str) -> str:
+            value = record[key]
+            return format(value, form) if isinstance(value, int | float) else "–"
+
+        if record.get("search/trial") is not None and not record.get("search/chosen"):
+            self.line(
+                f"trial {number('search/trial', 'd'):>3} {record['search/settings']:<32} "
+                f"val {number('val/accuracy', '7.2%')}  "
+                f"{number('size/packed_bytes', '>10,')} bytes packed"
+            )
+            return
+        self.clear()
+        name = " ".join(str(record[key]) for key in ("stage", "control/kind") if record.get(key))
+        took = "stored" if reused else f"{number('cost/train_seconds', '.1f')} s"
+        self.rich.print(
+            f"{name:<9} {record['model']:<14} test {number('test/accuracy', '7.2%')}  "
+            f"val {number('val/accuracy', '7.2%')}  {number('size/nonzero', '>10,')} of "
+            f"{number('size/params', '>10,')} weights  "
+            f"{number('size/file_bytes', '>10,')} bytes  {took}",
+            soft_wrap=True,
+        )
+        if said := left_alone(record):
+            self.line(f"{'':<9} {said}")
+
+    def done(self) -> None:
+        self.rich.print(f"records: {self.folder / records.FILE}", style="dim", soft_wrap=True)
+
+
+def left_alone(record: Record) -> str:
+    """What of the network the stage did not touch, and why; empty, if it is all touched."""
+    word = record["stage"]
+    text, share = record.get(f"{word}/left_alone"), record.get(f"{word}/left_alone_share")
+    if not isinstance(text, str) or not isinstance(share, float):
+        return ""
+    layers = text.split("; ")
+    more = f" and {len(layers) - SHOWN} more" if len(layers) > SHOWN else ""
+    return f"left alone {share:.1%} of the weights: {', '.join(layers[:SHOWN])}{more}"

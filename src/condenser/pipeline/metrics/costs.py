@@ -1,0 +1,71 @@
+"""What a network costs: bytes, bits, time, memory, energy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from condenser.pipeline.stages import Outcome, Workbench
+
+if TYPE_CHECKING:
+    from condenser.checkpoint.packed import Row
+    from condenser.compress import Operation
+    from condenser.measure import Widths
+
+
+def files(outcome: Outcome, folder: Path) -> dict[str, Any]:
+    """Bytes of what would be shipped."""
+    from condenser import deploy
+
+    if outcome.file is not None:
+        kind = {suffix: target for target, suffix in deploy.SUFFIX.items()}[outcome.file.suffix]
+        return {"size/file_bytes": deploy.size(outcome.file), "size/file_format": kind}
+    size = sum((folder / name).stat().st_size for name in ("model.json", "weights.safetensors"))
+    return {"size/file_bytes": size, "size/file_format": "safetensors"}
+
+
+def packed(rows: Sequence[Row]) -> dict[str, int]:
+    """Bytes of the packed file, in all and of each layer, and how many numbers a layer stores."""
+    facts = {"size/packed_bytes": sum(row.bytes for row in rows)}
+    for row in rows:
+        name = re.split(r"\.(?:parametrizations|input_quantizer|output_quantizer)\.", row.name)[0]
+        layer = name if name != row.name else name.rpartition(".")[0] or name
+        for key, value in ((f"packed/{layer}", row.bytes), (f"entries/{layer}", row.entries)):
+            facts[key] = facts.get(key, 0) + value
+    return facts
+
+
+def widths(operations: Sequence[Operation]) -> Widths:
+    """Bits of the weights and inputs of the layers that were quantised."""
+    from condenser.compress import Quantized
+
+    made = [op for op in operations if isinstance(op, Quantized)]
+    return {layer: op.bits_of(layer) for op in made for layer in op.layers}
+
+
+def running(outcome: Outcome, bench: Workbench) -> dict[str, Any]:
+    """Time, memory and counted energy of one image; no time of a network that only simulates
+    integers, memory of files alone."""
+    from condenser import deploy, measure
+    from condenser.compress import Quantized
+
+    data = bench.data
+    if outcome.file is None and any(isinstance(o, Quantized) for o in outcome.blueprint.operations):
+        none = dict.fromkeys(("ms_b1", "iqr_b1", "threads"))
+        return {f"latency/{k}": v for k, v in {**none, "runtime": "simulated"}.items()}
+    facts: dict[str, Any] = {}
+    if outcome.file is None:
+        times = measure.torch_latency(outcome.model, data.example())
+        call = measure.torch_call(outcome.model, data.example())
+    else:
+        session = deploy.session(outcome.file, outcome.threads)
+        call = session.call(data.pixels() if session.pixels else data.example())
+        times = measure.call_latency(call, 1, session.runtime, session.threads)
+        facts["memory/peak_bytes"] = deploy.peak_bytes(outcome.file, outcome.threads)
+    with measure.evaluating(outcome.model), measure.settled(outcome.threads):
+        counted = measure.joules(call)
+    if counted is not None:
+        facts["energy/counted_uj"] = 1e6 * counted
+    return facts | {f"latency/{k}": v for k, v in times.items()}

@@ -1,0 +1,115 @@
+"""How good a network's answers are, by themselves and beside others'."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from condenser.errors import CondenserError
+from condenser.pipeline.stages import Stage, Workbench
+from condenser.store import Entry
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from torch import nn
+
+    from condenser.data import DataModule
+    from condenser.measure import Predictions
+    from condenser.tasks import Task
+
+LOGITS = "test_logits.safetensors"
+IMAGES = 1000  # that features are compared on
+
+
+def graded(predictions: Predictions, task: Task) -> dict[str, float | None]:
+    """Their quality; none of a network that was made for another task."""
+    from condenser import measure
+
+    if predictions.logits.shape[1] != task.outputs:
+        return dict.fromkeys(("accuracy", "top5", "ece", "nll"))
+    return measure.quality(predictions, task=task)
+
+
+def by_class(test: Predictions, data: DataModule) -> dict[str, float | None]:
+    """Test accuracy of each class; nothing of a network that was made for another task."""
+    from condenser import measure
+
+    if test.logits.shape[1] != data.task.outputs:
+        return {}
+    found = measure.accuracy_by_class(test, data.classes, data.task)
+    return {f"class/{name}": value for name, value in found.items()}
+
+
+def beside_teachers(entry: Entry, teachers: Sequence[Entry], bench: Workbench) -> dict[str, Any]:
+    """What its answers on the test images are beside its teachers', these averaged as logits."""
+    import torch
+
+    from condenser import measure
+
+    given = [load_logits(teacher).logits for teacher in teachers]
+    own = load_logits(entry)
+    if any(logits.shape != own.logits.shape for logits in given):
+        return {}  # teachers of another task
+    logits, task = torch.stack(given).mean(0), bench.data.task
+    beside = measure.quality(own, logits, task)
+    damage = measure.damage(own, logits, bench.data.classes, task)
+    found = {k[8:]: v for k, v in beside.items() if k.startswith("teacher_")} | damage
+    return {f"teacher/{key}": value for key, value in found.items()}
+
+
+def similarity(
+    stage: Stage, model: nn.Module, teachers: Sequence[Entry], bench: Workbench
+) -> dict[str, float]:
+    """Linear CKA with the teacher on training images; nothing where there are several teachers, or
+    where ``teacher.cka`` leaves the layers to be found and a network has none of the kind."""
+    from condenser import measure
+    from condenser.capture import penultimate_pair, stage_pairs
+
+    asked = stage.config["teacher"]["cka"]
+    if asked is None or len(teachers) != 1:
+        return {}
+    _, teacher = teachers[0].load(bench.trusted)
+    images = bench.data.calibration(min(IMAGES, bench.data.train_size))
+    if isinstance(asked, Mapping):
+        pairs = asked["student"], asked["teacher"]
+    else:
+        find = {"penultimate": penultimate_pair, "stages": stage_pairs}[asked]
+        try:
+            pairs = find(model, teacher, images[:2])
+        except CondenserError:
+            return {}
+    found = measure.cka(model, teacher, images, pairs)
+    deepest = {"cka/teacher": list(found.values())[-1]}
+    return deepest | ({f"cka/{k}": v for k, v in found.items()} if len(found) > 1 else {})
+
+
+def agreement(word: str, file: Predictions, simulated: Predictions, task: Task) -> dict[str, float]:
+    """How far a deployed file's answers are from those of the network it was made of."""
+    same = (task.decide(file.logits) == task.decide(simulated.logits)).float().mean()
+    difference = (file.logits - simulated.logits).abs().max()
+    return {
+        f"{word}/agreement": round(same.item(), 7),
+        f"{word}/max_difference": difference.item(),
+    }
+
+
+def save_logits(folder: Path, test: Predictions) -> None:
+    from safetensors.torch import save_file
+
+    save_file(test._asdict(), folder / LOGITS)
+
+
+def load_logits(entry: Entry) -> Predictions:
+    """What a stored model answered on the test images."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from condenser.files import damaged
+    from condenser.measure import Predictions
+
+    try:
+        return Predictions(**load_file(entry.file(LOGITS)))
+    except (OSError, SafetensorError, TypeError) as error:
+        raise damaged(entry.file(LOGITS)) from error

@@ -1,0 +1,123 @@
+"""What the entries of a recipe mean: its stages, in an order that can be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from condenser.config import schema
+from condenser.errors import CondenserError, ConfigError, NoSuchKeyError
+from condenser.pipeline.stages import Stage, find
+from condenser.pipeline.stages.control import controls
+from condenser.pipeline.stages.pairs import refusal
+
+
+def plan(config: Mapping[str, Any]) -> list[Stage]:
+    """The stages of ``recipe.stages`` with each entry's own overrides, order checked.
+
+    Raises:
+        ConfigError: an unknown stage; one whose model or teacher does not come before it; a stage
+            that trains after one that quantises, or cannot take what those before it made;
+            overrides that do not fit the section.
+    """
+    stages: list[Stage] = []
+    for position, entry in enumerate(expand(config["recipe"]["stages"])):
+        key = f"recipe.stages[{position}]"
+        word, overrides, until = _read(entry, key)
+        kind = find(word, key)
+        old = schema.of_stage(word, config[word]) if "_target_" in overrides else config[word]
+        own = merge(old, overrides, f"{key}.{word}")
+        if overrides:
+            schema.check_section(word, own, f"{key}.")
+        where = f"{key}={word}"
+        _check_order(kind, stages, where)
+        chain = stages[_last_fresh(stages) :] if kind.takes_model else []
+        teachers = _teachers(own.get("teachers", "auto"), stages, chain, f"{key}.{word}.teachers")
+        stage = kind({**config, word: own}, position, teachers, chain, until)
+        if stage.uses_teacher and not teachers and own.get("teachers") != "peer":
+            raise CondenserError(f"{where}: learns from a teacher; put teacher before it")
+        _check_pairs(stage, where)
+        stage.accept()
+        stages.append(stage)
+    return stages + controls(stages, config["controls"])
+
+
+def expand(entries: Iterable[Any]) -> Iterator[Any]:
+    """The entries of a recipe one by one: ``{tune: {}, times: 3}`` is three of it."""
+    for position, entry in enumerate(entries):
+        if not isinstance(entry, Mapping) or "times" not in entry:
+            yield entry
+            continue
+        once = {key: value for key, value in entry.items() if key != "times"}
+        times = entry["times"]
+        if not isinstance(times, int) or isinstance(times, bool) or times < 1:
+            allowed = "a whole number of at least 1"
+            raise ConfigError(f"recipe.stages[{position}].times", times, allowed)
+        yield from [once] * times
+
+
+def _read(entry: Any, key: str) -> tuple[str, Mapping[str, Any], float | None]:
+    """An entry's stage, its overrides and the accuracy that makes it needless."""
+    if isinstance(entry, str):
+        return entry, {}, None
+    inner = dict(entry)
+    until = inner.pop("until", None)
+    if until is not None and not (isinstance(until, int | float) and 0 < until <= 1):
+        raise ConfigError(f"{key}.until", until, "an accuracy above 0, at most 1")
+    word, overrides = next(iter(inner.items()), ("", None))
+    if len(inner) != 1 or not isinstance(overrides, Mapping):
+        shape = "one stage with its overrides, as in {prune: {rate: 0.5}}"
+        raise ConfigError(key, dict(entry), f"{shape}; times and until may stand beside it")
+    return word, overrides, until
+
+
+def _teachers(asked: Any, before: list[Stage], chain: list[Stage], key: str) -> list[Stage]:
+    """The stages that ``teachers`` means, of those before this one."""
+    if asked == "peer":
+        return []
+    if asked == "auto":
+        return [stage for stage in before if stage.word == "teacher"]
+    if asked == "previous" and before:
+        return before[-1:]
+    if asked == "dense" and chain:
+        return chain[:1]
+    if isinstance(asked, list) and asked:
+        places = range(len(before))
+        if all(place in places for place in asked):
+            return [before[place] for place in asked]
+    allowed = "auto, previous, dense, or positions of stages before this one"
+    raise ConfigError(key, asked, allowed)
+
+
+def _check_order(kind: type[Stage], stages: list[Stage], where: str) -> None:
+    if kind.takes_model and not stages:
+        raise CondenserError(f"{where}: needs a model; put teacher, student or distill before it")
+
+
+def _check_pairs(stage: Stage, where: str) -> None:
+    """CondenserError where an earlier stage made what this one would undo."""
+    for before in stage.chain:
+        if why := refusal(before.kind, stage.kind, before.word):
+            raise CondenserError(f"{where}: {why}")
+
+
+def _last_fresh(before: list[Stage]) -> int:
+    """Where the model that the next stage would take was first made."""
+    fresh = [i for i, stage in enumerate(before) if not stage.takes_model]
+    return fresh[-1] if fresh else 0
+
+
+def merge(base: Mapping[str, Any], overrides: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """``base`` with ``overrides``, deep; a mapping that names a ``_target_`` replaces the old one.
+
+    Raises:
+        ConfigError: a key that ``base`` lacks; ``where`` says whose.
+    """
+    merged = dict(base)
+    for key, value in overrides.items():
+        if key not in base and "_target_" not in overrides:
+            raise NoSuchKeyError(f"{where}.{key}", base)
+        old = merged.get(key)
+        deep = isinstance(old, Mapping) and isinstance(value, Mapping) and "_target_" not in value
+        merged[key] = merge(old, value, f"{where}.{key}") if deep else value  # type: ignore[arg-type]
+    return merged

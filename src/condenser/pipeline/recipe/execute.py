@@ -1,0 +1,145 @@
+"""Each stage's result, made or found in the store, and how one hands its model to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
+from typing import Any
+
+from condenser.errors import CondenserError
+from condenser.models.sources import in_words
+from condenser.pipeline.metrics import beside_teachers, keep_promises, measured
+from condenser.pipeline.recipe.key import but_for_the_seed, ingredients, together
+from condenser.pipeline.stages import Given, Stage, Workbench
+from condenser.store import Entry, Place, Store, key_of
+
+
+@dataclass(frozen=True)
+class Made:
+    """A stage's entry in the store, and its place in this run.
+
+    Attributes:
+        teachers: those it learnt from; else the run's last teacher, to be compared with.
+        code: the user's own source that took part in it and in what it was made of, and versions.
+    """
+
+    stage: Stage
+    entry: Entry
+    group: str
+    reused: bool
+    parent: Made | None
+    teachers: tuple[Made, ...]
+    model_name: str
+    code: dict[str, str] = field(hash=False)
+
+
+def run(
+    stages: list[Stage],
+    bench: Workbench,
+    store: Store,
+    started: Callable[[Stage], None] = lambda stage: None,
+) -> Iterator[tuple[Made, dict[str, Any]]]:
+    """Make or find each stage's result; yield it with its record's facts."""
+    made: list[Made] = []
+    by_stage: dict[int, Made] = {}
+    for stage in stages:
+        if stage.until is not None and made and accuracy(made[-1]) >= stage.until:
+            by_stage[stage.position] = made[-1]  # good enough: whoever wants this one has the last
+            continue
+        started(stage)
+        reference = by_stage[stage.reference.position] if stage.reference else None
+        if reference is not None and reference.stage is not stage.reference:
+            continue  # there was no need of it
+        line = tuple(dict.fromkeys(by_stage[before.position] for before in stage.chain))
+        teachers = tuple(by_stage[teacher.position] for teacher in stage.teachers)
+        if stage.uses_teacher:
+            for teacher in teachers:
+                gate(teacher)
+        else:
+            teachers = tuple(m for m in made if m.stage.word == "teacher")[-1:]
+        made.append(make(stage, bench, store, line, teachers, reference))
+        by_stage[stage.position] = made[-1]
+        yield made[-1], facts_of(made[-1], bench)
+
+
+def accuracy(made: Made) -> float:
+    return made.entry.facts["val/accuracy"] or 0.0
+
+
+def make(
+    stage: Stage,
+    bench: Workbench,
+    store: Store,
+    line: tuple[Made, ...],
+    teachers: tuple[Made, ...],
+    reference: Made | None = None,
+) -> Made:
+    """The stage's result: from the store if its key is there, else by running it."""
+    used = teachers if stage.uses_teacher else ()
+    parent = line[-1] if line and stage.takes_model else None
+    before = parent, used, reference
+    own = ingredients(stage, bench)
+    made_of = own | lineage(*before, lambda made: made.entry.key)
+    group = key_of(but_for_the_seed(own) | lineage(*before, lambda made: made.group))
+
+    def work(place: Place) -> Mapping[str, Any]:
+        outcome = stage.work(bench, given, place)
+        outcome.facts |= keep_promises(stage, outcome, given, bench)
+        return measured(stage, outcome, bench, place.folder, given)
+
+    given = Given(
+        [made.entry for made in line],
+        [teacher.entry for teacher in used],
+        reference.entry if reference else None,
+    )
+    entry, reused = store.get_or_make(stage.word, key_of(made_of), work, made_of)
+    name = stage.architecture["name"] if stage.architecture else parent.model_name  # type: ignore[union-attr]
+    codes = (made.code for made in (parent, reference, *used) if made)
+    code = reduce(or_, codes, own["code"])
+    return Made(stage, entry, group, reused, parent, teachers, name, code)
+
+
+def lineage(
+    parent: Made | None,
+    teachers: tuple[Made, ...],
+    reference: Made | None,
+    name: Callable[[Made], str],
+) -> dict[str, Any]:
+    """The models that a stage works with, by their keys or by their groups."""
+    found = {"parent": parent and name(parent), "teacher": together(map(name, teachers))}
+    return found | ({"reference": name(reference)} if reference else {})
+
+
+def gate(teacher: Made) -> None:
+    """CondenserError for a teacher below ``teacher.min_accuracy`` on validation."""
+    least, got = teacher.stage.config["teacher"]["min_accuracy"], accuracy(teacher)
+    foreign = teacher.entry.facts["val/accuracy"] is None
+    if got < least and not foreign:
+        raise CondenserError(
+            f"teacher {teacher.model_name} reaches {got:.4f} on validation, less than "
+            f"teacher.min_accuracy={least}: train it longer or lower the gate"
+        )
+
+
+def facts_of(made: Made, bench: Workbench) -> dict[str, Any]:
+    """A stage's part of the record: what was measured, where it stands, what led to it."""
+    facts = dict(made.entry.facts)
+    if made.teachers:
+        facts |= beside_teachers(made.entry, [t.entry for t in made.teachers], bench)
+    facts = made.stage.described() | facts
+    for before in reversed(made.stage.chain):
+        facts = before.described() | facts
+    return facts | {
+        "stage": made.stage.word,
+        "position": made.stage.position,
+        "model": made.model_name,
+        "seed": made.stage.seed,
+        "key": made.entry.key,
+        "parent": made.parent and made.parent.entry.key,
+        "teacher": together([t.entry.key for t in made.teachers]),
+        "group": made.group,
+        "code": in_words(made.code),
+        "cost/reused": made.reused,
+    }

@@ -1,0 +1,200 @@
+"""The contract of a stage: it takes a model, returns a model and what it knows about it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from condenser.pipeline.stages.pairs import kind_of
+from condenser.training.distributed.process_group import Team
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from condenser.checkpoint.model_spec import Blueprint
+    from condenser.compress import Promise
+    from condenser.data import DataModule
+    from condenser.store import Entry, Place
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """What the stages of a run share.
+
+    Attributes:
+        build: a config with ``_target_`` → the object it names.
+        trainer: settings of pl.Trainer.
+        loggers: Lightning loggers of the stage that is running.
+        trusted: targets outside condenser.models that the user's own config names.
+        team: the processes that train together.
+    """
+
+    data: DataModule
+    build: Callable[[Mapping[str, Any]], Any]
+    trainer: Mapping[str, Any]
+    loggers: Callable[[str], list[Any]]
+    trusted: tuple[str, ...] = ()
+    progress: Callable[[str, bool], None] | None = None
+    compile: bool = False
+    checkpoint_seconds: float = 30
+    warn: Callable[[str], None] = print
+    team: Team = field(default_factory=Team)
+
+
+@dataclass(frozen=True)
+class Given:
+    """The models that a stage works with.
+
+    Attributes:
+        line: the models that led to the one it takes, which is the last; the first was trained
+            from scratch.
+        teachers: those it learns from; none where it does not.
+        reference: of a control, the model that it is compared with.
+    """
+
+    line: Sequence[Entry] = ()
+    teachers: Sequence[Entry] = ()
+    reference: Entry | None = None
+
+    @property
+    def source(self) -> Entry | None:
+        """The model it takes."""
+        return self.line[-1] if self.line else None
+
+
+@dataclass
+class Outcome:
+    """What a stage made.
+
+    Attributes:
+        model: what will be kept, measured and handed on.
+        last: the same network after the last epoch, where training chose an earlier one.
+        facts: what the stage alone knows, by record key.
+        file: the deployed file; where there is one, it is measured instead of the model.
+        threads: that run the file.
+        promises: what a compression was asked for, to be read from the model.
+    """
+
+    blueprint: Blueprint
+    model: nn.Module
+    facts: dict[str, Any] = field(default_factory=dict)
+    last: nn.Module | None = None
+    file: Path | None = None
+    threads: int = 1
+    promises: Sequence[Promise] = ()
+
+
+class Stage(ABC):
+    """One step of a recipe, with its settings resolved.
+
+    Class attributes:
+        word: what a recipe calls it, and its section of the config.
+        takes_model: it works on the model of the stage before it.
+        trains: it changes weights by gradient steps.
+
+    Attributes:
+        teachers: the stages whose models it may learn from.
+        until: it is left out where the model before it has this accuracy on validation.
+        chain: the stages that made the model it takes, from the one that started it.
+        reference: of a control, the stage that it is compared with.
+    """
+
+    word: ClassVar[str]
+    takes_model: ClassVar[bool] = False
+    trains: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        position: int,
+        teachers: Sequence[Stage] = (),
+        chain: Sequence[Stage] = (),
+        until: float | None = None,
+        reference: Stage | None = None,
+    ) -> None:
+        self.config, self.position, self.until = config, position, until
+        self.teachers, self.chain, self.reference = tuple(teachers), tuple(chain), reference
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return self.config[self.word]
+
+    @property
+    def kind(self) -> str:
+        """Its row and column in the table of ``pairs``."""
+        return kind_of(self.word, self.config.get(self.word, {}))
+
+    @property
+    def label(self) -> str:
+        return f"{self.position}-{self.word}"
+
+    @property
+    def seed(self) -> int:
+        return self.config["seed"]
+
+    @property
+    def first(self) -> int:
+        """The seed of its first weights, where it draws them."""
+        return self.seed
+
+    @property
+    def uses_teacher(self) -> bool:
+        """Whether the result depends on the models of ``teachers``."""
+        return False
+
+    @property
+    def architecture(self) -> Mapping[str, Any] | None:
+        """The network that the stage starts from scratch, if it does."""
+        return None
+
+    def example(self, bench: Workbench) -> nn.Module:
+        """A network as its result will be, but for the weights and for what made it smaller."""
+        return self.chain[0].example(bench)
+
+    def accept(self) -> None:  # noqa: B027 - most stages take any
+        """ConfigError if it cannot work on the model that ``chain`` would make."""
+
+    @abstractmethod
+    def ingredients(self) -> dict[str, Any]:
+        """All settings that determine the result, beside models, data, seed and hardware."""
+
+    @abstractmethod
+    def check(self, bench: Workbench) -> None:
+        """Build all that ``run`` will need, so that what cannot work fails before training."""
+
+    @abstractmethod
+    def run(self, bench: Workbench, given: Given, place: Place) -> Outcome:
+        """Do the work."""
+
+    def work(self, bench: Workbench, given: Given, place: Place) -> Outcome:
+        """``run``, on every process where something is trained."""
+        if self.trains:
+            bench.team.together(follow, self, given, place)
+        return self.run(bench, given, place)
+
+    def described(self) -> dict[str, Any]:
+        """The stage's settings as record keys: the config's path with slashes, scalars only."""
+        return dict(flat(self.word, self.settings))
+
+
+def follow(bench: Workbench, stage: Stage, given: Given, place: Place) -> None:
+    """Take part in what another process leads."""
+    stage.run(bench, given, place)
+
+
+def flat(path: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """``{rate: .5, criterion: {_target_: a.Magnitude}}`` under ``prune`` gives ``prune/rate`` = .5,
+    ``prune/criterion`` = Magnitude; a section's own ``_target_`` is its ``method``."""
+    for key, value in settings.items():
+        if key == "_target_":
+            yield f"{path}/method", value.rpartition(".")[2]
+        elif isinstance(value, Mapping):
+            inner = dict(value)
+            if "_target_" in inner:
+                yield f"{path}/{key}", inner.pop("_target_").rpartition(".")[2]
+            yield from flat(f"{path}/{key}", inner)
+        elif isinstance(value, str | int | float | bool) and not key.startswith("_"):
+            yield f"{path}/{key}", value

@@ -1,0 +1,134 @@
+"""export: the file to deploy, measured where it will run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from condenser.errors import ConfigError
+from condenser.pipeline.stages.base import Given, Outcome, Stage, Workbench
+
+if TYPE_CHECKING:
+    from condenser.deploy import Form
+    from condenser.store import Place
+
+FLOAT, DENSE, FILE = "float32", "dense", "model"
+# What a target needs beside requirements.txt: module → what to install (requirements-extras.txt).
+EXTRAS = {
+    "openvino": {"openvino": "openvino==2026.4.1"},
+    "executorch": {"executorch": "executorch==1.5.1", "torchao": "torchao==0.18.0"},
+}
+
+
+class Export(Stage):
+    """Writes the model of the stage before for a runtime: in float32, or in integers where it was
+    quantised.
+
+    Quality, latency and memory are those of the file in that runtime. ``speedup`` is over the same
+    network in float32 there, ``speedup_dense`` over the one that its line began with, for a batch
+    and one image.
+    """
+
+    word: ClassVar[str] = "export"
+    takes_model: ClassVar[bool] = True
+
+    def accept(self) -> None:
+        """The runtime is there, and can hold what the stages before make."""
+        target, own = self.settings["target"], self.settings
+        missing = [pin for name, pin in EXTRAS.get(target, {}).items() if find_spec(name) is None]
+        if missing:
+            hint = f"for {target}: pip install {' '.join(missing)}"
+            raise ConfigError("export.target", target, "onnx with what is installed", hint)
+        quantizes = [stage for stage in self.chain if stage.word == "quantize"]
+        if own["dynamic"] and quantizes:
+            raise ConfigError("export.dynamic", True, "false where the recipe has quantize before")
+        if target == "executorch" and own["dynamic"]:
+            raise ConfigError("export.dynamic", True, "false with export.target=executorch")
+        if target == "executorch" and own["output"] != "float32":
+            allowed = "float32 with export.target=executorch"
+            raise ConfigError("export.output", own["output"], allowed)
+        for stage in quantizes:
+            bits = stage.settings.get("activation_bits")
+            if bits != 8 and (bits is not None or target == "executorch"):
+                either = "8" if target == "executorch" else "8 or null"
+                allowed = f"{either} where the recipe goes on with export to {target}"
+                raise ConfigError("quantize.activation_bits", bits, allowed)
+            if stage.settings.get("affine") and bits is not None:
+                allowed = "false where activations are integers and the recipe goes on with export"
+                raise ConfigError("quantize.affine", True, allowed)
+
+    def ingredients(self) -> dict[str, Any]:
+        packages = ["onnx", "onnxscript", "onnxruntime", *EXTRAS.get(self.settings["target"], {})]
+        return {**self.settings, "versions": {name: metadata.version(name) for name in packages}}
+
+    def check(self, bench: Workbench) -> None:
+        """Nothing of its own: networks from outside are tried whole, see ``condenser.pipeline.tryout``."""
+
+    def run(self, bench: Workbench, given: Given, place: Place) -> Outcome:
+        from condenser import deploy, measure
+        from condenser.compress import Quantized
+
+        assert given.source is not None
+        blueprint, model = given.source.load(bench.trusted)
+        quantized = [op for op in blueprint.operations if isinstance(op, Quantized)]
+        operation = quantized[-1] if quantized else None
+        images = bench.data.calibration(operation.images if operation else 2)
+        form = self.form(bench)
+        plain = replace(form, dynamic=False, codes=False)
+        file = deploy.write(model, form, images, place.folder / FILE, operation)
+        float32 = file
+        if operation is not None or form != plain:
+            float32 = deploy.write(model, plain, images, place.folder / FLOAT)
+        facts: dict[str, Any] = {"export/fp32_file_bytes": deploy.size(float32)}
+        if file.suffix == ".onnx":
+            facts["export/graph_bytes"] = deploy.graph_bytes(file)
+        if form.dynamic:
+            bits = dict.fromkeys(deploy.matrices(model), (8, 8))
+            estimate = measure.energy(model, bench.data.example(), bits)
+            facts |= {f"energy/{key}": value for key, value in estimate.items()}
+        batch = min(self.settings["batch"], bench.data.train_size)
+        times = self.times(bench, batch, float32, file)
+        facts |= {"export/latency_ms": times["median"], "export/latency_iqr_ms": times["iqr"]}
+        facts["export/speedup"] = times["ratio"]
+        if len(given.line) > 1:
+            _, dense = given.line[0].load(bench.trusted)
+            dense_file = deploy.write(dense, plain, images, place.folder / DENSE)
+            for key, count in (("", batch), ("_b1", 1)):
+                ratio = self.times(bench, count, dense_file, file)["ratio"]
+                facts[f"export/speedup_dense{key}"] = ratio
+            delete(dense_file)
+        if float32 != file:
+            delete(float32)
+        return Outcome(blueprint, model, facts, file=file, threads=self.settings["threads"])
+
+    def form(self, bench: Workbench) -> Form:
+        """What the file is to be, as the settings say."""
+        from condenser.deploy import Form
+
+        own, data = self.settings, bench.data
+        pixels = (data.mean, data.std) if own["input"] == "uint8" else None
+        return Form(own["target"], own["dynamic"], pixels, own["output"] == "uint8")
+
+    def times(self, bench: Workbench, batch: int, before: Path, file: Path) -> dict[str, float]:
+        """Milliseconds of a batch, and the ratio to a file that runs in turn with it."""
+        from condenser import deploy, measure
+
+        threads = self.settings["threads"]
+        calls = {}
+        for name, path in (("before", before), ("file", file)):
+            session = deploy.session(path, threads)
+            images = bench.data.pixels(batch) if session.pixels else bench.data.example(batch)
+            calls[name] = session.call(images)
+        with measure.settled(threads):
+            return measure.interleaved(calls, rounds=30)["file"]
+
+
+def delete(path: Path) -> None:
+    """A file, and its weights beside it."""
+    from condenser import deploy
+
+    for file in deploy.files(path):
+        file.unlink()

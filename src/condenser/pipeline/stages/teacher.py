@@ -1,0 +1,126 @@
+"""teacher: the large network, trained on labels, or taken ready-made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from condenser.errors import CondenserError, ConfigError, shown
+from condenser.pipeline.stages.base import Given, Outcome, Workbench
+from condenser.pipeline.stages.training import TrainingStage
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from condenser.checkpoint.model_spec import Blueprint
+    from condenser.store import Place
+    from condenser.training import Student
+
+
+class Teacher(TrainingStage):
+    """Trains ``teacher.model`` with ``teacher.optim`` under ``teacher.seed``.
+
+    With ``teacher.input`` it sees images of its own size and normalisation. With ``teacher.load``
+    nothing is trained: it is the model in that folder, whatever task it was made for.
+    """
+
+    word: ClassVar[str] = "teacher"
+
+    @property
+    def architecture(self) -> Mapping[str, Any]:
+        return self.settings["model"]
+
+    @property
+    def seed(self) -> int:
+        return self.settings["seed"]
+
+    @property
+    def folder(self) -> Path | None:
+        """The ready-made model's: one with a model.json, or a run's, whose last model it is."""
+        from condenser.store import model_folder
+
+        asked = self.settings["load"]
+        return None if asked is None else model_folder("teacher.load", Path(asked))
+
+    def ingredients(self) -> dict[str, Any]:
+        if self.folder is not None:
+            from condenser.files import read_json, sha256
+
+            file = self.folder / "model.json"  # it holds the weights' hash
+            return {"load": sha256(file), "architecture": read_json(file).get("architecture")}
+        seen = self.settings["input"]
+        return super().ingredients() | ({"input": seen} if any(seen.values()) else {})
+
+    def blueprint(self, bench: Workbench) -> Blueprint:
+        from condenser.checkpoint.input_adapter import lens
+
+        plain, seen = super().blueprint(bench), self.settings["input"]
+        data = (bench.data.mean, bench.data.std)
+        mean, std = seen["mean"] or data[0], seen["std"] or data[1]
+        if len(mean) != len(std):
+            allowed = f"as many numbers as teacher.input.mean={mean}"
+            raise ConfigError("teacher.input.std", std, allowed)
+        size = [seen["size"]] * 2 if seen["size"] else plain.input_shape[1:]
+        shape = (len(mean), *size)
+        own = replace(plain, input_shape=shape, normalisation=(mean, std))
+        return own.then(lens(shape, (mean, std), plain.input_shape, data))
+
+    def example(self, bench: Workbench) -> nn.Module:
+        return super().example(bench) if self.folder is None else self.loaded(bench)[1]
+
+    def run(self, bench: Workbench, given: Given, place: Place) -> Outcome:
+        if self.folder is None:
+            return super().run(bench, given, place)
+        return Outcome(*self.loaded(bench))
+
+    def read(self, bench: Workbench) -> tuple[Blueprint, nn.Module]:
+        """The ready-made model as it was stored; ConfigError where nobody named its network."""
+        from condenser.checkpoint import model_spec
+        from condenser.files import read_json
+        from condenser.models import trust
+        from condenser.store import load
+
+        assert self.folder is not None
+        try:
+            return load(self.folder, bench.trusted)
+        except CondenserError as error:
+            causes = error.__cause__, getattr(error.__cause__, "__cause__", None)
+            if not any(isinstance(cause, trust.Distrusted) for cause in causes):
+                raise
+            stored = read_json(self.folder / model_spec.MODEL)
+            target = shown(stored["architecture"]["_target_"])
+            raise ConfigError(
+                "teacher.load",
+                self.settings["load"],
+                "a network of condenser.models, or one that you name",
+                f"add model@teacher.model=NAME, conf/model/NAME.yaml with _target_: {target}",
+            ) from error
+
+    def loaded(self, bench: Workbench) -> tuple[Blueprint, nn.Module]:
+        """The ready-made model, with the lens that these data ask for."""
+        from condenser.checkpoint.input_adapter import Lens, lens
+        from condenser.models import weights
+
+        assert self.folder is not None
+        found, model = self.read(bench)
+        given = (bench.data.mean, bench.data.std)
+        own = found.normalisation or given
+        bare = replace(found, operations=tuple(o for o in found.operations if type(o) is not Lens))
+        fitted = bare.then(lens(found.input_shape, own, bench.data.input_shape, given))
+        again = fitted.build(bench.trusted)
+        weights.fill(again, model.state_dict())
+        return fitted, again.eval()
+
+    def module(
+        self,
+        bench: Workbench,
+        model: nn.Module,
+        given: Given,
+        shelf: Path,
+        **kwargs: Any,
+    ) -> Student:
+        from condenser import training
+
+        return training.Teacher(model, self.plan(bench), bench.data, seed=self.seed, **kwargs)

@@ -1,0 +1,157 @@
+"""The steps of a trial, on the CPU, with two images of the training set."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from condenser.errors import CondenserError
+from condenser.models.weights import shape
+from condenser.pipeline.stages import Workbench
+from condenser.pipeline.tryout.trial import Trial
+from condenser.pipeline.tryout.words import refuse, step
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+NEAR = 1e-6  # of the largest output: what the order of additions may change
+
+
+def attempt(trial: Trial, bench: Workbench) -> None:
+    """Build, answer, learn, store, deploy. CondenserError at the first that fails."""
+    import torch
+
+    from condenser.pipeline.tryout.files import deploy
+
+    with torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as folder:
+        torch.manual_seed(0)
+        model = built(trial, bench)
+        answer(trial, model, bench)
+        if trial.trained:
+            learn(trial, model, bench)
+        store(trial, model, bench, Path(folder))
+        for export in trial.exports:
+            deploy(trial, model, export, bench, Path(folder))
+
+
+def learn_from_one(trial: Trial, bench: Workbench) -> None:
+    """What a network of ours may not be able to do: a batch norm has no variance of one sample."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        learn(trial, built(trial, bench), bench)
+
+
+def built(trial: Trial, bench: Workbench) -> nn.Module:
+    with step(trial.named, "cannot be built"):
+        return trial.blueprint.build(bench.trusted)
+
+
+def answer(trial: Trial, model: nn.Module, bench: Workbench) -> None:
+    """It gives logits for one image and for two, twice the same, and leaves the images alone."""
+    import torch
+
+    outputs, mend = bench.data.num_classes, wanted(model, bench)
+    model.eval()
+    for count in (2, 1):
+        images = bench.data.example(count)
+        before = images.clone()
+        with step(trial.named, f"fails in eval mode on {count} of the images", mend):
+            logits, again = said(model, images), said(model, images.clone())
+        if not torch.equal(images, before):
+            refuse(trial.named, "changes the images that it is given in place; it must leave them")
+        if logits.shape != (count, outputs):
+            right = f"{count}x{outputs}, a logit for each class of {bench.data.name}"
+            what = f"answers {count} images with a tensor of {shape(logits)}; must be of {right}"
+            refuse(trial.named, what)
+        if not same(logits, again):
+            mend = "what is random belongs behind `if self.training`"
+            refuse(trial.named, f"answers the same images differently in eval mode; {mend}")
+
+
+def wanted(model: nn.Module, bench: Workbench) -> str:
+    """What the network has to take, that most which fail do not."""
+    kinds = {str(p.dtype).removeprefix("torch.") for p in model.parameters()} - {"float32"}
+    if kinds:
+        return f"its parameters are {', '.join(sorted(kinds))}, the images float32"
+    return f"it must take images of {shape(bench.data.example()[0])}"
+
+
+def learn(trial: Trial, model: nn.Module, bench: Workbench) -> None:
+    """Two steps on each size of batch reach the parameters that want to be trained."""
+    import torch
+
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if not parameters:
+        refuse(trial.named, "has no parameter to train: none has requires_grad")
+    optimizer, first = torch.optim.SGD(parameters, lr=1e-3), bench.data.targets[:2].cpu()
+    for count in (2, 1) if trial.least == 1 else (2,):
+        mend = "" if count == 2 else "optim.batch_size and data.limit must be above 1"
+        with step(trial.named, f"cannot be trained on a batch of {count}", mend):
+            for _ in range(2):
+                optimizer.zero_grad()
+                logits = model.train()(bench.data.example(count))
+                loss = bench.data.task.hard_loss(logits, first[:count])
+                if not loss.requires_grad:
+                    raise CondenserError("its logits depend on no parameter that has requires_grad")
+                loss.backward()
+                optimizer.step()
+
+
+def store(trial: Trial, model: nn.Module, bench: Workbench, folder: Path) -> None:
+    """What is read back answers as what was written."""
+    from condenser.checkpoint import model_spec
+
+    with step(trial.named, "cannot be stored"):
+        model_spec.save(folder, trial.blueprint, model)
+    with step(trial.named, "cannot be loaded once stored"):
+        _, again = model_spec.load(folder, bench.trusted)
+    with step(trial.named, "cannot be copied (copy.deepcopy)"):
+        copy.deepcopy(again)
+    images = bench.data.example(2)
+    if not same(said(model.eval(), images), said(again, images)):
+        lost = unsaved(model, again)
+        what = f" ({', '.join(lost[:3])})" if lost else ""
+        refuse(
+            trial.named,
+            f"answers differently once stored and loaded: its state_dict lacks what forward uses"
+            f"{what}; register_buffer keeps a tensor",
+        )
+
+
+def said(model: nn.Module, images: Tensor) -> Tensor:
+    import torch
+
+    with torch.no_grad():
+        logits: Tensor = model(images)
+    if not isinstance(logits, torch.Tensor):
+        raise CondenserError(f"gives a {type(logits).__name__}")
+    return logits.float()
+
+
+def same(a: Tensor, b: Tensor) -> bool:
+    """But for rounding; what is not finite counts as equal to its like."""
+    import torch
+
+    near = NEAR * float(a.nan_to_num().abs().max())
+    return a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=near, equal_nan=True)
+
+
+def unsaved(model: nn.Module, again: nn.Module) -> list[str]:
+    """Tensors in ``model`` beside its state that are other ones in ``again``."""
+    import torch
+
+    there = dict(again.named_modules())
+    found = []
+    for name, module in model.named_modules():
+        state = {*module._parameters, *module._buffers} - module._non_persistent_buffers_set
+        other = there.get(name)
+        own: dict[str, Any] = {**vars(module), **module._buffers}
+        for key, value in own.items():
+            if isinstance(value, torch.Tensor) and key not in state:
+                twin = getattr(other, key, None)
+                if not isinstance(twin, torch.Tensor) or not torch.equal(value, twin):
+                    found.append(f"{name}.{key}".removeprefix("."))
+    return found

@@ -1,0 +1,114 @@
+"""Which networks a recipe trains or takes, and what will be asked of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from condenser.models.sources import of_targets
+from condenser.pipeline.stages import Stage, Workbench
+from condenser.pipeline.stages.training import TrainingStage
+from condenser.store import key_of
+
+if TYPE_CHECKING:
+    from condenser.checkpoint.model_spec import Blueprint
+    from condenser.pipeline.stages.export import Export
+
+VERSION = 1  # of what is tried: raise it when more is
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A network, and what will be done with it.
+
+    Attributes:
+        role: where the config names it: teacher.model.
+        trained: whether anything is trained from it.
+        least: samples of the smallest batch that it is trained on.
+        exports: the stages that write files of it.
+    """
+
+    role: str
+    architecture: Mapping[str, Any]
+    blueprint: Blueprint
+    trained: bool
+    least: int
+    exports: tuple[Export, ...]
+
+    @property
+    def outside(self) -> bool:
+        """Whether its code is not all ours; torchvision's is not."""
+        from condenser import models
+
+        target = str(self.architecture["_target_"])
+        return models.outside(target) or target.endswith("torchvision_model")
+
+    @property
+    def named(self) -> str:
+        return f"{self.role}={self.architecture.get('name', self.architecture['_target_'])}"
+
+    def key(self, bench: Workbench) -> str:
+        """Everything that the trial's end depends on."""
+        import torch
+
+        forms = [str(export.form(bench)) for export in self.exports]
+        rounded = [export.settings for export in self.exports if rounds(export)]
+        return key_of(
+            {
+                "version": VERSION,
+                "torch": [torch.__version__, metadata.version("torchvision")],
+                "blueprint": self.blueprint.to_json(),
+                "source": of_targets([str(self.architecture["_target_"])]),
+                "task": [bench.data.task.word, bench.data.task.outputs],
+                "trained": self.trained,
+                "one": self.least == 1,
+                "files": sorted(forms),
+                "rounded": rounded,
+            }
+        )
+
+
+def rounds(export: Export) -> list[Stage]:
+    """The stages before it that quantise."""
+    return [stage for stage in export.chain if stage.word == "quantize"]
+
+
+def trials(stages: Sequence[Stage], bench: Workbench) -> Iterator[Trial]:
+    """One for each network that a stage starts from; the same in two places once."""
+    seen: list[Any] = []
+    for stage in stages:
+        if not isinstance(stage, TrainingStage) or stage.architecture is None:
+            continue
+        if getattr(stage, "folder", None) is not None or stage.word == "control":
+            continue
+        line = [s for s in stages if s is stage or (s.chain and s.chain[0] is stage)]
+        trial = of(stage, line, bench)
+        if (trial.blueprint, trial.least, trial.trained, trial.exports) not in seen:
+            seen.append((trial.blueprint, trial.least, trial.trained, trial.exports))
+            yield trial
+
+
+def of(stage: TrainingStage, line: Sequence[Stage], bench: Workbench) -> Trial:
+    """The trial of the network that ``line``, its first stage and those that go on, works with."""
+    assert stage.architecture is not None
+    own = stage.settings.get("model")
+    trained = [s for s in line if isinstance(s, TrainingStage) and s.settings["optim"]["epochs"]]
+    return Trial(
+        role=f"{stage.word}.model" if own else "student.model",
+        architecture=stage.architecture,
+        blueprint=stage.blueprint(bench),
+        trained=bool(trained),
+        least=min((least(s, bench) for s in trained), default=2),
+        exports=tuple(s for s in line if s.word == "export"),  # type: ignore[misc]
+    )
+
+
+def least(stage: TrainingStage, bench: Workbench) -> int:
+    """Samples of the smallest batch of a stage's epoch."""
+    data, usual = bench.data, bench.data.batch_size
+    data.batch_size = stage.settings["optim"]["batch_size"]
+    smallest = min(data.train_dataloader().sizes, default=0)
+    data.batch_size = usual
+    return smallest

@@ -1,0 +1,95 @@
+"""Two settings that a sweep crossed, temperature and alpha first, as a map of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from random import Random
+
+from condenser.report.analysis import labels, settings
+from condenser.report.analysis.table import Row, is_number
+from condenser.runs.records import Value
+
+FIRST = ("distill/temperature", "distill/alpha")
+FEWEST = 2  # values of each
+
+
+@dataclass(frozen=True)
+class Map:
+    """Cells are indices of rows, None where the sweep has none; cells[y][x]."""
+
+    title: str
+    x: str
+    y: str
+    xs: list[float]
+    ys: list[float]
+    cells: list[list[int | None]]
+
+
+def maps(rows: Sequence[Row]) -> list[Map]:
+    """Every pair of numeric settings that vary together, for each stage and setting of the rest.
+
+    Temperature × alpha alone where there is such a map. Only rows that nothing but the two sets
+    apart share a map, so that a cell is one row and never a mean over other settings.
+    """
+    varied = labels.varied(rows)
+    numeric = [k for k in varied if all(is_number(r[k]) for r in rows if r[k] is not None)]
+    marks = _marks(rows, varied)
+    if set(FIRST) <= set(numeric) and (found := _maps(rows, varied, marks, *FIRST)):
+        return found
+    pairs = combinations(numeric, 2)
+    return [one for x, y in pairs for one in _maps(rows, varied, marks, x, y)]
+
+
+def _marks(rows: Sequence[Row], varied: Sequence[str]) -> list[tuple[int, dict[str, int]]]:
+    """A random number for each value of each setting, and their sum over a row.
+
+    The sum without two of them says whether rows agree in all the rest, at once for any two.
+    """
+    draw, numbers = Random(0), dict[tuple[str, Value | tuple[str, ...]], int]()
+
+    def mark(key: str, value: Value | tuple[str, ...]) -> int:
+        return numbers.setdefault((key, value), draw.getrandbits(64))
+
+    found = []
+    for row in rows:
+        who = (("", row.experiments), *((key, row[key]) for key in ("data", "model", "stage")))
+        own = {key: mark(key, row[key]) for key in varied}
+        found.append((sum(own.values()) + sum(mark(f"{k}/", v) for k, v in who), own))
+    return found
+
+
+def _maps(
+    rows: Sequence[Row],
+    varied: Sequence[str],
+    marks: Sequence[tuple[int, dict[str, int]]],
+    x: str,
+    y: str,
+) -> list[Map]:
+    rest = [key for key in varied if key not in (x, y)]
+    slices: dict[int, list[int]] = {}
+    for i, row in enumerate(rows):
+        if row[x] is not None and row[y] is not None:
+            whole, own = marks[i]
+            slices.setdefault(whole - own[x] - own[y], []).append(i)
+    found = [_map(rows, own, x, y, rest) for own in slices.values()]
+    return [one for one in found if one is not None]
+
+
+def _map(rows: Sequence[Row], own: list[int], x: str, y: str, rest: Sequence[str]) -> Map | None:
+    places: dict[tuple[float, float], int] = {}
+    for i in own:
+        across, up = rows[i][x], rows[i][y]
+        assert is_number(across) and is_number(up)
+        places.setdefault((across, up), i)
+    xs, ys = sorted({across for across, _ in places}), sorted({up for _, up in places})
+    if min(len(xs), len(ys)) < FEWEST or len(places) < len(own):
+        return None
+    if len(places) <= max(len(xs), len(ys)):  # each value of one has its own of the other
+        return None
+    first = rows[own[0]]
+    held = [settings.setting(key, first[key]) for key in rest if first[key] is not None]
+    title = " ".join([str(first["stage"]), *held, f"({first['model']}, {first['data']})"])
+    cells = [[places.get((across, up)) for across in xs] for up in ys]
+    return Map(title, x, y, list(xs), list(ys), cells)

@@ -1,0 +1,153 @@
+"""What tells one row from another, in words: its stage, and the settings that a sweep varies."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from functools import lru_cache
+
+from condenser.report.analysis.settings import setting
+from condenser.report.analysis.table import Row
+from condenser.runs.records import REQUIRED, Value
+
+KEPT = 8  # lists of rows whose words are remembered
+STAGES = (
+    *("teacher", "student", "distill", "tune", "prune", "cut", "merge", "factorize", "share"),
+    *("quantize", "export", "control"),
+)
+
+# Shown with their stage even when nothing varies: without them a row says nothing.
+HEADLINES = (
+    *("prune/rate", "distill/temperature", "distill/alpha", "cut/params", "cut/macs"),
+    *("quantize/bits", "share/bits", "control/kind"),
+)
+
+# Stages also report what came out under their name; that describes a row, it does not define it.
+MEASURED = re.compile(
+    r"achieved|accuracy|agreement|difference|top5|ece\b|nll|loss|error|mse|seconds|latency|speedup"
+    r"|bytes|ratio|nonzero|distinct|kl\b|cka\b|drop|worst_class"
+    r"|skipped|merged|predicted"
+)
+
+
+def ordered(rows: Sequence[Row]) -> list[Row]:
+    """Rows as one reads a recipe: experiment, stage by its place, model, varied settings."""
+    depth: dict[Value, float] = defaultdict(float)
+    for row in rows:
+        depth[row["stage"]] = max(depth[row["stage"]], row.mean.get("position", 0.0))
+    keys = varied(rows)
+
+    def place(row: Row) -> tuple[object, ...]:
+        stage = str(row["stage"])
+        known = STAGES.index(stage) if stage in STAGES else len(STAGES)
+        settings = tuple(_sortable(row[key]) for key in keys)
+        first = row.experiments[:1], depth[stage], known, stage, str(row["model"])
+        return *first, settings, str(row["group"])
+
+    return sorted(rows, key=place)
+
+
+def varied(rows: Sequence[Row]) -> list[str]:
+    """The settings (keys under a stage's name) that differ between rows of one stage.
+
+    Settings a model inherits from earlier stages count too: they tell two quantised models apart.
+    Of keys that are only there or not there one is kept: it says "distilled" for all of distill's.
+    """
+    return list(_varied(tuple(rows)))
+
+
+@lru_cache(maxsize=KEPT)
+def _varied(rows: tuple[Row, ...]) -> tuple[str, ...]:
+    found: list[str] = []
+    presences: set[tuple[bool, ...]] = set()
+    for key in _settings(rows):
+        values: dict[Value, set[Value]] = defaultdict(set)
+        for row in rows:
+            values[row["stage"]].add(row[key])
+        if max(len(v) for v in values.values()) < 2:
+            continue
+        if len({row[key] for row in rows} - {None}) == 1:
+            presence = tuple(row[key] is None for row in rows)
+            if presence in presences:
+                continue
+            presences.add(presence)
+        found.append(key)
+    return tuple(found)
+
+
+def _settings(rows: Sequence[Row]) -> list[str]:
+    """The keys that hold settings: methods first, then headlines, then by name."""
+    stages = {*STAGES, *(row["stage"] for row in rows)}
+    keys = {key for row in rows for record in row.records for key in record} - set(REQUIRED)
+    found = [k for k in keys if _is_setting(k, stages) and not _says_model(k, rows)]
+    moved = {k for k in found if any(len({r.get(k) for r in row.records}) > 1 for row in rows)}
+    first = {key: place for place, key in enumerate(HEADLINES)}
+    return sorted(
+        set(found) - moved,
+        key=lambda key: (not key.endswith("/method"), first.get(key, len(first)), key),
+    )
+
+
+def _is_setting(key: str, stages: set[Value]) -> bool:
+    stage, slash, rest = key.partition("/")
+    return bool(slash) and stage in stages and rest != "seed" and not MEASURED.search(rest)
+
+
+def _says_model(key: str, rows: Sequence[Row]) -> bool:
+    """Whether the model's name says it, as of teacher/model/depth where names differ too."""
+    if "model" not in key.split("/"):
+        return False
+    pairs = {(row["model"], row[key]) for row in rows if row[key] is not None}
+    return len(pairs) == len({name for name, _ in pairs})
+
+
+def stage_names(rows: Sequence[Row]) -> list[str]:
+    """One text a row: the stage with its own settings, ``prune 80 %``, ``distill T=4 α=0.1``.
+
+    Rows that would still read the same carry the start of their group, ``prune 80 % #3f2a``.
+    """
+    return list(_stage_names(tuple(rows)))
+
+
+@lru_cache(maxsize=KEPT)
+def _stage_names(rows: tuple[Row, ...]) -> tuple[str, ...]:
+    keys = varied(rows)
+    shown = list(dict.fromkeys((*HEADLINES, *keys)))
+    names = [_stage_name(row, shown) for row in rows]
+    same = Counter(_identity(row, name, keys) for row, name in zip(rows, names, strict=True))
+    return tuple(
+        f"{name} #{str(row['group'])[:4]}" if same[_identity(row, name, keys)] > 1 else name
+        for row, name in zip(rows, names, strict=True)
+    )
+
+
+def _stage_name(row: Row, keys: Sequence[str]) -> str:
+    stage = str(row["stage"])
+    own = [key for key in keys if key.startswith(f"{stage}/") and row[key] is not None]
+    return " ".join([stage, *(setting(key, row[key]) for key in own)])
+
+
+def _identity(row: Row, name: str, keys: Sequence[str]) -> tuple[object, ...]:
+    return row.experiments, row["data"], row["model"], name, *(row[key] for key in keys)
+
+
+def full_names(rows: Sequence[Row]) -> list[str]:
+    """One text a row that stands alone beside a point: model and stage, then what it inherits."""
+    keys = varied(rows)
+    names = []
+    for row, name in zip(rows, stage_names(rows), strict=True):
+        carried = [k for k in keys if not k.startswith(f"{row['stage']}/") and row[k] is not None]
+        stages = {key: key.partition("/")[0] for key in carried}
+        parts = [
+            " ".join([stage, *(setting(k, row[k]) for k in carried if stages[k] == stage)])
+            for stage in dict.fromkeys(stages.values())
+        ]
+        names.append("\n".join([f"{row['model']} {name}", *([", ".join(parts)] if parts else [])]))
+    return names
+
+
+def _sortable(value: Value) -> tuple[int, float, str]:
+    if value is None:
+        return 0, 0.0, ""
+    return (2, 0.0, value) if isinstance(value, str) else (1, float(value), "")

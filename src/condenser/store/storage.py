@@ -1,0 +1,221 @@
+"""The store: entries made once, found by all, and held while somebody works with them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from condenser.errors import CondenserError
+from condenser.files import force, put_aside
+from condenser.store import checksums
+from condenser.store.entries import FACTS, INGREDIENTS, Entry, canonical, flaws, unfit
+from condenser.store.io_errors import in_words, writable
+from condenser.store.lock import Hold, hold
+from condenser.store.marker import check, claim
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a stage that is being made works.
+
+    Attributes:
+        folder: what is in it when the stage ends becomes the entry.
+        checkpoint: a file that outlives a kill, for the next who makes the same entry.
+        shelf: a folder for what other stages can use, too, named by what is in it.
+    """
+
+    folder: Path
+    checkpoint: Path
+    shelf: Path
+
+
+class Store:
+    """A folder of entries. An entry appears whole or not at all.
+
+    Args:
+        root: the folder; made when it is needed.
+        spare: where new entries go if ``root`` cannot be written. What is in ``root`` is used all
+            the same, and ``warn`` hears of it once.
+
+    An entry that was handed out is held, against ``store.py rm``, until ``close`` or the end of
+    the process.
+    """
+
+    def __init__(
+        self, root: Path, spare: Path | None = None, warn: Callable[[str], None] = print
+    ) -> None:
+        self.root, self.spare, self.warn, self._told = root, spare, warn, False
+        self._held: dict[Path, Hold] = {}
+        self._unfit: dict[Path, str] = {}  # entries that are not used, and why
+
+    def get(self, stage: str, key: str) -> Entry | None:
+        """The entry, if there is one that is what was written."""
+        for root in self._roots():
+            folder = root / f"{stage}-{key}"
+            self._unfit.pop(folder, None)
+            if not os.path.lexists(folder):
+                continue
+            held = (folder / FACTS).is_file() and self._hold(folder)
+            if found := flaws(folder):
+                self._unfit[folder] = ", ".join(found)
+                self._let_go(folder)
+            elif held:
+                return Entry(folder, key)
+        return None
+
+    def get_or_make(
+        self,
+        stage: str,
+        key: str,
+        make: Callable[[Place], Mapping[str, Any]],
+        ingredients: Mapping[str, Any] | None = None,
+    ) -> tuple[Entry, bool]:
+        """The entry, and whether it was there already.
+
+        ``make`` fills a place's folder and returns the facts; ``ingredients`` are kept beside
+        them: what ``key`` is the hash of. While one process makes an entry, others that want it
+        wait.
+
+        Raises:
+            CondenserError: the disk is full, or no place can be written. What is in the store, and
+                what a training had saved of itself, stays.
+        """
+        from filelock import FileLock
+
+        if entry := self.get(stage, key):
+            return entry, True
+        root = self._for_new()
+        with in_words(root):
+            claim(root, usual=root == self.spare)
+            with FileLock(root / f"{stage}-{key}.lock"):
+                if entry := self.get(stage, key):
+                    return entry, True
+                self._clear(f"{stage}-{key}", root)
+                self._make(root / f"{stage}-{key}", make, ingredients)
+        if entry := self.get(stage, key):
+            return entry, False
+        raise CondenserError(f"{root / stage}-{key} was removed as soon as it was made")
+
+    def close(self) -> None:
+        """Let go of every entry."""
+        for folder in [*self._held]:
+            self._let_go(folder)
+
+    def _make(
+        self,
+        folder: Path,
+        make: Callable[[Place], Mapping[str, Any]],
+        ingredients: Mapping[str, Any] | None,
+    ) -> None:
+        checkpoint = folder.with_name(f".{folder.name}.ckpt")
+        draft = folder.with_name(f".{folder.name}")
+        shutil.rmtree(draft, ignore_errors=True)  # left by a process that was killed
+        draft.mkdir()
+        try:
+            facts = make(Place(draft, checkpoint, folder.parent))
+            if ingredients is not None:
+                (draft / INGREDIENTS).write_text(canonical(ingredients) + "\n", "utf-8")
+            (draft / FACTS).write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+            share(draft)
+            checksums.write(draft)
+            os.replace(draft, folder)
+            force(folder.parent)
+            checkpoint.unlink(missing_ok=True)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def _clear(self, name: str, root: Path) -> None:
+        """Put what is not an entry as it was written out of the way of a new one, and say so."""
+        for folder in (place / name for place in self._roots()):
+            why = self._unfit.pop(folder, None)
+            if why and os.path.lexists(folder):
+                mine = folder.parent == root
+                where = f"put aside as {put_aside(folder).name}" if mine else "not used"
+                self.warn(f"{folder}: {why}; it is {where}, and made anew")
+
+    def _roots(self) -> Iterator[Path]:
+        yield self.root
+        if self.spare is not None and self.spare != self.root:
+            yield self.spare
+
+    def _for_new(self) -> Path:
+        """Where an entry that nobody has yet is made."""
+        if self.spare in (None, self.root) or writable(self.root):
+            return self.root
+        assert self.spare is not None
+        if not self._told:
+            self._told = True
+            self.warn(
+                f"{self.root} cannot be written: it is read, and new results go to {self.spare}"
+            )
+        return self.spare
+
+    def _hold(self, folder: Path) -> bool:
+        """Whether the entry was there to be held."""
+        if folder not in self._held:
+            held = hold(folder / FACTS)
+            if held is None:
+                return False
+            self._held[folder] = held
+        return True
+
+    def _let_go(self, folder: Path) -> None:
+        if folder in self._held:
+            self._held.pop(folder).close()
+
+
+def share(folder: Path) -> None:
+    """Let whoever may read the folder read its files; safetensors writes for its owner alone."""
+    readable = folder.stat().st_mode & 0o444
+    for name in checksums.files(folder):
+        file = folder / name
+        file.chmod(file.stat().st_mode | readable)
+
+
+def check_place(config: Mapping[str, Any]) -> None:
+    """ConfigError where a run would put its entries into a folder of other things."""
+    root = Path(config["store"])
+    if root != Path(config["runs"]) / ".store" and writable(root):
+        check(root)
+
+
+def stored_at(config: Mapping[str, Any], record: Mapping[str, Any]) -> Entry:
+    """The entry of a record, seen from its run's config: in its store, or the spare.
+
+    Raises:
+        DamagedError: it is not what was written, or has gone; it says what to type.
+    """
+    folder = folder_of(config, record)
+    wrong = flaws(folder) if folder.is_dir() else ["it is not there"]
+    if wrong:
+        raise unfit(folder, wrong, f"to make it anew: {again(config, record)}")
+    return Entry(folder, str(record["key"]))
+
+
+def folder_of(config: Mapping[str, Any], record: Mapping[str, Any]) -> Path:
+    name = f"{record['stage']}-{record['key']}"
+    places = [Path(config["store"]) / name, Path(config["runs"]) / ".store" / name]
+    return next((place for place in places if place.is_dir()), places[0])
+
+
+def whole(config: Mapping[str, Any], records: Iterable[Mapping[str, Any]]) -> None:
+    """DamagedError if an entry of one of the records is there, and is not what was written."""
+    for record in records:
+        if folder_of(config, record).is_dir():
+            stored_at(config, record)
+
+
+def again(config: Mapping[str, Any], record: Mapping[str, Any]) -> str:
+    """What to type to have the record's run once more."""
+    words = str(record.get("command") or "the command of its run").split()
+    if words[:2] != ["python", "src/train.py"]:
+        return " ".join(words)
+    for key, usual in (("runs", Path("runs")), ("store", Path(config["runs"]) / ".store")):
+        if Path(config[key]).resolve() != usual.resolve():
+            words.append(f"{key}={config[key]}")
+    return " ".join(words)

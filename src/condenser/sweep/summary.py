@@ -1,0 +1,60 @@
+"""What a sweep says at its end: which jobs failed, why, and what redoes just those."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import traceback
+from collections.abc import Sequence
+
+from hydra.core.utils import JobReturn, JobStatus
+
+from condenser.config.error_messages import can_be_mended, explain
+from condenser.runs.records import Record
+from condenser.sweep.job_state import Attempt
+from condenser.sweep.jobs import SweepError
+
+
+def again() -> str:
+    """The command that was given."""
+    return shlex.join(["python", "src/train.py", *sys.argv[1:]])
+
+
+def failures(attempts: Sequence[Attempt]) -> str:
+    """Each job that failed: its name, why, its last lines, and where all its lines are."""
+    blocks = []
+    for attempt in attempts:
+        if attempt.state == "failed":
+            tries = f" ({attempt.tries} tries)" if attempt.tries > 1 else ""
+            head = f"{attempt.job.label}: {attempt.reason}{tries}"
+            words = [f"    {line}" for line in attempt.words]
+            blocks.append("\n".join([head, *words, f"    all of it: {attempt.log}"]))
+    return "\n".join(blocks)
+
+
+def failed(returns: Sequence[JobReturn]) -> SweepError:
+    """What to raise after a sweep that did not end well; says why, where the launcher did not."""
+    bad = [one for one in returns if one.status != JobStatus.COMPLETED]
+    for one in bad:
+        error = one._return_value
+        if not isinstance(error, SweepError):
+            print(f"{' '.join(one.overrides or [])}: {explain(error)}", file=sys.stderr)
+            if not can_be_mended(error):
+                traceback.print_exception(error)
+    whole = f"{len(bad)} of {len(returns)} jobs failed; the same command runs just those:"
+    return SweepError(f"{whole}\n  {again()}")
+
+
+def returned(attempt: Attempt) -> JobReturn:
+    """What hydra's sweepers read."""
+    value: Record | SweepError | None = attempt.record
+    if not attempt.ended_well:
+        value = SweepError(f"{attempt.job.label}: {attempt.reason}")
+    return JobReturn(
+        overrides=list(attempt.job.overrides),
+        cfg=attempt.job.cfg,
+        working_dir=str(attempt.job.folder),
+        task_name=attempt.job.label,
+        status=JobStatus.COMPLETED if attempt.ended_well else JobStatus.FAILED,
+        _return_value=value,
+    )

@@ -1,0 +1,102 @@
+"""A network that learns from a teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from condenser.capture import Capture
+from condenser.data import Batch
+from condenser.distill import Objective, Outputs
+from condenser.measure import evaluating
+from condenser.training.student import Student, laid_out
+from condenser.training.teacher_cache import Cache, Taught, obtain
+
+
+class Distillation(Student):
+    """A student whose objective also sees what a frozen teacher says of the same images.
+
+    The teacher is no part of the module's state: it is never trained, saved, averaged or wrapped,
+    always in eval mode and without gradients. Where its outputs can be kept, see ``taught.Cache``,
+    they are computed once, before the first step.
+
+    Args:
+        cache: whether and how they are kept.
+        shelf: the folder for those on disk that are to be found by what is in them.
+        warn: hears of some that were damaged.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        teacher: nn.Module,
+        cache: Cache | None = None,
+        shelf: Path | None = None,
+        warn: Callable[[str], None] = print,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        frozen = laid_out(teacher.eval().requires_grad_(False), self.data.example(2))
+        self._frozen = (frozen,)  # in a tuple, so that nn.Module does not adopt it
+        self.captures = connect(self.objective, self.model, frozen, self.data.example(2))
+        self.stochastic |= getattr(teacher, "stochastic", False)
+        self.cache, self.shelf, self.warn = cache or Cache(), shelf, warn
+        self.taught: Taught | None = None
+
+    @property
+    def teacher(self) -> nn.Module:
+        return self._frozen[0]
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        where = self.shelf, self.device, self.warn
+        given, epochs = self.captures[1], self.plan.epochs
+        self.taught = obtain(self.teacher, given, self.data, self.cache, epochs, *where)
+        self.teacher.to(self.device, self.dtype_of_features)
+        if self.taught is None:
+            self.shard(self.teacher, watched=bool(given.names))
+        for capture in self.captures:
+            capture.open()
+
+    def on_train_end(self) -> None:
+        for capture in self.captures:
+            capture.close()
+
+    @property
+    def dtype_of_features(self) -> torch.dtype:
+        return next(self.model.parameters()).dtype
+
+    def terms(self, batch: Batch) -> dict[str, Tensor]:
+        own, given = self.captures
+        student = Outputs(self.model(batch.image), own.take(), batch.index)
+        with torch.no_grad():
+            if self.taught is not None:
+                teacher = self.taught(batch.index, self.current_epoch, self.dtype_of_features)
+            else:
+                teacher = Outputs(self.teacher(batch.image), given.take(), batch.index)
+        return self.judge(self.objective, student, teacher, batch.target)
+
+
+def connect(
+    objective: Objective, student: nn.Module, teacher: nn.Module, images: Tensor
+) -> tuple[Capture, Capture]:
+    """Let the objective settle on layers and build its projectors; captures of what it watches.
+
+    Args:
+        images: (n, C, H, W) to run both networks on; their batch statistics do not move.
+
+    Raises:
+        ConfigError: a layer that a network does not have, or features that do not fit.
+    """
+    with evaluating(student), evaluating(teacher):
+        objective.choose(student, teacher, images)
+        own = Capture(student, objective.student_layers, "distill.student_layers")
+        given = Capture(teacher, objective.teacher_layers, "distill.teacher_layers")
+        with own, given:
+            outputs = Outputs(student(images), own.take())
+            objective.connect(outputs, Outputs(teacher(images), given.take()))
+    return own, given

@@ -1,0 +1,101 @@
+"""How processes share the work of a training: what ``trainer.strategy`` means to Lightning.
+
+auto: ddp where there are several processes.
+ddp: each has the whole network and its part of every batch.
+fsdp: and its part of all parameters, gathered when they are needed (FSDP2).
+tensor_parallel: linear layers are cut up, too; as many processes as tensor_parallel_size work on
+    the same samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from condenser.distill import Objective
+    from condenser.training.student import Student
+
+SHARDED = ("fsdp", "tensor_parallel")
+
+
+def settings(trainer: Mapping[str, Any], module: Student) -> dict[str, Any]:
+    """Those of ``pl.Trainer``, for the training of ``module``."""
+    own = {key: value for key, value in trainer.items() if key != "tensor_parallel_size"}
+    return own | {"strategy": strategy(trainer, module)}
+
+
+def strategy(trainer: Mapping[str, Any], module: Student) -> Any:
+    """In Lightning's words."""
+    word = trainer.get("strategy", "auto")
+    if word in SHARDED and processes() > 1:
+        from pytorch_lightning.strategies import ModelParallelStrategy
+
+        tensor = width(trainer)
+        return ModelParallelStrategy(
+            data_parallel_size=processes() // tensor,
+            tensor_parallel_size=tensor,
+            save_distributed_checkpoint=False,
+        )
+    if processes() == 1:
+        return "auto"
+    return "ddp_find_unused_parameters_true" if leaves_out(module) else "ddp"
+
+
+def leaves_out(module: Student) -> bool:
+    """Whether a step may not reach every parameter, which DDP wants to be told."""
+    import torch
+
+    from condenser.measure import evaluating
+
+    projectors = any(True for _ in module.objective.parameters())  # a batch of one has no use of
+    if projectors or not sees_logits(module.objective):
+        return True
+    own = [p for p in module.model.parameters() if p.requires_grad]
+    with evaluating(module.model), torch.enable_grad():
+        logits = module.model(module.data.example(2))
+        found = torch.autograd.grad(logits.sum(), own, allow_unused=True)
+    return any(gradient is None for gradient in found)
+
+
+def sees_logits(objective: Objective) -> bool:
+    """Features end before the network does."""
+    from condenser.distill import Sum
+
+    if isinstance(objective, Sum):
+        return any(sees_logits(part) for part in objective.parts)
+    return not objective.student_layers
+
+
+def width(trainer: Mapping[str, Any]) -> int:
+    """How many processes work on the same samples."""
+    if trainer.get("strategy") != "tensor_parallel":
+        return 1
+    return trainer["tensor_parallel_size"] or processes()
+
+
+def part(trainer: Mapping[str, Any]) -> tuple[int, int]:
+    """Which part of each batch this process has, of how many: (0, 1) for all of it."""
+    import torch.distributed as dist
+
+    together = width(trainer)
+    rank = dist.get_rank() if dist.is_initialized() else 0
+    return rank // together, processes() // together
+
+
+def whole(trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings for what must see whole parameters: each process has a copy of them."""
+    return {**trainer, "strategy": "ddp"} if trainer.get("strategy") in SHARDED else {**trainer}
+
+
+def wraps(running: Any) -> bool:
+    """Whether Lightning wraps the module in DDP, which wants one backward a forward."""
+    from pytorch_lightning.strategies import DDPStrategy
+
+    return isinstance(running.strategy, DDPStrategy)
+
+
+def processes() -> int:
+    import torch.distributed as dist
+
+    return dist.get_world_size() if dist.is_initialized() else 1

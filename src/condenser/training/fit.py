@@ -1,0 +1,161 @@
+"""Running a module to the end of its plan."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+
+from condenser.data import Batch
+from condenser.runs import interrupts, ranks
+from condenser.training.distributed import strategies
+from condenser.training.distributed.peers import agreed
+from condenser.training.progress import Progress
+from condenser.training.resume import Resume
+from condenser.training.student import State, Student, state_of
+
+BUNDLE = 16  # optimiser steps that share one round of Lightning's bookkeeping
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What training gave: the weights of two epochs and what they cost."""
+
+    best: State
+    last: State
+    seconds: float
+    epochs: int
+    best_epoch: int
+    samples_per_second: float
+    facts: Mapping[str, Any]
+
+    def costs(self) -> dict[str, float]:
+        return {
+            "cost/train_seconds": self.seconds,
+            "cost/epochs": self.epochs,
+            "cost/best_epoch": self.best_epoch,
+            "cost/samples_per_second": self.samples_per_second,
+        }
+
+
+class Bundles(Sized):
+    """Batches in lists of ``size``, for ``Student.training_step``."""
+
+    def __init__(self, batches: Any, size: int) -> None:
+        self.batches, self.size = batches, size
+
+    def __len__(self) -> int:
+        return -(-len(self.batches) // self.size)
+
+    def __iter__(self) -> Iterator[list[Batch]]:
+        bundle: list[Batch] = []
+        for batch in self.batches:
+            bundle.append(batch)
+            if len(bundle) == self.size:
+                yield bundle
+                bundle = []
+        if bundle:
+            yield bundle
+
+
+class Clock(Callback):
+    """Seconds spent in training batches, and in all, over every start of a training."""
+
+    def __init__(self) -> None:
+        self.begun = time.perf_counter()
+        self.seconds, self.started, self.earlier = 0.0, 0.0, 0.0
+
+    @property
+    def total(self) -> float:
+        return self.earlier + time.perf_counter() - self.begun
+
+    def on_train_start(self, *_: Any) -> None:
+        interrupts.listen()  # Lightning has put handlers of its own, which end nothing
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        self.started = time.perf_counter()
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        interrupts.check()
+
+    def on_validation_start(self, *_: Any) -> None:
+        self.seconds += time.perf_counter() - self.started
+
+    def state_dict(self) -> dict[str, float]:
+        return {"seconds": self.seconds, "total": self.total}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        self.seconds, self.earlier = state["seconds"], state["total"]
+
+
+def fit(
+    module: Student,
+    trainer: Mapping[str, Any],
+    loggers: Sequence[Any] = (),
+    progress: Progress | None = None,
+    resume: Resume | None = None,
+) -> Fit:
+    """Train ``module`` by its plan, and hand back the epoch that validation prefers, and the last.
+
+    Args:
+        trainer: settings of ``pl.Trainer``, its strategy in words (``distributed.strategies``).
+        progress: is told of every epoch.
+        resume: where a killed training left its state, and keeps it from now on.
+    """
+    clock = Clock()
+    callbacks: list[Callback] = [clock]
+    if progress is not None:
+        callbacks.append(progress)
+    if resume is not None:
+        callbacks.append(resume)
+    left = agreed(resume.left() if resume is not None and ranks.first() else None)
+    with quiet_lightning():
+        running = pl.Trainer(
+            max_epochs=module.plan.epochs,
+            logger=list(loggers) or False,
+            callbacks=callbacks,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            enable_checkpointing=resume is not None,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            inference_mode=False,
+            use_distributed_sampler=False,
+            **strategies.settings(trainer, module),
+        )
+        data = module.data
+        data.trainer, data.part = running, strategies.part(trainer)
+        bundle = 1 if strategies.wraps(running) else BUNDLE
+        train = Bundles(data.train_dataloader(), bundle)
+        running.fit(module, train, data.val_dataloader(), ckpt_path=left, weights_only=True)
+    assert module.best.epoch is not None
+    return Fit(
+        best=module.best.state,
+        last=state_of(module.model),
+        seconds=clock.total,
+        epochs=module.plan.epochs,
+        best_epoch=module.best.epoch + 1,
+        samples_per_second=module.plan.epochs * data.train_size / clock.seconds,
+        facts=module.facts(),
+    )
+
+
+class quiet_lightning(warnings.catch_warnings):
+    """Lightning's tips and its opinions on data loaders stay out of the user's sight."""
+
+    def __enter__(self) -> None:  # type: ignore[override]
+        super().__enter__()
+        warnings.simplefilter("ignore")
+        for name in (
+            "pytorch_lightning",
+            "lightning_fabric",
+            "pytorch_lightning.utilities.rank_zero",
+            "torch.distributed.tensor._redistribute",  # that it sends more than it would have to
+        ):
+            logging.getLogger(name).setLevel(logging.ERROR)

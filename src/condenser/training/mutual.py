@@ -1,0 +1,88 @@
+"""Two networks that teach each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+from condenser.data import Batch
+from condenser.distill import Objective, Outputs
+from condenser.training.distillation import connect
+from condenser.training.student import Student, laid_out
+
+
+class Mutual(Student):
+    """Both minimise their own objective, each with the other as it is now for its teacher.
+
+    Deep Mutual Learning is L_k = CE + KL(p_other ‖ p_k): ``distill=kd`` with temperature 1 and
+    alpha ½, up to the factor 2. Both take a step on the same batch at once, where the authors
+    update one, look again, and update the other.
+
+    Source: Zhang, Xiang, Hospedales, Lu, "Deep Mutual Learning", CVPR 2018,
+    https://arxiv.org/abs/1706.00384
+
+    Args:
+        peer: the other network. ``model`` alone is chosen and kept; of the peer the validation
+            accuracy is told, at every epoch and as ``distill/peer_accuracy`` after the last.
+    """
+
+    def __init__(self, *args: Any, peer: nn.Module, peer_objective: Objective, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.peer = laid_out(peer, self.data.example(2))
+        self.peer_objective = peer_objective
+        peer_objective.prepare(self.data.task, self.data.targets)
+        images = self.data.example(2)
+        ours = connect(self.objective, self.model, peer, images)
+        theirs = connect(peer_objective, peer, self.model, images)
+        self.captures = (*ours, *theirs)
+        self.peer_accuracy, self.told = MeanMetric(), 0.0
+
+    def networks(self) -> list[nn.Module]:
+        return [*super().networks(), self.peer, self.peer_objective]
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        for capture in self.captures:
+            capture.open()
+
+    def on_train_end(self) -> None:
+        for capture in self.captures:
+            capture.close()
+
+    def validation_step(self, batch: Batch, number: int) -> None:
+        super().validation_step(batch, number)
+        right = self.data.task.decide(self.peer(batch.image)) == batch.target
+        self.peer_accuracy.update(right.float())
+
+    def on_validation_epoch_end(self) -> None:
+        super().on_validation_epoch_end()
+        self.told = float(self.peer_accuracy.compute())
+        self.peer_accuracy.reset()
+        self.log("val/peer_accuracy", self.told)
+
+    def facts(self) -> dict[str, Any]:
+        return super().facts() | {"distill/peer_accuracy": self.told}
+
+    def terms(self, batch: Batch) -> dict[str, Tensor]:
+        logits, other = self.model(batch.image), self.peer(batch.image)
+        seen, shown, own, given = (capture.take() for capture in self.captures)
+        ours = self.judge(
+            self.objective,
+            Outputs(logits, seen, batch.index),
+            frozen(other, shown, batch.index),
+            batch.target,
+        )
+        theirs = self.judge(
+            self.peer_objective,
+            Outputs(other, own, batch.index),
+            frozen(logits, given, batch.index),
+            batch.target,
+        )
+        return {**ours, "loss": ours["loss"] + theirs["loss"], "peer": theirs["loss"]}
+
+
+def frozen(logits: Tensor, features: dict[str, Tensor], index: Tensor) -> Outputs:
+    """What a network said, as a teacher's: nothing flows back."""
+    return Outputs(logits.detach(), {k: f.detach() for k, f in features.items()}, index)

@@ -1,0 +1,285 @@
+"""A network that learns from labels: the teacher before it teaches, the student's control."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+from condenser.capture.conditions import device_of, evaluating
+from condenser.compress.base import Compression, Project
+from condenser.data import Batch, DataModule
+from condenser.distill import Labels, Objective, Outputs
+from condenser.errors import CondenserError
+from condenser.functional.schedules import constant
+from condenser.training.distributed.peers import Peers, agreed, assembled
+from condenser.training.gradient_shares import gradient_shares
+from condenser.training.progress import Progress
+
+STOCHASTIC = (nn.modules.dropout._DropoutNd,)
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and with what a network is trained.
+
+    Attributes:
+        optimizer: parameters, lr → optimiser.
+        schedule: progress in [0, 1] → factor on the learning rate.
+    """
+
+    optimizer: Callable[..., torch.optim.Optimizer]
+    lr: float
+    epochs: int
+    batch_size: int
+    schedule: Callable[[float], float] = constant
+
+
+@dataclass
+class Best:
+    """The epoch that validation prefers, and its weights."""
+
+    accuracy: float = -1.0
+    loss: float = float("inf")
+    epoch: int | None = None
+    state: State = field(default_factory=dict)
+
+    def offer(self, accuracy: float, loss: float, epoch: int, model: nn.Module) -> None:
+        """Keep the weights if accuracy is higher, or equal with a lower loss."""
+        if (accuracy, -loss) > (self.accuracy, -self.loss):
+            self.accuracy, self.loss, self.epoch = accuracy, loss, epoch
+            self.state = state_of(model)
+
+
+class Student(pl.LightningModule):
+    """Trains ``model`` on what ``objective`` says, smaller if a ``compression`` says so.
+
+    Lightning's bookkeeping costs as much as the step of a small network, so that one
+    ``training_step`` takes a list of batches and does one optimiser step for each of them.
+    Randomness within a step is a function of (seed, step). Where several processes train, see
+    ``condenser.training.distributed``, each has its part of a batch.
+
+    Args:
+        held: structure of earlier stages, restored after every optimiser step.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        plan: Plan,
+        data: DataModule,
+        objective: Objective | None = None,
+        compression: Compression | None = None,
+        held: Sequence[Project] = (),
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        laid_out(model, data.example(min(2, data.train_size)))
+        self.model, self.plan, self.data, self.seed = model, plan, data, seed
+        self.objective = objective or Labels()
+        self.compression, self.held = compression, held
+        self.best, self.steps, self.total = Best(), 0, 0
+        self.peers = Peers()
+        may_draw = any(isinstance(m, STOCHASTIC) for m in model.modules()) or foreign(model)
+        objectives = [m for m in self.objective.modules() if isinstance(m, Objective)]
+        self.stochastic = may_draw or any(one.stochastic for one in objectives)
+        self.sums: dict[str, Any] = defaultdict(float)
+        self.weighed: dict[str, float] = {}
+        self.row: dict[str, float] = {}  # of the curves, this epoch's
+        self.val_accuracy, self.val_loss = MeanMetric(), MeanMetric()
+        self.objective.prepare(data.task, data.targets)
+
+    def networks(self) -> list[nn.Module]:
+        """All that is trained."""
+        return [self.model, self.objective]
+
+    def trained(self) -> list[nn.Parameter]:
+        """What the optimiser is given, if it asks for gradients."""
+        return [p for network in self.networks() for p in network.parameters()]
+
+    @property
+    def sharded(self) -> bool:
+        """Whether parameters lie in parts on several processes."""
+        return self.device_mesh is not None
+
+    def configure_model(self) -> None:
+        """Lightning asks when the processes have met."""
+        for network in self.networks():
+            self.shard(network, watched=bool(self.objective.student_layers))
+
+    def shard(self, network: nn.Module, watched: bool) -> None:
+        if self.device_mesh is not None:
+            from condenser.training.distributed.shard import shard
+
+            shard(network, self.device_mesh, watched)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        parameters = [p for p in self.trained() if p.requires_grad]
+        optimizer = self.plan.optimizer(parameters, lr=self.plan.lr)
+        if self.sharded:  # parameters that are cut in different ways do not go into one call
+            for group in optimizer.param_groups:
+                group["foreach"] = False
+        return optimizer
+
+    def facts(self) -> dict[str, Any]:
+        """What the module alone knows of a training that has ended, by record key."""
+        return {}
+
+    def on_train_start(self) -> None:
+        for network in self.networks():
+            network.train()  # from the store it comes in eval mode, which Lightning would keep
+        self.peers = Peers.of(self.device_mesh)
+        self.total = self.plan.epochs * len(self.data.train_dataloader())
+        self.optimizer: Any = self.optimizers(use_pl_optimizer=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.model(image)
+
+    def terms(self, batch: Batch) -> dict[str, Tensor]:
+        """The objective's terms on a batch."""
+        student = Outputs(self.model(batch.image), index=batch.index)
+        return self.judge(self.objective, student, None, batch.target)
+
+    def judge(
+        self, objective: Objective, student: Outputs, teacher: Outputs | None, target: Tensor
+    ) -> dict[str, Tensor]:
+        """What an objective says; of the global batch, if it compares samples with one another."""
+        if self.sharded:
+            student, teacher = assembled(student), teacher and assembled(teacher)
+        if objective.relational and self.peers.size > 1:
+            everyones = self.peers.everyones
+            student, teacher = everyones(student), teacher and everyones(teacher)
+            target = self.peers.gather(target)
+            self.draw()  # the same on every process
+        return objective(student, teacher, target)
+
+    def draw(self, rank: int = 0) -> None:
+        """Seed what is random in this step."""
+        if self.stochastic:
+            torch.manual_seed((self.seed + rank * 7_919) * 1_000_003 + self.steps)
+
+    def training_step(self, batches: Sequence[Batch], _: int) -> None:
+        for batch in batches:
+            self.learn(batch)
+
+    def learn(self, batch: Batch) -> None:
+        """One optimiser step, then whatever keeps or makes the structure."""
+        self.draw(self.peers.rank)
+        done = self.steps / self.total
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.plan.lr * self.plan.schedule(done)
+        self.objective.progress(done)
+        terms = self.terms(batch)
+        if not self.sums:
+            self.weigh(terms)
+        self.optimizer.zero_grad()
+        self.manual_backward(terms["loss"])
+        self.optimizer.step()
+        self.steps += 1
+        for project in self.held:
+            project()
+        if self.compression is not None:
+            self.compression.step(self.steps / self.total)
+        for name, value in terms.items():
+            self.sums[name] += value.detach()
+        self.sums["steps"] += 1
+
+    def weigh(self, terms: dict[str, Tensor]) -> None:
+        """Once an epoch, on its first batch: each term's weight, and its share of the gradient."""
+        weights = self.objective.shares()
+        self.weighed = {f"weight/{name}": weight for name, weight in weights.items()}
+        if self.sharded:
+            return  # the gradient is nowhere whole
+        shares = gradient_shares(terms, weights, list(self.model.parameters()))
+        self.weighed |= {f"gradient/{name}": share for name, share in shares.items()}
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, _: int) -> Any:
+        if isinstance(batch, Batch):
+            return batch if batch.image.device == device else Batch(*(t.to(device) for t in batch))
+        return [self.transfer_batch_to_device(one, device, _) for one in batch]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        made = self.compression.state() if self.compression is not None else {}
+        checkpoint["training"] = {"steps": self.steps, "best": vars(self.best), "compression": made}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        training = checkpoint["training"]
+        self.steps, self.best = training["steps"], Best(**training["best"])
+        if self.compression is not None:
+            self.compression.restore(training["compression"])
+
+    def on_train_epoch_end(self) -> None:
+        count = self.sums.pop("steps")
+        means = {f"train/{name}": float(total) / count for name, total in self.sums.items()}
+        means = self.peers.mean(means)
+        self.sums.clear()
+        if not all(torch.isfinite(torch.tensor(value)) for value in means.values()):
+            where = f"epoch {self.current_epoch + 1} of {self.plan.epochs}"
+            raise CondenserError(f"training diverged in {where} ({means}); try a lower optim.lr")
+        rate = self.optimizer.param_groups[0]["lr"]
+        self.row |= means | self.weighed | {"lr": rate, "epoch": float(self.current_epoch)}
+        for logger in self.loggers:  # not by log_dict: that logs once the checkpoint is written
+            logger.log_metrics(self.row, self.steps)
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Progress):
+                callback.epoch_over(self.trainer, means["train/loss"], self.row.get("val/accuracy"))
+        self.row = {}
+        self.peers.align(self.model)
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        logits = self.model(batch.image)
+        task = self.data.task
+        self.val_accuracy.update((task.decide(logits) == batch.target).float())
+        self.val_loss.update(task.hard_loss(logits, batch.target), weight=len(batch.target))
+
+    def on_validation_epoch_end(self) -> None:
+        accuracy, loss = float(self.val_accuracy.compute()), float(self.val_loss.compute())
+        self.val_accuracy.reset()
+        self.val_loss.reset()
+        if self.compression is None or self.compression.ready:
+            accuracy, loss = agreed((accuracy, loss))
+            self.best.offer(accuracy, loss, self.current_epoch, self.model)
+        self.row = {"val/accuracy": accuracy, "val/loss": loss}
+
+
+def foreign(model: nn.Module) -> bool:
+    """Whether some of its code is neither torch's nor ours: nobody knows what that draws."""
+    return any(not type(m).__module__.startswith(("torch.", "condenser.")) for m in model.modules())
+
+
+def laid_out(model: nn.Module, images: Tensor) -> nn.Module:
+    """The network, its maps channels last, so that convolutions run up to twice as fast.
+
+    One that cannot (``x.view`` after a convolution asks for the other order) stays as it is.
+    """
+    model.to(memory_format=torch.channels_last)
+    if foreign(model):
+        try:
+            with evaluating(model):
+                model(images.to(device_of(model)))
+        except RuntimeError:
+            model.to(memory_format=torch.contiguous_format)
+    return model
+
+
+def state_of(model: nn.Module) -> State:
+    """A copy of all weights, wherever they lie."""
+    return {name: whole(tensor) for name, tensor in model.state_dict().items()}
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A copy; of one that lies in parts on several processes all of it, on each."""
+    gathered = getattr(tensor, "full_tensor", None)
+    return (gathered() if gathered else tensor).detach().clone()
+
+
+class Teacher(Student):
+    """A network trained on labels that others will learn from."""

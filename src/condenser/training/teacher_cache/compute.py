@@ -1,0 +1,128 @@
+"""Asking a teacher about every view of every training image, in an order that never changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from condenser.capture import Capture
+from condenser.capture.conditions import device_of
+from condenser.errors import CondenserError
+from condenser.measure import arithmetic, device_kind, evaluating
+from condenser.training.teacher_cache.digest import digest
+from condenser.training.teacher_cache.disk import load_or_make
+from condenser.training.teacher_cache.manifest import Manifest, feature
+from condenser.training.teacher_cache.settings import Cache, random_seed, views_of
+from condenser.training.teacher_cache.table import Taught
+
+if TYPE_CHECKING:
+    from condenser.data import DataModule
+
+
+def obtain(
+    teacher: nn.Module,
+    given: Capture,
+    data: DataModule,
+    cache: Cache,
+    epochs: int,
+    shelf: Path | None = None,
+    device: torch.device | str = "cpu",
+    warn: Callable[[str], None] = print,
+) -> Taught | None:
+    """The teacher's outputs for the training set, read or computed; None if they are not kept.
+
+    They are computed in batches of the set's own order, whatever the seed and the batch size of
+    the training, so that whoever reads them finds the same values. The teacher is moved to
+    ``device``; with several processes the first writes to disk what the others read, in memory
+    each has its own.
+
+    Args:
+        teacher: one with an attribute ``stochastic`` that is true is asked in every step.
+        given: watches the teacher's layers.
+        shelf: where folders are made that are named by what is in them.
+        warn: hears of one there that is damaged, and made anew.
+
+    Raises:
+        ConfigError: what was asked for cannot be kept, see ``Cache.check``.
+        CondenserError: a named folder holds other outputs; an output is not finite.
+        DamagedError: a file is not the one that was written.
+    """
+    drawn = getattr(teacher, "stochastic", False)
+    cache.check(data, given.names, drawn)
+    views, blind = views_of(data), bool(given.names) and not cache.features
+    if cache.keep == "none" or views is None or drawn or blind:
+        return None
+    device = torch.device(device)
+    teacher.to(device)
+    manifest = describe(teacher, given, data, cache, views)
+    place = cache.place(views, manifest.bytes, epochs, shelf is not None)
+    if place == "none":
+        return None
+    ask = partial(fill, manifest=manifest, teacher=teacher, given=given, data=data, device=device)
+    if place == "memory":
+        empty = {name: np.empty(shape, dtype) for name, (dtype, shape) in manifest.arrays.items()}
+        ask(empty)
+        whole = {name: torch.from_numpy(array) for name, array in empty.items()}
+        return Taught(manifest, whole).to(device)
+    own = warn if cache.folder is None else None
+    return load_or_make(cache.where(shelf, manifest.key), manifest, ask, own).to(device)
+
+
+def describe(
+    teacher: nn.Module, given: Capture, data: DataModule, cache: Cache, views: int
+) -> Manifest:
+    """The manifest of what the teacher would say, from what it says of two images."""
+    with evaluating(teacher), given:
+        logits = teacher(data.example(2).to(device_of(teacher)))
+        features = given.take()
+    return Manifest(
+        teacher=digest(teacher),
+        data=data.fingerprint,
+        seed=random_seed(data),
+        views=views,
+        samples=data.train_size,
+        classes=logits.shape[1],
+        logits=cache.logits,
+        layers={name: tuple(feature.shape[1:]) for name, feature in features.items()},
+        numerics=arithmetic(device_kind(device_of(teacher).type)),
+    )
+
+
+def fill(
+    arrays: Mapping[str, np.ndarray],
+    manifest: Manifest,
+    teacher: nn.Module,
+    given: Capture,
+    data: DataModule,
+    device: torch.device,
+) -> None:
+    """Write what the teacher says of every view of every image into (views, samples, …) arrays."""
+    with evaluating(teacher), given:
+        for view in range(manifest.views):
+            for batch in data.whole_train(view):
+                said = teacher(batch.image.to(device))
+                rows = slice(int(batch.index[0]), int(batch.index[-1]) + 1)
+                for name, part in kept(manifest, said, given.take()).items():
+                    arrays[name][view, rows] = part.cpu().numpy()
+
+
+def kept(manifest: Manifest, logits: Tensor, features: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A batch's arrays, in the types in which they are kept."""
+    parts = manifest.form.encode(logits.float())
+    for i, layer in enumerate(manifest.layers):
+        name = feature(i)
+        parts[name] = features[layer].to(getattr(torch, manifest.arrays[name][0]))
+    bad = [n for n, p in parts.items() if p.is_floating_point() and not torch.isfinite(p).all()]
+    if bad:
+        largest = max(float(t.abs().max()) for t in (logits, *features.values()))
+        raise CondenserError(
+            f"the teacher's {' and '.join(bad)} are not finite as they would be kept (its largest "
+            f"output is {largest:g}, float16 ends at 65504): try teacher.cache.logits=float32"
+        )
+    return parts

@@ -1,0 +1,56 @@
+"""Which network it is that said something."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import torch
+from torch import nn
+
+from condenser.models.sources import of_targets
+
+SCALARS = (bool, int, float, str, type(None))
+
+
+def digest(network: nn.Module) -> str:
+    """sha256 of what decides a network's outputs.
+
+    Goes in: the source of its classes, where they are not ours or torch's; how it prints, each
+    submodule's plain attributes, the objects whose methods are hooked to it, and every tensor of
+    its state, whatever device and memory format it is in.
+    """
+    classes = {type(module) for module in network.modules()}
+    code = of_targets(f"{one.__module__}.{one.__qualname__}" for one in classes)
+    found = hashlib.sha256(f"{repr_of(network)} {code}".encode())
+    for name, module in network.named_modules():
+        found.update(f"{name} {settings(module)} {hooked(module)}\n".encode())
+    for name, value in network.state_dict().items():
+        found.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        found.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def settings(module: nn.Module) -> dict[str, object]:
+    """Attributes that no tensor holds: a stride, the weights of a vote."""
+    own = {k: v for k, v in vars(module).items() if k[0] != "_" and k != "training"}
+    return {name: plain(value) for name, value in sorted(own.items())}
+
+
+def hooked(module: nn.Module) -> list[str]:
+    hooks = [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
+    return [repr_of(hook.__self__) for hook in hooks if hasattr(hook, "__self__")]
+
+
+def plain(value: object) -> object:
+    """Scalars and lists of them as they are, functions and objects by name."""
+    if isinstance(value, SCALARS):
+        return value
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    return getattr(value, "__qualname__", type(value).__qualname__)
+
+
+def repr_of(value: object) -> str:
+    """Without memory addresses, which differ from run to run."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
