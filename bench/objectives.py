@@ -25,7 +25,7 @@ from condenser.config.instantiate import build
 from condenser.data import Batch
 from condenser.distill import Objective, Outputs
 from condenser.tasks import Multiclass
-from condenser.training import connect
+from condenser.training import build_projectors
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 STUDENT, TEACHER, SHAPE, CLASSES, BATCHES = "resnet8", "resnet20", (3, 32, 32), 100, 4
@@ -111,9 +111,9 @@ class Bench:
         """A training step, which may ``ask`` the teacher; its forward pass; the objective."""
         config = read(f"distill/{name}")
         objective = build({key: value for key, value in config.items() if key not in AROUND})
-        objective.prepare(Multiclass(CLASSES), self.targets)
+        objective.setup(Multiclass(CLASSES), self.targets)
         student, teacher = deepcopy(self.student), deepcopy(self.teacher)
-        captures = connect(objective, student, teacher, self.batches[0].image[:2])
+        captures = build_projectors(objective, student, teacher, self.batches[0].image[:2])
         own, given = (capture.open() for capture in captures)
         learning = [*student.parameters(), *objective.parameters()]
         optimizer = torch.optim.SGD(learning, lr=LR, momentum=0.9, weight_decay=5e-4)

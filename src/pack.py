@@ -48,10 +48,10 @@ def packed(run: Path, position: int | None, out: Path | None, trusted: Sequence[
     from condenser.store import stored_at
 
     targets = tuple(config[role]["model"]["_target_"] for role in ("teacher", "student"))
-    blueprint, model = stored_at(config, record).load(targets)
+    spec, model = stored_at(config, record).load(targets)
     file = out or run / "model.cndp"
-    write_whole(file, pack(blueprint, model))
-    for row in table(blueprint, model):
+    write_whole(file, pack(spec, model))
+    for row in table(spec, model):
         bits = f"{8 * row.bytes / row.entries:6.2f} bits each" if row.entries else ""
         print(f"{row.name:<40} {row.kind:<7}{row.entries:>11,}{row.bytes:>12,} bytes {bits}")
     print(f"{file}: {file.stat().st_size:,} bytes, {record['model']} after {record['stage']}")
@@ -65,10 +65,10 @@ def unpacked(file: Path, out: Path | None, trusted: Sequence[str]) -> None:
     if out is None:
         raise ConfigError("--out", "none", "a folder to unpack into")
     try:
-        blueprint, model = unpack(file.read_bytes(), trusted)
+        spec, model = unpack(file.read_bytes(), trusted)
     except DamagedError as error:
         raise DamagedError(f"{file}: {error}") from error
-    save(out, blueprint, model)
+    save(out, spec, model)
     print(f"{out}: model.json, weights.safetensors")
 
 

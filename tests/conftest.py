@@ -49,13 +49,13 @@ def network() -> Callable[..., Any]:
     from omegaconf import OmegaConf
     from torch import nn
 
-    from condenser.checkpoint.model_spec import Blueprint
+    from condenser.checkpoint.model_spec import ModelSpec
 
     def build(name: str, shape: tuple[int, int, int] = (1, 8, 8), seed: int = 0) -> Any:
         torch.manual_seed(seed)
         architecture: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"model/{name}.yaml"))
-        blueprint = Blueprint(architecture, shape, 10)
-        model = blueprint.build()
+        spec = ModelSpec(architecture, shape, 10)
+        model = spec.build()
         for norm in model.modules():
             if isinstance(norm, nn.modules.batchnorm._BatchNorm):
                 assert isinstance(norm.running_mean, torch.Tensor)
@@ -64,6 +64,6 @@ def network() -> Callable[..., Any]:
                 nn.init.uniform_(norm.running_var, 0.5, 2.0)
                 nn.init.uniform_(norm.weight, 0.5, 1.5)
                 nn.init.normal_(norm.bias, std=0.2)
-        return blueprint, model.eval()
+        return spec, model.eval()
 
     return build

@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from condenser.checkpoint.model_spec import Blueprint, load, save, sha256
+from condenser.checkpoint.model_spec import ModelSpec, load, save, sha256
 from condenser.compress import Magnitude, Operation, PostTraining, WeightPruning, prunable, sparsity
 from condenser.errors import CondenserError, DamagedError
-from condenser.functional.pruning import keep_within
+from condenser.functional.pruning import layerwise_threshold
 
 SHAPE = (1, 16, 16)
 Chain = Callable[[nn.Module, Tensor], Sequence[Operation]]
@@ -28,7 +28,7 @@ def images(n: int, seed: int = 0) -> Tensor:
 
 def prune(rate: float) -> Chain:
     def chain(model: nn.Module, _: Tensor) -> Sequence[Operation]:
-        pruning = WeightPruning(rate, Magnitude(), scope=keep_within, until=0.0)
+        pruning = WeightPruning(rate, Magnitude(), scope=layerwise_threshold, until=0.0)
         pruning.prepare(model)
         return pruning.finish()
 
@@ -51,11 +51,11 @@ CHAINS: dict[str, Chain] = {
 }
 
 
-def stored(folder: Path, made: tuple[Blueprint, nn.Module], chain: Chain) -> nn.Module:
+def stored(folder: Path, made: tuple[ModelSpec, nn.Module], chain: Chain) -> nn.Module:
     """Compress the network and save it in ``folder``."""
-    blueprint, model = made
+    spec, model = made
     done = chain(model, images(32))
-    save(folder, blueprint.then(done[:1]).then(done[1:]), model)
+    save(folder, spec.then(done[:1]).then(done[1:]), model)
     return model
 
 
@@ -77,7 +77,7 @@ def test_a_stored_network_answers_with_the_same_bits(
     tmp_path: Path, network: Any, name: str, chain: str
 ) -> None:
     model = stored(tmp_path, network(name, SHAPE), CHAINS[chain])
-    blueprint, back = load(tmp_path)
+    spec, back = load(tmp_path)
     image = images(8, seed=1)
     assert torch.equal(back(image), model.eval()(image))
     before, now = model.state_dict(), back.state_dict()
@@ -87,7 +87,7 @@ def test_a_stored_network_answers_with_the_same_bits(
     # What is loaded can be stored again: the same file.
     again = tmp_path / "again"
     again.mkdir()
-    save(again, blueprint, back)
+    save(again, spec, back)
     assert (again / "weights.safetensors").read_bytes() == (
         tmp_path / "weights.safetensors"
     ).read_bytes()
@@ -95,33 +95,33 @@ def test_a_stored_network_answers_with_the_same_bits(
 
 def test_a_network_laid_out_otherwise_is_stored_alike(tmp_path: Path, network: Any) -> None:
     """Training keeps weights channels-last."""
-    blueprint, model = network("resnet8", SHAPE)
+    spec, model = network("resnet8", SHAPE)
     image = images(8)
     expected = model(image)
-    save(tmp_path, blueprint, model.to(memory_format=torch.channels_last))
+    save(tmp_path, spec, model.to(memory_format=torch.channels_last))
     assert torch.equal(load(tmp_path)[1](image), expected)
 
 
 def test_the_loaded_blueprint_is_the_one_that_was_saved(tmp_path: Path, network: Any) -> None:
-    blueprint, model = network("mlp_32", SHAPE)
-    whole = blueprint.then(CHAINS["pruned and int8"](model, images(8)))
+    spec, model = network("mlp_32", SHAPE)
+    whole = spec.then(CHAINS["pruned and int8"](model, images(8)))
     save(tmp_path, whole, model)
     assert load(tmp_path)[0] == whole
-    assert Blueprint.from_json(json.loads(json.dumps(whole.to_json()))) == whole
+    assert ModelSpec.from_json(json.loads(json.dumps(whole.to_json()))) == whole
 
 
 def test_structure_made_before_is_held_after_loading(tmp_path: Path, network: Any) -> None:
     stored(tmp_path, network("lenet5_tenth", SHAPE), CHAINS["pruned twice"])
-    blueprint, model = load(tmp_path)
+    spec, model = load(tmp_path)
     zeros = sparsity(prunable(model))
     assert zeros == pytest.approx(0.8, abs=1e-3)
-    held = blueprint.hold(model)
+    held = spec.constraints(model)
     for parameter in model.parameters():
         parameter.data.add_(1)
     for project in held:
         project()
     assert sparsity(prunable(model)) == pytest.approx(zeros)
-    assert network("mlp_32")[0].hold(network("mlp_32")[1]) == []
+    assert network("mlp_32")[0].constraints(network("mlp_32")[1]) == []
 
 
 # --- what the files hold
@@ -285,7 +285,7 @@ def test_an_architecture_of_the_users_own_needs_trust(folder: Path) -> None:
     with pytest.raises(CondenserError, match="_target_"):
         load(folder)
     model = mine((1, 2, 2), 3)
-    save(folder, Blueprint({"_target_": own}, (1, 2, 2), 3), model)
+    save(folder, ModelSpec({"_target_": own}, (1, 2, 2), 3), model)
     image = torch.randn(2, 1, 2, 2)
     assert torch.equal(load(folder, trusted=[own])[1](image), model(image))
 

@@ -65,12 +65,12 @@ def test_every_step_loads_to_the_same_bits(
         place = folder_of(tmp_path, record)
         kinds = {path.suffix for path in place.iterdir()}
         assert kinds == {".json", ".safetensors", ""}  # and SHA256SUMS
-        blueprint, network = load(place)
+        spec, network = load(place)
         _, again = load(place)
         said = predict(network, data.test_dataloader()).logits
         assert torch.equal(said, load_file(place / LOGITS)["logits"]), record["stage"]
         assert torch.equal(said, predict(again, data.test_dataloader()).logits)
-    assert [type(operation).__name__ for operation in blueprint.operations] == operations
+    assert [type(operation).__name__ for operation in spec.operations] == operations
 
 
 def test_zeros_and_shared_values_live_through_later_stages(tmp_path: Path) -> None:

@@ -26,9 +26,9 @@ from condenser.compress import (
 from condenser.compress.quantization import InputQuantizer, foldable
 from condenser.errors import ConfigError, DamagedError
 from condenser.functional.pruning import (
-    keep_across,
+    global_threshold,
     keep_largest,
-    keep_within,
+    layerwise_threshold,
     pack_bits,
     unpack_bits,
 )
@@ -97,12 +97,12 @@ def test_one_threshold_for_all_layers_is_numpys_partition() -> None:
     scores = {"a": randn(5, 7), "b": 10 * randn(31, seed=1), "c": randn(2, 3, 3, 3, seed=2)}
     everything = np.sort(np.concatenate([s.numpy().ravel() for s in scores.values()]))
     threshold = everything[round(0.6 * everything.size)]
-    for name, mask in keep_across(scores, 0.6).items():
+    for name, mask in global_threshold(scores, 0.6).items():
         np.testing.assert_array_equal(mask.numpy(), scores[name].numpy() >= threshold)
 
 
 def test_one_rate_for_each_layer() -> None:
-    masks = keep_within({"a": randn(10), "b": 100 + randn(4, 5)}, 0.3)
+    masks = layerwise_threshold({"a": randn(10), "b": 100 + randn(4, 5)}, 0.3)
     assert {name: int((~mask).sum()) for name, mask in masks.items()} == {"a": 3, "b": 6}
 
 
@@ -118,7 +118,7 @@ def test_a_mask_takes_a_bit_an_entry(n: int) -> None:
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.5, 0.9])
-@pytest.mark.parametrize("scope", [keep_across, keep_within])
+@pytest.mark.parametrize("scope", [global_threshold, layerwise_threshold])
 def test_the_rate_asked_for_is_the_rate_read_from_the_weights(rate: float, scope: Any) -> None:
     model = small()
     pruning = WeightPruning(rate, Magnitude(), scope=scope)
@@ -126,7 +126,7 @@ def test_the_rate_asked_for_is_the_rate_read_from_the_weights(rate: float, scope
     pruning.step(1.0)
     total = weights(model).size
     layers = [layer.numel() for layer in prunable(model).values()]
-    exact = sum(round(rate * n) for n in ([total] if scope is keep_across else layers))
+    exact = sum(round(rate * n) for n in ([total] if scope is global_threshold else layers))
     assert zeros(model) == exact
     assert sparsity(prunable(model)) == pytest.approx(exact / total)
 
@@ -186,7 +186,7 @@ def test_later_training_keeps_the_zeros_and_trains_the_rest(optimizer: str) -> N
     model = small()
     WeightPruning(0.6, Magnitude(), until=0.0).prepare(model)
     before = weights(model)
-    hold = Sparse(["0", "3", "5"]).hold(model)
+    hold = Sparse(["0", "3", "5"]).constraint(model)
     train(model, OPTIMIZERS[optimizer](model.parameters()), 10, lambda _: hold())
     after = weights(model)
     np.testing.assert_array_equal(after == 0, before == 0)
@@ -200,7 +200,7 @@ def test_structure_is_held_wherever_the_trainer_moves_the_weights() -> None:
     pruning = WeightPruning(0.6, Magnitude(), until=0.9)
     pruning.prepare(model)
     pruning.step(1.0)
-    hold = pruning.finish()[0].hold(model)
+    hold = pruning.finish()[0].constraint(model)
     assert hold is not None
     model.double().to(memory_format=torch.channels_last)
     for project in (hold, lambda: pruning.step(1.0)):
@@ -212,10 +212,10 @@ def test_structure_is_held_wherever_the_trainer_moves_the_weights() -> None:
 
 def test_a_second_higher_rate_keeps_the_zeros_of_the_first() -> None:
     model = small()
-    WeightPruning(0.5, Magnitude(), scope=keep_within, until=0.0).prepare(model)
+    WeightPruning(0.5, Magnitude(), scope=layerwise_threshold, until=0.0).prepare(model)
     first = weights(model) == 0
     # By these scores alone, the zeros would be the last to go.
-    upside_down = WeightPruning(0.8, lambda _, w: -w.detach().abs(), scope=keep_within)
+    upside_down = WeightPruning(0.8, lambda _, w: -w.detach().abs(), scope=layerwise_threshold)
     upside_down.prepare(model)
     upside_down.step(1.0)
     now = weights(model) == 0
@@ -430,7 +430,7 @@ def test_codes_in_a_byte_decode_to_the_same_bits(bits: int) -> None:
 
 def test_sparse_weights_take_a_bit_and_the_values_that_are_left() -> None:
     model = small()
-    WeightPruning(0.75, Magnitude(), scope=keep_within, until=0.0).prepare(model)
+    WeightPruning(0.75, Magnitude(), scope=layerwise_threshold, until=0.0).prepare(model)
     state, operation = model.state_dict(), Sparse(["0", "3", "5"])
     stored = operation.encode(state)
     n = state["3.weight"].numel()

@@ -9,7 +9,7 @@ import torch
 from running import run_in
 from torch import nn
 
-from condenser.checkpoint.model_spec import load, lost
+from condenser.checkpoint.model_spec import load, violations
 from condenser.errors import CondenserError
 from condenser.pipeline import recipe
 from condenser.runs.records import Record, final
@@ -120,14 +120,14 @@ def test_undone_structure_is_noticed(folder: Path, records: list[Record]) -> Non
     place = folder / ".store" / f"share-{records[3]['key']}"
     source, start = load(place)
     _, end = load(place)
-    assert lost(source, start, source, end) == {}
+    assert violations(source, start, source, end) == {}
     with torch.no_grad():
         weight = end.get_parameter("conv2.weight")
         weight[weight == 0] = 1.0
         weight = end.get_parameter("fc1.weight")
         one = weight[weight != 0].mode().values
         weight.view(-1)[(weight == one).flatten().nonzero()[0]] += 1e-3
-    torn = lost(source, start, source, end)
+    torn = violations(source, start, source, end)
     assert torn["conv2.weight"] == "Sparse" and torn["fc1.weight"] == "Shared"
 
 

@@ -112,7 +112,7 @@ def every_way(config: Mapping[str, Any], file: str | None) -> None:
         batch = 50 if word == "fsdp" else 100  # where tensors are cut up, both see all samples
         for name in ("kd", "kd_rkd", "crd"):
             found[word, name] = weights(trained(OBJECTIVES[name](), batch, own))
-    if team.leads:
+    if team.is_main:
         assert file is not None
         torch.save(found, file)
     team.part()
@@ -163,7 +163,7 @@ def test_a_mistake_is_told_once_and_ends_all(tmp_path: Path) -> None:
 
 def die(config: Mapping[str, Any], command: str | None) -> None:
     team = form(config)
-    if not team.leads:
+    if not team.is_main:
         os.kill(os.getpid(), signal.SIGKILL)
     team.together(die)
 

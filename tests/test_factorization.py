@@ -17,12 +17,19 @@ from torch import Tensor, nn
 
 from condenser import deploy, measure
 from condenser.checkpoint.model_spec import load, save
-from condenser.compress import Factorization, Factorized, PostTraining, Probe, Quantized, Sparse
-from condenser.compress.factorization.kinds import KINDS, Sites
+from condenser.compress import (
+    CalibrationData,
+    Factorization,
+    Factorized,
+    PostTraining,
+    Quantized,
+    Sparse,
+)
+from condenser.compress.factorization.kinds import KINDS, Positions
 from condenser.compress.factorization.layers import factorable, second_moments, sites_of
-from condenser.compress.factorization.ranks import Offer, by_energy
+from condenser.compress.factorization.ranks import RankOption, by_energy
 from condenser.errors import ConfigError
-from condenser.functional.budget_allocation import allot, hull
+from condenser.functional.budget_allocation import allocate, hull
 from condenser.functional.low_rank import tucker2, tucker2_energy
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "tucker.json").read_text())["cases"]
@@ -39,7 +46,7 @@ def rebuilt(
     model = nn.Sequential(copy.deepcopy(layer))
     Factorized({"0": {"kind": kind, "ranks": list(ranks)}}).apply(model)
     with torch.no_grad():
-        Offer("0", layer, kind, moment=moment).fill(model[0], ranks)
+        RankOption("0", layer, kind, moment=moment).fill(model[0], ranks)
     assert isinstance(model[0], nn.Sequential)
     return model[0]
 
@@ -120,7 +127,7 @@ def test_what_is_lost_is_the_singular_values_that_are_dropped(
     layer = nn.Conv2d(shape[1], shape[0], shape[2:], dtype=torch.float64)  # type: ignore[arg-type]
     weight = layer.weight.detach()
     values = np.linalg.svd(unfolded(kind, weight.numpy()), compute_uv=False)
-    kept = Offer("0", layer, kind).kept.numpy()
+    kept = RankOption("0", layer, kind).kept.numpy()
     np.testing.assert_allclose(kept, np.cumsum(values**2) / np.sum(values**2), rtol=1e-12)
     for rank in (1, 2, len(values)):
         lost = np.linalg.norm(weight.numpy() - kernel_of(rebuilt(layer, kind, [rank]), weight))
@@ -190,7 +197,7 @@ def of_rank(kind: str, ranks: Sequence[int]) -> Any:
 @torch.no_grad()
 def test_a_layer_that_is_a_product_is_found_out(kind: str, ranks: list[int]) -> None:
     layer = of_rank(kind, ranks)
-    assert by_energy(Offer("0", layer, kind), 1.0) == ranks
+    assert by_energy(RankOption("0", layer, kind), 1.0) == ranks
     image = randn(3, 6, 7, 7)
     answer = layer(image)
     parts = rebuilt(layer, kind, ranks)
@@ -203,15 +210,15 @@ def test_what_factors_cost_is_read_from_the_layers(kind: str) -> None:
     layer = nn.Conv2d(5, 7, (3, 4), stride=(2, 1), padding=(1, 2), bias=False)
     ranks = (3, 2) if kind == "tucker" else (3,)
     model = nn.Sequential(layer)
-    offer = Offer("0", layer, kind)
+    offer = RankOption("0", layer, kind)
     image = randn(1, 5, 12, 9)
     sites = sites_of(model, {"0": layer}, image)["0"]
-    assert sites == Sites(12 * 9, 6 * 9, 6 * 10)
+    assert sites == Positions(12 * 9, 6 * 9, 6 * 10)
     parts = rebuilt(layer, kind, ranks)
     assert offer.price(ranks) == measure.size(parts)["params"]
-    assert Offer("0", layer, kind, sites).price(ranks) == measure.compute(parts, image)["macs"]
+    assert RankOption("0", layer, kind, sites).price(ranks) == measure.compute(parts, image)["macs"]
     assert offer.cost[tuple(r - 1 for r in ranks)] == offer.price(ranks)
-    assert Offer("0", layer, kind, sites).whole == measure.compute(model, image)["macs"]
+    assert RankOption("0", layer, kind, sites).whole == measure.compute(model, image)["macs"]
 
 
 def test_a_stand_in_is_of_the_layers_kind_and_mode() -> None:
@@ -245,7 +252,7 @@ def test_whitened_factors_are_the_nearest_in_what_comes_out(layer: Any) -> None:
     x = randn(400, 12, dtype=torch.float64) if linear else randn(40, 3, 8, 8, dtype=torch.float64)
     x = x * torch.linspace(0.1, 3, x.shape[1], dtype=x.dtype).view(-1, *[1] * (x.dim() - 2))
     moment = second_moments(nn.Sequential(layer), {"0": layer}, x)["0"]
-    kept = Offer("0", layer, "svd", moment=moment).kept
+    kept = RankOption("0", layer, "svd", moment=moment).kept
     bias = 0 if layer.bias is None else layer.bias.view(-1, *[1] * (x.dim() - 2))
     whole = (layer(x) - bias).square().sum().item()
     for rank in (1, 3):
@@ -293,7 +300,7 @@ def test_no_allotment_is_worth_more_at_the_costs_that_a_price_leads_to(seed: int
     costs, worths = np.array(every).T
     for price in np.geomspace(1e-3, 1, 40):
         budget = int(costs[np.argmax(worths - price * costs)])
-        chosen = allot(layers, budget)
+        chosen = allocate(layers, budget)
         cost, worth = (sum(layers[n][side][i] for n, i in chosen.items()) for side in (0, 1))
         assert cost <= budget
         assert worth == pytest.approx(worths[costs <= budget].max())
@@ -303,11 +310,11 @@ def test_an_allotment_keeps_to_its_budget_and_refuses_one_that_is_too_small() ->
     layers = ladders(0)
     least = sum(min(costs) for costs, _ in layers.values())
     for budget in range(least, 130):
-        chosen = allot(layers, budget)
+        chosen = allocate(layers, budget)
         assert sum(layers[name][0][i] for name, i in chosen.items()) <= budget
     assert chosen == {name: int(np.argmax(worth)) for name, (_, worth) in layers.items()}
     with pytest.raises(ValueError, match=f"must be {least} or more"):
-        allot(layers, least - 1)
+        allocate(layers, least - 1)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -325,11 +332,11 @@ def test_no_mix_of_two_choices_beats_one_on_the_hull(seed: int) -> None:
 # --- the compression
 
 
-def probe(shape: tuple[int, int, int] = (1, 8, 8), scale: float = 1.0) -> Probe:
+def probe(shape: tuple[int, int, int] = (1, 8, 8), scale: float = 1.0) -> CalibrationData:
     def in_parts(n: int) -> list[tuple[Tensor, Tensor]]:
         return [(scale * randn(n, *shape), torch.arange(n) % 10)]
 
-    return Probe(in_parts, F.cross_entropy, dict)
+    return CalibrationData(in_parts, F.cross_entropy, dict)
 
 
 def weights_of(model: nn.Module, name: str) -> np.ndarray:
@@ -356,7 +363,7 @@ def test_the_energy_asked_for_is_kept_and_with_less_rank_it_is_not(
         assert 1 - lost / np.linalg.norm(four) ** 2 >= energy - 1e-6
         if len(plan["ranks"]) == 1:
             (rank,) = plan["ranks"]
-            kept = Offer(name, dense.get_submodule(name), plan["kind"]).kept  # type: ignore[arg-type]
+            kept = RankOption(name, dense.get_submodule(name), plan["kind"]).kept  # type: ignore[arg-type]
             assert rank == 1 or kept[rank - 2] < energy
 
 
@@ -366,7 +373,7 @@ def test_the_energy_asked_for_is_kept_and_with_less_rank_it_is_not(
 def test_a_budget_is_met_by_the_rebuilt_network(
     network: Any, goal: str, convolutions: str, share: float
 ) -> None:
-    blueprint, model = network("lenet5", (1, 16, 16))
+    spec, model = network("lenet5", (1, 16, 16))
     image = randn(1, 1, 16, 16)
 
     def cost(model: nn.Module) -> int:
@@ -377,10 +384,10 @@ def test_a_budget_is_met_by_the_rebuilt_network(
     settings: dict[str, Any] = {goal: share, "convolutions": convolutions}
     compression = Factorization(**settings)
     compression.prepare(model, probe((1, 16, 16)))
-    after = cost(blueprint.then(compression.finish()).build())
+    after = cost(spec.then(compression.finish()).build())
     assert after <= share * before
     assert after == cost(model)
-    assert compression.facts()["achieved"] == after / before
+    assert compression.metrics()["achieved"] == after / before
     # What is left over would not buy what the whole budget is made of: one more rank of a layer.
     assert share * before - after < 0.2 * share * before
 
@@ -405,8 +412,8 @@ def test_a_ratio_is_of_the_highest_rank_there_can_be() -> None:
         compression.prepare(copy.deepcopy(model))
         assert compression.layers["0"] == {"kind": convolutions, "ranks": ranks}
         assert compression.layers["2"] == {"kind": "svd", "ranks": [25]}
-        facts = compression.facts()
-        assert facts["achieved_ranks/0"] == "×".join(map(str, ranks))
+        metrics = compression.metrics()
+        assert metrics["achieved_ranks/0"] == "×".join(map(str, ranks))
 
 
 def test_layers_that_cannot_be_products_are_left_and_named() -> None:
@@ -523,7 +530,7 @@ def test_the_least_that_is_named_can_be_had(network: Any, goal: str) -> None:
 
 def test_a_factorised_network_is_stored_bit_for_bit(tmp_path: Path, network: Any) -> None:
     """Pruned, factorised, pruned again, quantised: what the first named is gone by then."""
-    blueprint, model = network("resnet8")
+    spec, model = network("resnet8")
     layers = ["layer1.0.conv1", "layer3.0.conv2", "fc"]
     with torch.no_grad():
         for name in layers:
@@ -536,7 +543,7 @@ def test_a_factorised_network_is_stored_bit_for_bit(tmp_path: Path, network: Any
     with torch.no_grad():
         model.get_parameter("layer3.0.conv2.core.weight")[::2] = 0
     done.append(Sparse(["layer3.0.conv2.core"]))
-    held = blueprint.then(done).hold(model)
+    held = spec.then(done).constraints(model)
     for parameter in model.parameters():
         parameter.data.add_(0.5)
     for project in held:
@@ -545,7 +552,7 @@ def test_a_factorised_network_is_stored_bit_for_bit(tmp_path: Path, network: Any
         assert not model.get_parameter(f"{name}.weight")[::2].any()
     done += PostTraining(8, 8)(model, randn(32, 1, 8, 8))
     assert ["layer3.0.conv2.expand", "layer3.0.bn2"] in [list(pair) for pair in done[-2].pairs]
-    save(tmp_path, blueprint.then(done), model)
+    save(tmp_path, spec.then(done), model)
     whole, back = load(tmp_path)
     image = randn(4, 1, 8, 8, seed=3)
     assert torch.equal(back(image), model.eval()(image))

@@ -114,7 +114,7 @@ def connected(
     objective = make()
     objective.student_layers = [f"layer{i}" for i in range(len(student))]
     objective.teacher_layers = [f"layer{i}" for i in range(len(teacher))]
-    objective.connect(outputs(student), outputs(teacher))
+    objective.build_projectors(outputs(student), outputs(teacher))
     return objective
 
 
@@ -367,13 +367,13 @@ def look(model: nn.Module, capture: Capture, image: Tensor) -> Outputs:
 
 def meet(objective: Objective, student: nn.Module, teacher: nn.Module, image: Tensor) -> Outputs:
     """What the integration does once; returns the teacher's outputs."""
-    objective.prepare(Multiclass(10), TARGET)
-    objective.choose(student, teacher, image[:1])
+    objective.setup(Multiclass(10), TARGET)
+    objective.select_layers(student, teacher, image[:1])
     own = Capture(student, objective.student_layers)
     given = Capture(teacher, objective.teacher_layers)
     with torch.no_grad():
         taught = look(teacher.eval(), given, image)
-        objective.connect(look(student.eval(), own, image), taught)
+        objective.build_projectors(look(student.eval(), own, image), taught)
     return taught
 
 
@@ -420,11 +420,11 @@ def test_networks_without_maps(network: Network, name: str) -> None:
 def test_layers_that_are_named_are_taken(network: Network) -> None:
     student, teacher = network("resnet8", (3, 8, 8))[1], network("vgg8", (3, 8, 8))[1]
     objective = AT(student_layers=["layer2"], teacher_layers="layer4")
-    objective.choose(student, teacher, normal(1, 3, 8, 8))
+    objective.select_layers(student, teacher, normal(1, 3, 8, 8))
     assert (objective.student_layers, objective.teacher_layers) == (["layer2"], ["layer4"])
     objective = AT(student_layers=["layer1", "layer2"])
     with pytest.raises(ConfigError, match=r"student_layers=\['layer1', 'layer2'\].*as many as"):
-        objective.choose(student, teacher, normal(1, 3, 8, 8))
+        objective.select_layers(student, teacher, normal(1, 3, 8, 8))
 
 
 # Exits
@@ -438,7 +438,7 @@ def classified(settings: dict[str, Any], batch: int = 6) -> tuple[OFA, Outputs, 
     objective = OFA(**settings)
     objective.student_layers = [f"layer{i}" for i in range(len(maps))]
     student = outputs(maps)._replace(logits=logits.requires_grad_())
-    objective.connect(student, Outputs(taught))
+    objective.build_projectors(student, Outputs(taught))
     fill(objective, case["parameters"])
     return (
         objective,
@@ -543,12 +543,12 @@ def test_tokens_are_laid_out_as_the_image_was() -> None:
 def test_what_ofa_refuses() -> None:
     student, maps = outputs(features("at mean")), ["layer0"]
     with pytest.raises(ConfigError, match="distill=ofa: must be multiclass"):
-        OFA().prepare(Multilabel(4), torch.zeros(8, 4))
+        OFA().setup(Multilabel(4), torch.zeros(8, 4))
     with pytest.raises(ConfigError, match="4 outputs, this has 5 outputs"):
-        OFA(student_layers=maps).connect(student, Outputs(torch.zeros(8, 5)))
+        OFA(student_layers=maps).build_projectors(student, Outputs(torch.zeros(8, 5)))
     odd = student._replace(features={"layer0": normal(8, 2, 3, 4, 5)})
     with pytest.raises(ConfigError, match="student_layers=layer0.*vectors, tokens or maps"):
-        OFA(student_layers=maps).connect(odd, student)
+        OFA(student_layers=maps).build_projectors(odd, student)
 
 
 # A memory
@@ -558,9 +558,9 @@ def remembering(targets: Tensor, **settings: Any) -> MemoryCRD:
     """A MemoryCRD for student features (batch, 7) and teacher features (batch, 9)."""
     torch.manual_seed(0)
     objective = MemoryCRD(**({"dimensions": 4, "temperature": 0.2} | settings))
-    objective.prepare(Multiclass(10), targets)
+    objective.setup(Multiclass(10), targets)
     objective.student_layers = objective.teacher_layers = ["layer0"]
-    objective.connect(outputs([normal(8, 7)]), outputs([normal(8, 9)]))
+    objective.build_projectors(outputs([normal(8, 7)]), outputs([normal(8, 9)]))
     return objective
 
 
@@ -646,7 +646,7 @@ def test_a_memory_is_drawn_from_by_chance_and_resumed_from_a_checkpoint() -> Non
 
 def test_training_data_of_one_class_has_no_rivals() -> None:
     with pytest.raises(ConfigError, match=r"distill=crd_memory.*2 classes"):
-        MemoryCRD().prepare(Binary(1), torch.ones(5, 1))
+        MemoryCRD().setup(Binary(1), torch.ones(5, 1))
 
 
 # Sums

@@ -15,7 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from condenser import deploy
-from condenser.compress import Operation, PostTraining, Probe, QuantizationAware, Quantized
+from condenser.compress import (
+    CalibrationData,
+    Operation,
+    PostTraining,
+    QuantizationAware,
+    Quantized,
+)
 from condenser.data import Normalise, digits
 from condenser.models import MLP, ResNet
 
@@ -156,7 +162,7 @@ def quantised(model: nn.Module, settings: dict[str, Any], steps: int = 0) -> tup
         return model.eval(), operations[-1]
     fresh = copy.deepcopy(model)
     method = QuantizationAware(**settings, reestimate=256)
-    probe = Probe(lambda _: [(calibration, data().target[:256])], F.cross_entropy, dict)
+    probe = CalibrationData(lambda _: [(calibration, data().target[:256])], F.cross_entropy, dict)
     method.prepare(model, probe)
     trained(model, steps)
     kept, operations = method.kept(model, model.state_dict()), method.finish()
@@ -313,7 +319,9 @@ def as_it_is(model: nn.Module, settings: dict[str, Any]) -> tuple[nn.Module, Any
     """Training with the rounding, without a step of it."""
     fresh, method = copy.deepcopy(model), QuantizationAware(**settings)
     calibration = data().train[:256]
-    method.prepare(model, Probe(lambda _: [(calibration, data().target)], F.cross_entropy, dict))
+    method.prepare(
+        model, CalibrationData(lambda _: [(calibration, data().target)], F.cross_entropy, dict)
+    )
     kept, operations = method.kept(model, model.state_dict()), method.finish()
     for operation in operations:
         operation.apply(fresh)

@@ -18,7 +18,7 @@ from condenser.pipeline import recipe
 from condenser.pipeline.console import Console
 from condenser.pipeline.recipe import ingredients as of_stage
 from condenser.pipeline.resolve import inputs, state_of
-from condenser.pipeline.run import workbench
+from condenser.pipeline.run import run_context
 from condenser.store import key_of
 from condenser.training.distributed.process_group import Team
 
@@ -39,8 +39,8 @@ def keys(config: dict[str, Any]) -> dict[str, str]:
     """Of each stage, the models that it is given aside."""
     threads = torch.get_num_threads()
     try:
-        bench = workbench(config, Console(Path("."), quiet=True))
-        return {s.word: key_of(of_stage(s, bench)) for s in recipe.plan(config)}
+        ctx = run_context(config, Console(Path("."), quiet=True))
+        return {s.word: key_of(of_stage(s, ctx)) for s in recipe.plan(config)}
     finally:
         torch.set_num_threads(threads)
 
@@ -199,9 +199,9 @@ def test_own_source_changes_the_keys_of_the_stages_that_name_it(
         for weight in (1, 2):
             (tmp_path / "zq_own.py").write_text(OBJECTIVE.format(weight=weight))
             sys.path_importer_cache.clear()
-            bench = workbench(config, Console(tmp_path, quiet=True))
+            ctx = run_context(config, Console(tmp_path, quiet=True))
             plan = recipe.plan({**config, "data": data})
-            known.append({s.word: key_of(of_stage(s, bench)) for s in plan})
+            known.append({s.word: key_of(of_stage(s, ctx)) for s in plan})
             read.append(inputs({**config, "data": data}))
     assert changed(*known) == stages
     assert (read[0] != read[1]) == bool(stages)

@@ -31,7 +31,7 @@ COMMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
 TIMED = ("seconds", "samples_per_second", "latency", "speedup", "/iqr", "memory")
 
 
-def facts(folder: Path) -> list[dict[str, Any]]:
+def metrics(folder: Path) -> list[dict[str, Any]]:
     """The records but for what a clock says, and what was there already."""
     beside = ("date", "cost/reused", "key", "parent", "teacher", "group")
     return [
@@ -79,6 +79,6 @@ def test_thirty_kills_change_nothing(tmp_path: Path) -> None:
                 assert said.count("\n") == 1, said
         ended(rough, script, words)
     assert weights(rough) == weights(calm)
-    assert facts(rough) == facts(calm)
+    assert metrics(rough) == metrics(calm)
     assert curves(rough / "runs") == curves(calm / "runs")
     assert all(map(whole, curves(rough / "runs").values()))

@@ -25,8 +25,8 @@ from condenser import cli
 from condenser.errors import ConfigError
 from condenser.runs import ranks, records, status
 from condenser.sweep.composer import Composer
-from condenser.sweep.gpu_allocator import Seats, gpus, wanted
-from condenser.sweep.job_state import Attempt
+from condenser.sweep.gpu_allocator import GpuAllocator, gpus, wanted
+from condenser.sweep.job_state import JobState
 from condenser.sweep.jobs import Job, seen_by_hydra
 from condenser.sweep.launch import Settings
 from condenser.sweep.pool import Pool
@@ -83,7 +83,7 @@ def test_each_end_of_a_job_is_told_and_costs_the_others_nothing(tmp_path: Path) 
         3: "trap '' TERM; sleep 300 & echo $! > child; sleep 300 & wait; wait",
         4: "exit 0",
     }
-    attempts = [Attempt(job(tmp_path, number)) for number in range(6)]
+    attempts = [JobState(job(tmp_path, number)) for number in range(6)]
     for attempt in attempts:
         attempt.job.folder.mkdir(parents=True)
 
@@ -111,10 +111,10 @@ def test_a_job_that_failed_is_tried_again_so_often_and_the_tries_are_counted(
 ) -> None:
     one = job(tmp_path)
     script = f"cd '{one.folder}'; echo x >> tries; [ $(wc -l < tries) -ge 3 ] && {well(one)}"
-    attempt = Attempt(one)
+    attempt = JobState(one)
     pool(lambda _: script, retries=1).run([attempt])
     assert (attempt.state, attempt.tries) == ("failed", 2)
-    again = Attempt(one)
+    again = JobState(one)
     pool(lambda _: script + "; true", retries=1).run([again])
     assert (again.state, again.tries) == ("done", 1)
     assert (one.folder / "tries").read_text() == "x\n" * 3
@@ -125,7 +125,7 @@ def test_what_is_done_is_kept_unless_its_config_or_its_records_are_others(tmp_pa
     one = job(tmp_path)
 
     def run(which: Job) -> str:
-        attempt = Attempt(which)
+        attempt = JobState(which)
         pool(well).run([attempt])
         return attempt.state
 
@@ -142,7 +142,7 @@ def test_two_sweeps_in_one_folder_share_the_work(tmp_path: Path) -> None:
     def script(one: Job) -> str:
         return f"echo {one.number} >> '{tmp_path}/started'; sleep 0.2; {well(one)}"
 
-    sweeps = [[Attempt(one) for one in jobs] for _ in range(2)]
+    sweeps = [[JobState(one) for one in jobs] for _ in range(2)]
     threads = [
         threading.Thread(target=pool(script, slots=2).run, args=(sweep,)) for sweep in sweeps
     ]
@@ -160,7 +160,7 @@ def test_a_run_that_another_process_holds_is_waited_for(tmp_path: Path) -> None:
     (one.folder.parent / ".locks").mkdir(parents=True)
     changes: list[str] = []
     with FileLock(one.folder.parent / ".locks/job0.lock"):
-        attempt = Attempt(one)
+        attempt = JobState(one)
         waiting = pool(well, changed=lambda a: changes.append(a.state))
         thread = threading.Thread(target=waiting.run, args=([attempt],))
         thread.start()
@@ -178,7 +178,7 @@ def test_gpus_go_to_jobs_in_turn_and_no_job_without_need_gets_one(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert gpus() == []
     devices = [{}, {"devices": 2}, {"accelerator": "cpu"}, {"accelerator": "gpu"}]
-    attempts = [Attempt(job(tmp_path, number, **own)) for number, own in enumerate(devices)]
+    attempts = [JobState(job(tmp_path, number, **own)) for number, own in enumerate(devices)]
     assert [wanted(attempt.job.config["trainer"]) for attempt in attempts] == [1, 2, 0, 1]
 
     def script(one: Job) -> str:  # the first three wait for each other: they run at once
@@ -188,7 +188,7 @@ def test_gpus_go_to_jobs_in_turn_and_no_job_without_need_gets_one(
     pool(script, slots=3, gpus=["4", "7", "9"]).run(attempts)
     seen = [(attempt.job.folder / "seen").read_text().strip() for attempt in attempts]
     assert seen[:3] == ["4", "7,9", ""] and seen[3] in ("4", "7", "9")
-    crowded = Seats(["0", "1"])
+    crowded = GpuAllocator(["0", "1"])
     assert [crowded.take(1) for _ in range(4)] == [["0"], ["1"], ["0"], ["1"]]
 
 
@@ -211,7 +211,7 @@ def test_a_job_does_not_take_itself_for_a_rank_of_its_launcher(
 
 
 def test_the_board_counts_names_the_best_and_says_how_long(tmp_path: Path) -> None:
-    attempts = [Attempt(job(tmp_path, number)) for number in range(6)]
+    attempts = [JobState(job(tmp_path, number)) for number in range(6)]
     for attempt, accuracy in zip(attempts[:2], (0.5, 0.75), strict=True):
         attempt.state, attempt.seconds = "done", 60.0
         attempt.record = records.complete({"val/accuracy": accuracy})

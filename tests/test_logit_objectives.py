@@ -318,10 +318,10 @@ def test_two_classes_are_refused_by_name(config: str) -> None:
     name = CONFIGS[config]
     target, objective = torch.tensor([0, 1]), make(name)
     with pytest.raises(ConfigError) as raised:
-        objective.prepare(Multiclass(2), target)
+        objective.setup(Multiclass(2), target)
     told = f"distill={config}: must be data of 3 classes or more, this has 2"
     assert str(raised.value) == f"{told}; use distill=kd"
-    objective.prepare(Multiclass(3), target)
+    objective.setup(Multiclass(3), target)
     three = terms_of(objective, STUDENT[:2, :3], TEACHER[:2, :3], target)
     assert torch.isfinite(three["loss"])
 
@@ -395,6 +395,6 @@ def test_the_module_tells_its_objective_how_far_it_is(monkeypatch: pytest.Monkey
     )
     batch = Batch(randn(4, 4, seed=1), torch.tensor([0, 1, 2, 0]), torch.arange(4))
     for _ in range(4):
-        module.learn(batch)
+        module.train_on_batch(batch)
     assert told == [0, 0.25, 0.5, 0.75]
     assert isinstance(objective, LogitObjective)

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from condenser import models
 from condenser.checkpoint import model_spec
-from condenser.checkpoint.model_spec import Blueprint
-from condenser.compress import Probe
+from condenser.checkpoint.model_spec import ModelSpec
+from condenser.compress import CalibrationData
 from condenser.compress.masks.sparse import Sparse, prunable
 from condenser.compress.merging import Merging
 from condenser.compress.merging.chain_weights import activations, incoming
@@ -51,11 +51,11 @@ def randn(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def probe(*shape: int) -> Probe:
+def probe(*shape: int) -> CalibrationData:
     def in_parts(n: int) -> list[tuple[Tensor, Tensor]]:
         return [(randn(n, *shape, seed=9), torch.arange(n) % 3)]
 
-    return Probe(in_parts, F.cross_entropy, dict)
+    return CalibrationData(in_parts, F.cross_entropy, dict)
 
 
 def mlp(activation: nn.Module | None = None) -> Any:
@@ -198,7 +198,7 @@ def test_a_neuron_that_is_a_sum_of_others_on_the_data_is_taken_over_by_them() ->
     for tensor in (model.fc1.weight, model.fc1.bias):
         tensor.data[4] = tensor.data[0] + 2 * tensor.data[1] + 0.5 * tensor.data[2]
     images = randn(400, 1, 4, 4).abs()
-    seen = Probe(lambda n: [(images[:n], torch.zeros(n))], F.cross_entropy, dict)
+    seen = CalibrationData(lambda n: [(images[:n], torch.zeros(n))], F.cross_entropy, dict)
     errors = {}
     for mode in ("one_to_one", "one_to_many"):
         merged = copy.deepcopy(model)
@@ -411,7 +411,7 @@ def test_a_later_layer_is_merged_by_what_the_merged_ones_give_it() -> None:
     model = mlp(nn.Identity())  # fc1 gives 12 combinations of 16 pixels, fc2 10 of those
     images = randn(300, 1, 4, 4)
     images[:, 0, 1:] = 0  # of 4, in truth
-    seen = Probe(lambda n: [(images[:n], torch.zeros(n))], F.cross_entropy, dict)
+    seen = CalibrationData(lambda n: [(images[:n], torch.zeros(n))], F.cross_entropy, dict)
     before = copy.deepcopy(model)
     Merging("activation", "one_to_many", rate=0.5).prepare(model, seen)
     assert (model.fc1.out_features, model.fc2.out_features) == (6, 5)
@@ -425,7 +425,7 @@ def test_a_merged_network_is_stored_and_read_back(name: str, tmp_path: Path) -> 
         "wrn": {"_target_": "condenser.models.WideResNet", "depth": 10, "widen": 1},
         "vgg": {"_target_": "condenser.models.VGG", "stages": [[4], [6], [6], [8], [8]]},
     }
-    plan = Blueprint(architectures[name], (1, 32, 32), 10)
+    plan = ModelSpec(architectures[name], (1, 32, 32), 10)
     model, merging = plan.build().train(), Merging(rate=0.5, data=True, images=8)
     before = sum(p.numel() for p in model.parameters())
     merging.prepare(model, probe(1, 32, 32))
@@ -441,7 +441,7 @@ def test_a_merged_network_is_stored_and_read_back(name: str, tmp_path: Path) -> 
 
 def test_earlier_zeros_and_codebooks_do_not_stand_in_the_way(tmp_path: Path) -> None:
     architecture = {"_target_": "condenser.models.MLP", "widths": [20, 12]}
-    plan = Blueprint(architecture, (1, 4, 4), 3)
+    plan = ModelSpec(architecture, (1, 4, 4), 3)
     model = plan.build()
     for weight in prunable(model).values():
         weight.data[randn(*weight.shape) < 0] = 0
@@ -450,7 +450,7 @@ def test_earlier_zeros_and_codebooks_do_not_stand_in_the_way(tmp_path: Path) -> 
     merging.prepare(model)
     names = list(prunable(model))
     plan = plan.then([Sparse(names), *sharing.finish(), *merging.finish()])
-    assert len(plan.hold(model)) >= 1
+    assert len(plan.constraints(model)) >= 1
     model_spec.save(tmp_path, plan, model)
     _, loaded = model_spec.load(tmp_path)
     assert all(torch.equal(loaded.state_dict()[k], v) for k, v in model.state_dict().items())

@@ -13,14 +13,14 @@ from running import QUICK, config_of, run_in
 from torch import Tensor, nn
 
 from condenser.checkpoint import model_spec, packed
-from condenser.checkpoint.model_spec import Blueprint
+from condenser.checkpoint.model_spec import ModelSpec
 from condenser.data import DataModule, digits
 from condenser.errors import CondenserError, ConfigError, DamagedError
 from condenser.models import weights
 from condenser.pipeline import recipe, tryout
 from condenser.pipeline.console import Console
-from condenser.pipeline.run import workbench
-from condenser.pipeline.stages import Workbench, export, training
+from condenser.pipeline.run import run_context
+from condenser.pipeline.stages import RunContext, export, training
 from condenser.pipeline.tryout import passed
 from condenser.store import Entry
 from condenser.store.marker import claim
@@ -91,12 +91,12 @@ def words(name: str, role: str = "student") -> list[str]:
     return [target, f"{role}.model.name={name}", f"~{role}.model.widths"]
 
 
-def tried(folder: Path, *overrides: str) -> Workbench:
+def tried(folder: Path, *overrides: str) -> RunContext:
     """The networks of a recipe, tried; the workbench."""
     config = config_of(*QUICK, f"runs={folder}", *overrides)
-    bench = workbench(config, Console(folder, quiet=True))
-    tryout.try_out(recipe.plan(config), bench, folder / ".store").keep()
-    return bench
+    ctx = run_context(config, Console(folder, quiet=True))
+    tryout.try_out(recipe.plan(config), ctx, folder / ".store").keep()
+    return ctx
 
 
 def line(error: BaseException) -> str:
@@ -123,15 +123,15 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
     models: list[nn.Module] = []
     train = training.TrainingStage.train
 
-    def keep(self: Any, bench: Any, model: nn.Module, *rest: Any) -> Any:
+    def keep(self: Any, ctx: Any, model: nn.Module, *rest: Any) -> Any:
         models.append(model)
-        return train(self, bench, model, *rest)
+        return train(self, ctx, model, *rest)
 
     monkeypatch.setattr(training.TrainingStage, "train", keep)
     return models
 
 
-def entries(folder: Path, records: list[Any]) -> Iterator[tuple[Blueprint, nn.Module]]:
+def entries(folder: Path, records: list[Any]) -> Iterator[tuple[ModelSpec, nn.Module]]:
     for record in records:
         entry = Entry(folder / ".store" / f"{record['stage']}-{record['key']}", record["key"])
         yield entry.load(tuple(f"odd_networks.{name}" for name in RIGHT))
@@ -243,10 +243,10 @@ def test_a_store_of_its_own_is_new_to_a_network_of_ones_own(tmp_path: Path) -> N
 # --- one weight under several names
 
 
-def made(name: str, versions: bool = False) -> tuple[Blueprint, nn.Module]:
+def made(name: str, versions: bool = False) -> tuple[ModelSpec, nn.Module]:
     torch.manual_seed(0)
     architecture = {"_target_": f"odd_networks.{name}"}
-    plan = Blueprint(architecture, (1, 8, 8), 10)
+    plan = ModelSpec(architecture, (1, 8, 8), 10)
     return plan, plan.build((str(architecture["_target_"]),)).eval()
 
 
@@ -342,8 +342,8 @@ def test_batches_of_one_are_refused_where_a_network_cannot(tmp_path: Path) -> No
 
 
 def test_versions_of_a_state_are_kept(tmp_path: Path) -> None:
-    plan = Blueprint({"_target_": "condenser.models.torchvision_model"}, (3, 32, 32), 10)
-    plan = Blueprint({**plan.architecture, "architecture": "mnasnet0_5"}, (3, 32, 32), 10)
+    plan = ModelSpec({"_target_": "condenser.models.torchvision_model"}, (3, 32, 32), 10)
+    plan = ModelSpec({**plan.architecture, "architecture": "mnasnet0_5"}, (3, 32, 32), 10)
     model = plan.build().eval()
     model_spec.save(tmp_path, plan, model)
     _, again = model_spec.load(tmp_path)
@@ -382,7 +382,7 @@ def twenty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network for twenty classes, and one of a user's own."""
     folder = tmp_path_factory.mktemp("models")
     (folder / "twenty").mkdir(), (folder / "own").mkdir()
-    plan = Blueprint({"_target_": "condenser.models.LeNet5", "widths": [2, 4, 8]}, (1, 8, 8), 20)
+    plan = ModelSpec({"_target_": "condenser.models.LeNet5", "widths": [2, 4, 8]}, (1, 8, 8), 20)
     model_spec.save(folder / "twenty", plan, plan.build())
     model_spec.save(folder / "own", *made("Plain"))
     return folder

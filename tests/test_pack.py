@@ -16,16 +16,18 @@ from hypothesis import strategies as st
 from running import run_in
 from torch import Tensor, nn
 
-from condenser.checkpoint.model_spec import Blueprint, load
+from condenser.checkpoint.model_spec import ModelSpec, load
 from condenser.checkpoint.packed import codes, pack, table, unpack
 from condenser.compress import Factorization, KMeansSharing, PostTraining, WeightPruning, prunable
 from condenser.compress.scores import Magnitude
 from condenser.errors import ConfigError, DamagedError
-from condenser.functional.pruning import keep_within
+from condenser.functional.pruning import layerwise_threshold
 
 RNG = np.random.default_rng(0)
 STEPS = {
-    "prune": lambda model: done(WeightPruning(0.8, Magnitude(), scope=keep_within, until=0), model),
+    "prune": lambda model: done(
+        WeightPruning(0.8, Magnitude(), scope=layerwise_threshold, until=0), model
+    ),
     "share": lambda model: done(KMeansSharing(4), model),
     "quantize": lambda model: PostTraining(4, None)(model, torch.zeros(2, *SHAPE)),
 }
@@ -52,14 +54,14 @@ def raw(tensor: Tensor) -> bytes:
     return bytes(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
 
 
-def comes_back(blueprint: Blueprint, model: nn.Module) -> None:
+def comes_back(spec: ModelSpec, model: nn.Module) -> None:
     """Bit for bit, in as many bytes as the table says, each tensor within 3 % of its bound."""
-    data = pack(blueprint, model)
+    data = pack(spec, model)
     again, back = unpack(data)
     same_bits(model, back)
-    assert json.dumps(again.to_json()) == json.dumps(blueprint.to_json())
+    assert json.dumps(again.to_json()) == json.dumps(spec.to_json())
     assert pack(again, back) == data
-    rows = table(blueprint, model)
+    rows = table(spec, model)
     assert sum(row.bytes for row in rows) == len(data)
     assert all(row.bytes <= 1.03 * row.bound + row.overhead + WORDS for row in rows)
 
@@ -117,10 +119,10 @@ def test_numbers_of_any_size() -> None:
 def test_networks_come_back_bit_for_bit(
     network: Callable[..., Any], name: str, steps: tuple[str, ...]
 ) -> None:
-    blueprint, model = network(name)
+    spec, model = network(name)
     for step in steps:
-        blueprint = blueprint.then(STEPS[step](model))
-    comes_back(blueprint, model)
+        spec = spec.then(STEPS[step](model))
+    comes_back(spec, model)
 
 
 def rounding(bits: int, **settings: Any) -> Any:
@@ -145,7 +147,9 @@ MAKE: dict[str, Callable[..., Any]] = {
         lambda model, _: done(Factorization(rank_ratio=ratio, exclude=many(model)), model)
     ),
     "prune": lambda rate: (
-        lambda model, _: done(WeightPruning(rate, Magnitude(), scope=keep_within, until=0), model)
+        lambda model, _: done(
+            WeightPruning(rate, Magnitude(), scope=layerwise_threshold, until=0), model
+        )
     ),
     "share": lambda bits: lambda model, _: done(KMeansSharing(bits, exclude=many(model)), model),
     "quantize": rounding,
@@ -159,10 +163,10 @@ DRAWN = {
 
 @pytest.mark.parametrize("name", ZOO)
 def test_every_network_comes_back_from_all_at_once(network: Callable[..., Any], name: str) -> None:
-    blueprint, model = network(name, SIDE)
+    spec, model = network(name, SIDE)
     for step in (MAKE["factorize"](0.3), MAKE["prune"](0.7), MAKE["share"](3), rounding(3)):
-        blueprint = blueprint.then(step(model, blueprint.operations))
-    comes_back(blueprint, model)
+        spec = spec.then(step(model, spec.operations))
+    comes_back(spec, model)
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
@@ -174,45 +178,45 @@ def test_every_network_comes_back_from_all_at_once(network: Callable[..., Any], 
 def test_any_steps_in_any_order_come_back(
     network: Callable[..., Any], name: str, order: list[str], data: Any
 ) -> None:
-    blueprint, model = network(name, SIDE)
+    spec, model = network(name, SIDE)
     for word in order:
         try:
-            made = data.draw(DRAWN[word])(model, blueprint.operations)
+            made = data.draw(DRAWN[word])(model, spec.operations)
         except ConfigError:
             continue  # a layer would be empty, a codebook larger than the layer: refused
-        blueprint = blueprint.then(made)
+        spec = spec.then(made)
     bits = data.draw(st.integers(0, 8))
     affine, per_channel = data.draw(st.booleans()) and bits > 1, data.draw(st.booleans())
     if bits:
         step = rounding(bits, affine=affine, per_channel=per_channel)
-        blueprint = blueprint.then(step(model, blueprint.operations))
-    comes_back(blueprint, model)
+        spec = spec.then(step(model, spec.operations))
+    comes_back(spec, model)
 
 
 def test_special_numbers_keep_their_bits() -> None:
-    blueprint = Blueprint({"_target_": "condenser.models.MLP", "widths": [4]}, SHAPE, 3)
-    model = blueprint.build()
+    spec = ModelSpec({"_target_": "condenser.models.MLP", "widths": [4]}, SHAPE, 3)
+    model = spec.build()
     with torch.no_grad():
         odd = torch.tensor([0.0, -0.0, float("inf"), float("nan"), 1e-42])
         model.get_parameter("fc1.weight").view(-1)[:5] = odd
-    _, back = unpack(pack(blueprint, model))
+    _, back = unpack(pack(spec, model))
     same_bits(model, back)
 
 
 def test_zeros_and_codebooks_make_it_small(network: Callable[..., Any]) -> None:
-    blueprint, model = network("lenet5")
-    dense = len(pack(blueprint, model))
+    spec, model = network("lenet5")
+    dense = len(pack(spec, model))
     weights = sum(p.numel() for p in model.parameters())
     assert dense <= 4 * weights + 2000
-    sparse = blueprint.then(STEPS["prune"](model))
+    sparse = spec.then(STEPS["prune"](model))
     assert len(pack(sparse, model)) < 0.35 * dense  # a fifth of the values, and where they are
     shared = sparse.then(STEPS["share"](model))
     assert len(pack(shared, model)) < 0.08 * dense  # 0.72 bits for where, 0.2 · 4 for which
 
 
 def test_damage_is_noticed(network: Callable[..., Any]) -> None:
-    blueprint, model = network("mlp_32")
-    data = pack(blueprint, model)
+    spec, model = network("mlp_32")
+    data = pack(spec, model)
     for place in range(0, len(data), 97):
         broken = bytearray(data)
         broken[place] ^= 0x10

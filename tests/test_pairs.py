@@ -13,15 +13,15 @@ from running import config_of
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from condenser.checkpoint.model_spec import Blueprint, load, lost, save
+from condenser.checkpoint.model_spec import ModelSpec, load, save, violations
 from condenser.compress import (
+    CalibrationData,
     Compression,
     CutChannels,
     Factorization,
     KMeansSharing,
     Merging,
     PostTraining,
-    Probe,
     QuantizationAware,
     SparseTraining,
     WeightPruning,
@@ -66,7 +66,7 @@ def sections() -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def starts() -> dict[str, tuple[Blueprint, nn.Module]]:
+def starts() -> dict[str, tuple[ModelSpec, nn.Module]]:
     found = {}
     for name in NETWORKS:
         if name == "transformer":
@@ -74,8 +74,8 @@ def starts() -> dict[str, tuple[Blueprint, nn.Module]]:
         else:
             architecture = OmegaConf.to_container(OmegaConf.load(CONF / f"model/{name}.yaml"))
         torch.manual_seed(0)
-        blueprint = Blueprint(architecture, (1, 8, 8), 10)
-        found[name] = blueprint, blueprint.build(["nets.SmallTransformer"]).eval()
+        spec = ModelSpec(architecture, (1, 8, 8), 10)
+        found[name] = spec, spec.build(["nets.SmallTransformer"]).eval()
     return found
 
 
@@ -88,23 +88,23 @@ class Bench:
 
 
 def stage(
-    settings: dict[str, Any], blueprint: Blueprint, model: nn.Module, epochs: int, folder: Path
-) -> tuple[Compression, Blueprint, nn.Module]:
+    settings: dict[str, Any], spec: ModelSpec, model: nn.Module, epochs: int, folder: Path
+) -> tuple[Compression, ModelSpec, nn.Module]:
     """What a stage does to a network, in the order of ``TrainingStage.run`` and ``Student.learn``;
     the model as it is read back from the store."""
     torch.manual_seed(0)
-    origin = Blueprint(blueprint.architecture, (1, 8, 8), 10)
-    probe = Probe(
+    origin = ModelSpec(spec.architecture, (1, 8, 8), 10)
+    probe = CalibrationData(
         lambda n: [(IMAGES[:n], TARGETS[:n])],
         cross_entropy,
         lambda: (torch.manual_seed(0), origin.build(Bench.trusted).state_dict())[1],
-        blueprint.operations,
+        spec.operations,
     )
     model = copy.deepcopy(model).requires_grad_(True)
     compression = build(own(settings))
     compression.prepare(model, probe)
     if epochs and compression.trains:
-        held = blueprint.hold(model)
+        held = spec.constraints(model)
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
         model.train()
         for step in range(6):
@@ -117,7 +117,7 @@ def stage(
     else:
         compression.at_once()
     state = compression.kept(model, model.state_dict())
-    made = blueprint.then(compression.finish())
+    made = spec.then(compression.finish())
     folder.mkdir(exist_ok=True)
     save(folder, made, revive(made, state, Bench))  # type: ignore[arg-type]
     return compression, *load(folder, Bench.trusted)
@@ -152,9 +152,9 @@ def test_what_the_table_says_is_what_happens(
 ) -> None:
     if earlier in ("quantize", "mixed"):
         return  # nothing that changes weights follows
-    blueprint, model = starts[network]
+    spec, model = starts[network]
     try:
-        first, one, start = stage(sections[earlier], blueprint, model, epochs, tmp_path / "one")
+        first, one, start = stage(sections[earlier], spec, model, epochs, tmp_path / "one")
     except ConfigError as error:  # merging finds no chain here
         assert (earlier, network) in {("merge", "resnet8_thin"), ("merge", "transformer")}, error
         return
@@ -188,11 +188,11 @@ def refused(earlier: str, later: str, network: str, verdict: str, said: str) -> 
 
 
 def check_structure(
-    first: Compression, start: nn.Module, one: Blueprint, end: nn.Module, two: Blueprint, later: str
+    first: Compression, start: nn.Module, one: ModelSpec, end: nn.Module, two: ModelSpec, later: str
 ) -> None:
     """Zeros, values, shapes of the earlier stage, read from the weights of the later one's."""
     again = copy.deepcopy(start)
-    assert lost(one, again, two, end) == {}, later
+    assert violations(one, again, two, end) == {}, later
     layers = list(first.reached or ())
     if isinstance(first, WeightPruning):
         before, after = zeros(again, layers), zeros(end, layers)

@@ -18,7 +18,14 @@ from omegaconf import OmegaConf
 from running import config_of
 from torch import Tensor, nn
 
-from condenser.compress import Given, Probe, Sparse, SparseTraining, WeightPruning, prunable
+from condenser.compress import (
+    CalibrationData,
+    PerLayerRates,
+    Sparse,
+    SparseTraining,
+    WeightPruning,
+    prunable,
+)
 from condenser.compress.masks import penalties as penalty
 from condenser.compress.masks.granularity import Filter, Kernel, Neuron, NofM
 from condenser.compress.scores import (
@@ -38,11 +45,11 @@ from condenser.errors import ConfigError
 from condenser.functional.proximal import group_soft_threshold, soft_threshold
 from condenser.functional.pruning import (
     erdos_renyi,
-    keep_across,
+    global_threshold,
     keep_erdos_renyi,
     keep_largest,
     keep_per_output,
-    keep_within,
+    layerwise_threshold,
     protect_largest,
     swap,
 )
@@ -90,12 +97,12 @@ def softmax_regression() -> nn.Module:
     return net
 
 
-def probe_of(images: Tensor, targets: Tensor, model: nn.Module | None = None) -> Probe:
+def probe_of(images: Tensor, targets: Tensor, model: nn.Module | None = None) -> CalibrationData:
     origin = {} if model is None else copy.deepcopy(model.state_dict())
-    return Probe(lambda n: [(images[:n], targets[:n])], F.cross_entropy, lambda: origin)
+    return CalibrationData(lambda n: [(images[:n], targets[:n])], F.cross_entropy, lambda: origin)
 
 
-def image_probe(model: nn.Module | None = None) -> Probe:
+def image_probe(model: nn.Module | None = None) -> CalibrationData:
     return probe_of(randn(24, 4, 8, 8, seed=1), torch.arange(24) % 8, model)
 
 
@@ -110,7 +117,7 @@ def gradient(w: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 X, Y = randn(12, 5, seed=7), torch.tensor([0, 1, 2] * 4)
 
 
-def prepared(criterion: Any, model: nn.Module, probe: Probe | None = None) -> Any:
+def prepared(criterion: Any, model: nn.Module, probe: CalibrationData | None = None) -> Any:
     weights = prunable(model)
     criterion.prepare(model, weights, probe)
     return criterion
@@ -180,7 +187,7 @@ def test_lamp_scores_are_the_authors() -> None:
 
 @pytest.mark.parametrize("case", GOLDEN["lamp"], ids=lambda c: str(c["rate"]))
 def test_lamp_keeps_as_many_weights_of_each_layer_as_the_authors(case: Any) -> None:
-    made = keep_across({n: LAMP()(n, w) for n, w in golden_layers().items()}, case["rate"])
+    made = global_threshold({n: LAMP()(n, w) for n, w in golden_layers().items()}, case["rate"])
     assert [int(mask.sum()) for mask in made.values()] == case["kept"]
 
 
@@ -360,16 +367,19 @@ def test_a_layer_that_takes_no_part_is_named_and_not_taken_for_useless(kind: Any
         (lambda: Hessian(decay=1.0), "prune.criterion.decay=1.0: "),
         (lambda: NofM(4, 4), "n,m}=4:4: must be two whole numbers, 0 < n < m"),
         (lambda: NofM(0, 4), "n,m}=0:4: "),
-        (lambda: Given({}), "prune.scope.rates={}: "),
-        (lambda: Given({"a": 1.0}), "prune.scope.rates.a=1.0: "),
+        (lambda: PerLayerRates({}), "prune.scope.rates={}: "),
+        (lambda: PerLayerRates({"a": 1.0}), "prune.scope.rates.a=1.0: "),
         (lambda: SparseTraining(-1.0, penalty.L1()), "prune.strength=-1.0: "),
         (lambda: WeightPruning(None, Magnitude()), "prune.rate=null: must be a number"),
         (lambda: WeightPruning(0.4, Magnitude(), NofM()), "prune.rate=0.4: must be null or 0.5"),
         (
-            lambda: WeightPruning(0.4, Magnitude(), scope=Given({"*": 0.5})),
+            lambda: WeightPruning(0.4, Magnitude(), scope=PerLayerRates({"*": 0.5})),
             "prune.rate=0.4: .*null",
         ),
-        (lambda: WeightPruning(None, L2(), NofM(), Given({"*": 0.1})), "prune.rate=0.5: .* n:m"),
+        (
+            lambda: WeightPruning(None, L2(), NofM(), PerLayerRates({"*": 0.1})),
+            "prune.rate=0.5: .* n:m",
+        ),
         (lambda: WeightPruning(0.4, Magnitude(), rewind=True), "prune.until=0.5: must be 0"),
         (lambda: WeightPruning(0.4, Magnitude(), regrow=1.0), "prune.regrow=1.0: "),
         (lambda: WeightPruning(0.4, L2(), until=0.0, regrow=0.1), "prune.regrow=0.1: must be 0"),
@@ -395,8 +405,12 @@ def groups_of(granularity: Any, model: nn.Module) -> Iterator[tuple[str, Tensor]
 
 @pytest.mark.parametrize(
     ("scope", "rate"),
-    [(scope, rate) for scope in (keep_across, keep_within) for rate in (0.0, 0.1, 1 / 3, 0.5)]
-    + [(keep_within, 0.77), (keep_within, 0.9)],
+    [
+        (scope, rate)
+        for scope in (global_threshold, layerwise_threshold)
+        for rate in (0.0, 0.1, 1 / 3, 0.5)
+    ]
+    + [(layerwise_threshold, 0.77), (layerwise_threshold, 0.9)],
 )
 @pytest.mark.parametrize(
     "granularity", [Kernel(), Filter(), Neuron()], ids=lambda g: type(g).__name__
@@ -413,12 +427,14 @@ def test_groups_fall_whole_and_meet_the_rate(granularity: Any, scope: Any, rate:
         alive = (weights != 0).sum(1)
         assert set(alive.tolist()) <= {0, weights.shape[1]}
         sizes[name] = weights.shape
-        if scope is keep_within:
+        if scope is layerwise_threshold:
             assert int((alive == 0).sum()) == round(rate * len(weights))
     assert set(sizes) == set(pruning.weights)
     gone, total = zeros(model, list(sizes))
-    slack = max(size[1] if scope is keep_across else size.numel() for size in sizes.values()) / 2
-    assert abs(gone - rate * total) <= (slack if scope is keep_across else slack * len(sizes))
+    slack = (
+        max(size[1] if scope is global_threshold else size.numel() for size in sizes.values()) / 2
+    )
+    assert abs(gone - rate * total) <= (slack if scope is global_threshold else slack * len(sizes))
     for name in set(LAYERS) - set(sizes):
         path = f"{name}.weight"
         assert torch.equal(model.get_parameter(path), before.get_parameter(path))
@@ -431,7 +447,9 @@ def test_the_lowest_groups_go_and_half_dead_ones_by_what_is_left_of_them() -> No
     WeightPruning(0.5, Magnitude(), Neuron(), until=0.0).prepare(model)
     alive = (model.get_parameter("0.weight") != 0).any(1).tolist()
     assert alive == [True, False, False, True]
-    upside_down = WeightPruning(0.5, lambda _, w: -w.abs(), Neuron(), keep_within, until=0.0)
+    upside_down = WeightPruning(
+        0.5, lambda _, w: -w.abs(), Neuron(), layerwise_threshold, until=0.0
+    )
     upside_down.prepare(model)  # by these scores the dead row would be the best to keep
     assert not model.get_parameter("0.weight")[2].any()
 
@@ -469,7 +487,7 @@ def test_groups_of_several_sizes_come_nearest_to_the_rate(seed: int) -> None:
 
 
 @pytest.mark.parametrize(("n", "m"), [(2, 4), (1, 4), (1, 2), (3, 4), (4, 8)])
-@pytest.mark.parametrize("scope", [keep_across, keep_within])
+@pytest.mark.parametrize("scope", [global_threshold, layerwise_threshold])
 @pytest.mark.parametrize("steps", [1, 12])
 def test_n_of_every_m_inputs_are_not_zero(n: int, m: int, scope: Any, steps: int) -> None:
     model = nn.Sequential(
@@ -572,7 +590,7 @@ def test_each_output_loses_the_same(rate: float) -> None:
 
 def test_layers_lose_what_is_given_and_the_last_pattern_counts() -> None:
     model = convolutional()
-    scope = Given({"*": 0.5, "[05]": 0.25, "7": 0.0})
+    scope = PerLayerRates({"*": 0.5, "[05]": 0.25, "7": 0.0})
     pruning = WeightPruning(None, Magnitude(), scope=scope, until=0.5, updates=4, schedule=ramp)
     pruning.prepare(model)
     for progress, share in ((0.25, 0.5), (0.5, 1.0)):
@@ -585,9 +603,9 @@ def test_layers_lose_what_is_given_and_the_last_pattern_counts() -> None:
 
 def test_layers_without_a_given_rate_keep_all_and_earlier_zeros_stay() -> None:
     model = convolutional()
-    WeightPruning(0.6, Magnitude(), scope=keep_within, until=0.0).prepare(model)
+    WeightPruning(0.6, Magnitude(), scope=layerwise_threshold, until=0.0).prepare(model)
     before = {name: w == 0 for name, w in prunable(model).items()}
-    pruning = WeightPruning(None, Magnitude(), scope=Given({"3": 0.9, "5": 0.1}), until=0.0)
+    pruning = WeightPruning(None, Magnitude(), scope=PerLayerRates({"3": 0.9, "5": 0.1}), until=0.0)
     pruning.prepare(model)
     train(model, pruning, range(2), 2)
     for name, w in prunable(model).items():
@@ -596,10 +614,10 @@ def test_layers_without_a_given_rate_keep_all_and_earlier_zeros_stay() -> None:
 
 
 def test_given_rates_that_fit_no_layer_or_empty_one_are_refused() -> None:
-    pruning = WeightPruning(None, Magnitude(), scope=Given({"conv1": 0.5}))
+    pruning = WeightPruning(None, Magnitude(), scope=PerLayerRates({"conv1": 0.5}))
     with pytest.raises(ConfigError, match="prune.scope.rates=conv1: .* there are 0, 3, 5, 7"):
         pruning.prepare(convolutional())
-    pruning = WeightPruning(None, Magnitude(), scope=Given({"7": 0.9999}))
+    pruning = WeightPruning(None, Magnitude(), scope=PerLayerRates({"7": 0.9999}))
     with pytest.raises(ConfigError, match=r"leaves weights in every layer \(7 would be empty\)"):
         pruning.prepare(convolutional())
 
@@ -614,7 +632,7 @@ def test_a_gradual_rate_that_would_empty_a_layer_fails_before_training() -> None
 # --- lottery tickets
 
 
-def trained_and_its_origin() -> tuple[nn.Module, Probe]:
+def trained_and_its_origin() -> tuple[nn.Module, CalibrationData]:
     model = convolutional().train()
     probe = image_probe(model)
     train(model, SparseTraining(0.0, penalty.L1()), range(0), 1)
@@ -630,7 +648,7 @@ def test_survivors_start_again_from_the_first_weights_bit_for_bit() -> None:
     model, probe = trained_and_its_origin()
     trained, origin = copy.deepcopy(model.state_dict()), probe.origin()
     pruning = WeightPruning(
-        0.4, Magnitude(), scope=keep_within, schedule=one_shot, until=0.0, rewind=True
+        0.4, Magnitude(), scope=layerwise_threshold, schedule=one_shot, until=0.0, rewind=True
     )
     pruning.prepare(model, probe)
     pruning.step(0.5)
@@ -645,7 +663,7 @@ def test_survivors_start_again_from_the_first_weights_bit_for_bit() -> None:
     # The next round, from the ticket as trained: what is gone stays gone.
     first = {name: w == 0 for name, w in prunable(model).items()}
     train(model, pruning, range(3), 3)
-    second = WeightPruning(0.64, Magnitude(), scope=keep_within, until=0.0, rewind=True)
+    second = WeightPruning(0.64, Magnitude(), scope=layerwise_threshold, until=0.0, rewind=True)
     second.prepare(model, probe)
     for name, w in prunable(model).items():
         assert (w[first[name]] == 0).all()
@@ -681,7 +699,13 @@ def test_swapping_is_by_size_and_by_gradient() -> None:
 def test_regrowth_moves_zeros_at_a_constant_rate_until_it_ends() -> None:
     model = convolutional()
     pruning = WeightPruning(
-        0.6, Magnitude(), scope=keep_within, schedule=one_shot, until=0.5, updates=4, regrow=0.5
+        0.6,
+        Magnitude(),
+        scope=layerwise_threshold,
+        schedule=one_shot,
+        until=0.5,
+        updates=4,
+        regrow=0.5,
     )
     pruning.prepare(model)
     expected = {name: round(0.6 * w.numel()) for name, w in prunable(model).items()}
@@ -719,15 +743,21 @@ def test_regrowth_moves_zeros_at_a_constant_rate_until_it_ends() -> None:
 
 def test_zeros_of_earlier_stages_never_grow_and_these_do_beside_their_hold() -> None:
     model = convolutional()
-    first = WeightPruning(0.3, Magnitude(), scope=keep_within, until=0.0)
+    first = WeightPruning(0.3, Magnitude(), scope=layerwise_threshold, until=0.0)
     first.prepare(model)
     (operation,) = first.finish()
     gone = {name: w == 0 for name, w in prunable(model).items()}
     second = WeightPruning(
-        0.6, Magnitude(), scope=keep_within, schedule=one_shot, until=0.8, updates=4, regrow=0.5
+        0.6,
+        Magnitude(),
+        scope=layerwise_threshold,
+        schedule=one_shot,
+        until=0.8,
+        updates=4,
+        regrow=0.5,
     )
     second.prepare(model)
-    hold = operation.hold(model)
+    hold = operation.constraint(model)
     assert hold is not None
     ever = {name: torch.zeros_like(w, dtype=torch.bool) for name, w in prunable(model).items()}
 
@@ -755,10 +785,12 @@ def test_zeros_of_earlier_stages_never_grow_and_these_do_beside_their_hold() -> 
     "make",
     [
         lambda: WeightPruning(0.8, Taylor(), until=0.9, updates=9),
-        lambda: WeightPruning(0.8, Hessian(), scope=keep_within, until=0.9, updates=9),
-        lambda: WeightPruning(0.6, Movement(), scope=keep_within, until=0.9, updates=9),
-        lambda: WeightPruning(0.6, Activation(), Kernel(), keep_within, until=0.9, updates=9),
-        lambda: WeightPruning(0.8, Magnitude(), scope=keep_within, until=0.9, regrow=0.4),
+        lambda: WeightPruning(0.8, Hessian(), scope=layerwise_threshold, until=0.9, updates=9),
+        lambda: WeightPruning(0.6, Movement(), scope=layerwise_threshold, until=0.9, updates=9),
+        lambda: WeightPruning(
+            0.6, Activation(), Kernel(), layerwise_threshold, until=0.9, updates=9
+        ),
+        lambda: WeightPruning(0.8, Magnitude(), scope=layerwise_threshold, until=0.9, regrow=0.4),
         lambda: WeightPruning(None, Taylor(), NofM(), until=0.9, updates=9),
     ],
     ids=["taylor", "hessian", "movement", "activation", "regrow", "nm"],
@@ -808,21 +840,21 @@ def test_criteria_rest_when_the_masks_do() -> None:
 
 def test_sparse_passes_over_layers_that_are_gone() -> None:
     model = convolutional()
-    WeightPruning(0.9, Magnitude(), scope=keep_within, until=0.0).prepare(model)
+    WeightPruning(0.9, Magnitude(), scope=layerwise_threshold, until=0.0).prepare(model)
     operation = Sparse([*LAYERS, "gone"])
     state = model.state_dict()
     decoded = operation.decode(operation.encode(state))
     assert decoded.keys() == state.keys()
     assert all(torch.equal(decoded[name], state[name]) for name in state)
     model.get_parameter("7.weight").data.add_(0.0)
-    hold = operation.hold(model)
+    hold = operation.constraint(model)
     assert hold is not None
     before = zeros(model)
     for weight in prunable(model).values():
         weight.data.add_(1.0)
     hold()
     assert zeros(model) == before
-    nothing = Sparse(["gone"]).hold(model)
+    nothing = Sparse(["gone"]).constraint(model)
     assert nothing is not None
     nothing()
 

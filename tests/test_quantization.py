@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from condenser.compress import (
+    CalibrationData,
     FoldBatchNorm,
     KMeansSharing,
     Magnitude,
     Operation,
     PostTraining,
-    Probe,
     QuantizationAware,
     Quantized,
     Shared,
@@ -42,9 +42,9 @@ def randn(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def probe(operations: Any = (), n: int = 64) -> Probe:
+def probe(operations: Any = (), n: int = 64) -> CalibrationData:
     images, targets = randn(n, *SHAPE, seed=5), torch.arange(n) % 10
-    return Probe(lambda _: [(images, targets)], F.cross_entropy, dict, operations)
+    return CalibrationData(lambda _: [(images, targets)], F.cross_entropy, dict, operations)
 
 
 def batch_normed() -> nn.Sequential:
@@ -60,7 +60,7 @@ def batch_normed() -> nn.Sequential:
     return net
 
 
-def step(model: nn.Module, count: int = 4, held: Any = (), lr: float = 0.02) -> None:
+def step(model: nn.Module, count: int = 4, constraints: Any = (), lr: float = 0.02) -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
     images, targets = randn(32, *SHAPE, seed=1), torch.arange(32) % 10
     model.train()
@@ -68,7 +68,7 @@ def step(model: nn.Module, count: int = 4, held: Any = (), lr: float = 0.02) -> 
         optimizer.zero_grad()
         F.cross_entropy(model(images), targets).backward()
         optimizer.step()
-        for project in held:
+        for project in constraints:
             project()
 
 
@@ -76,8 +76,10 @@ def trained(model: nn.Module, before: Any = (), count: int = 4, **settings: Any)
     """Quantisation-aware training in place, whatever ``before`` made held."""
     method = QuantizationAware(**settings)
     method.prepare(model, probe(before))
-    held = [p for p in (operation.hold(model) for operation in before) if p is not None]
-    step(model, count, held)
+    constraints = [
+        p for p in (operation.constraint(model) for operation in before) if p is not None
+    ]
+    step(model, count, constraints)
     with torch.no_grad():
         method.convert(model.eval())
     return method.finish()
@@ -259,7 +261,7 @@ def test_training_keeps_zeros_and_codebooks(bits: int) -> None:
         assert gone.any() and (now[f"{name}.weight"][gone] == 0).all()
         assert len(codes[name].unique()) <= 2**bits + 1
     for operation in before:
-        assert operation.lost(was, now) == []
+        assert operation.violations(was, now) == []
     assert not any(isinstance(op, FoldBatchNorm) for op in operations)  # it would tear codebooks
 
 
@@ -271,7 +273,7 @@ def test_one_codebook_for_all_layers_stays_one() -> None:
     was = {name: t.clone() for name, t in model.state_dict().items()}
     trained(model, before, bits=4, activation_bits=None, first_last=8)
     (shared,) = before
-    assert isinstance(shared, Shared) and shared.lost(was, model.state_dict()) == []
+    assert isinstance(shared, Shared) and shared.violations(was, model.state_dict()) == []
     values = torch.cat([model.get_parameter(f"{n}.weight").flatten() for n in shared.layers])
     assert 2 < len(values.unique()) <= 8
 

@@ -42,9 +42,9 @@ STAGES: tuple[tuple[str, float, int, float, dict[str, Any]], ...] = (
 )
 
 
-def made(stage: str, seed: int = 0, **facts: Any) -> Record:
+def made(stage: str, seed: int = 0, **metrics: Any) -> Record:
     """A record with what every record has; facts by key with ``__`` for the slash."""
-    found = {key.replace("__", "/"): value for key, value in facts.items()}
+    found = {key.replace("__", "/"): value for key, value in metrics.items()}
     group = {"group": f"{stage}-{found.get('prune/rate')}", "run": f"seed={seed}", "data": "digits"}
     return records.complete({"stage": stage, "seed": seed, "model": "mlp", **group, **found})
 
@@ -353,10 +353,14 @@ def thorough() -> list[Record]:
     }  # fmt: skip
 
     def one(stage: str, place: int, seed: int, drop: float, **more: Any) -> Record:
-        facts = {"position": place, "size/file_bytes": 100 * (1 - drop), "test/accuracy": 1 - drop}
-        return made(stage, seed, **whole, **facts, **more)
+        metrics = {
+            "position": place,
+            "size/file_bytes": 100 * (1 - drop),
+            "test/accuracy": 1 - drop,
+        }
+        return made(stage, seed, **whole, **metrics, **more)
 
-    scopes = ("keep_across", "keep_within")
+    scopes = ("global_threshold", "layerwise_threshold")
     return [
         record
         for seed in range(3)
@@ -573,12 +577,12 @@ def test_help_and_mistakes_wait_for_no_heavy_import() -> None:
 # methods over sizes -----------------------------------------------------------------------------
 
 
-def tried(criterion: str, rate: float, accuracy: float, seed: int = 0, **facts: Any) -> Record:
+def tried(criterion: str, rate: float, accuracy: float, seed: int = 0, **metrics: Any) -> Record:
     own = {"prune/criterion": criterion, "prune/rate": rate, "size/nonzero": 1000 * (1 - rate)}
-    stage = "control" if "control/kind" in facts else "prune"
-    group = f"{stage} {criterion} {rate} {sorted(facts.items())}"
+    stage = "control" if "control/kind" in metrics else "prune"
+    group = f"{stage} {criterion} {rate} {sorted(metrics.items())}"
     whole = {"position": 1, "model": "net", "group": group, "test/accuracy": accuracy}
-    return made(stage, seed, **(whole | own | facts))
+    return made(stage, seed, **(whole | own | metrics))
 
 
 def swept() -> list[Record]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from condenser.compress import Magnitude, Probe, QuantizationAware, WeightPruning
+from condenser.compress import CalibrationData, Magnitude, QuantizationAware, WeightPruning
 from condenser.data import DataModule, HorizontalFlip, Shift, digits
 from condenser.distill import KD
 from condenser.functional.schedules import cosine
@@ -74,7 +74,9 @@ def rounded() -> Student:
     compression, source = QuantizationAware(3, 3), data()
     source.setup()
     images = source.sample(64)
-    compression.prepare(model, Probe(lambda n: [images], torch.nn.functional.cross_entropy, dict))
+    compression.prepare(
+        model, CalibrationData(lambda n: [images], torch.nn.functional.cross_entropy, dict)
+    )
     return Student(model, plan(), source, compression=compression)
 
 

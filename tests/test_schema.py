@@ -209,12 +209,12 @@ def builds(config: dict[str, Any]) -> None:
     data: Any = SimpleNamespace(input_shape=(3, 32, 32), num_classes=10, **statistics)
     data.task, data.targets = Multiclass(10), torch.arange(100) % 10
     data.example = lambda n: torch.zeros(n, *data.input_shape)
-    bench: Any = SimpleNamespace(data=data, seed=0, build=build, trusted=(), warn=lambda text: None)
+    ctx: Any = SimpleNamespace(data=data, seed=0, build=build, trusted=(), warn=lambda text: None)
     # networks of any size cost nothing on meta, where nothing can be taken over or cut
     looks = any(s.settings.get("inherit") or getattr(s, "compression", None) for s in stages)
     with torch.device("cpu" if looks else "meta"):
         for stage in stages:
-            stage.check(bench)
+            stage.check(ctx)
 
 
 @pytest.mark.parametrize("words", choices().values(), ids=choices())

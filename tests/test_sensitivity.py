@@ -18,16 +18,16 @@ from condenser.analysis import (
     Curve,
     Score,
     analyse,
-    channel_knobs,
+    channel_units,
     evaluator,
     rank,
     rates_for,
     sensitivity,
-    weight_knobs,
+    weight_units,
 )
 from condenser.analysis.sensitivity import NO_EFFECT
 from condenser.analysis.study import validation
-from condenser.compress import Given, Magnitude, WeightPruning, prunable, sparsity
+from condenser.compress import Magnitude, PerLayerRates, WeightPruning, prunable, sparsity
 from condenser.compress.channels import KeptChannels, removed
 from condenser.compress.channels.graph import channel_groups
 from condenser.data import Batch, DataModule, digits
@@ -67,10 +67,10 @@ def test_a_network_that_can_be_worked_out_by_hand() -> None:
     model.get_parameter("1.weight").data = values.diag()
     index = torch.arange(10)
     batch = Batch(torch.eye(10).view(10, 1, 1, 10), index, index)
-    knobs, left = weight_knobs(model)
-    (curve,), none = sensitivity(model, evaluator([batch], Multiclass(10)), knobs, [0.9, 0.5, 0.95])
+    units, left = weight_units(model)
+    (curve,), none = sensitivity(model, evaluator([batch], Multiclass(10)), units, [0.9, 0.5, 0.95])
     assert (left, none) == ({}, {})
-    assert (curve.knob, curve.layers, curve.size) == ("1", ["1"], 100)
+    assert (curve.unit, curve.layers, curve.size) == ("1", ["1"], 100)
     assert curve.rates == [0, 0.5, 0.9, 0.95]
     assert curve.accuracy == pytest.approx([1, 1, 1, 0.6])
     whole = np.mean([np.log(np.exp(d) + 9) - d for d in range(1, 11)])
@@ -82,14 +82,14 @@ def test_a_network_that_can_be_worked_out_by_hand() -> None:
 def test_a_curve_is_what_numpy_prunes_in_a_copy_of_the_network(network: Any, name: str) -> None:
     _, model = network(name)
     evaluate = judged_by_itself(model)
-    knobs, left = weight_knobs(model)
-    curves, none = sensitivity(model, evaluate, knobs, (0.25, 0.9))
+    units, left = weight_units(model)
+    curves, none = sensitivity(model, evaluate, units, (0.25, 0.9))
     assert {**left, **none} == {}
-    assert [c.knob for c in curves] == [*prunable(model)]
+    assert [c.unit for c in curves] == [*prunable(model)]
     for curve in curves:
         for at, count in ((1, round(0.25 * curve.size)), (2, round(0.9 * curve.size))):
             pruned = copy.deepcopy(model)
-            weight = pruned.get_parameter(f"{curve.knob}.weight").detach()
+            weight = pruned.get_parameter(f"{curve.unit}.weight").detach()
             order = np.argsort(np.abs(weight.numpy().ravel()), kind="stable")[:count]
             weight.view(-1)[torch.from_numpy(order)] = 0
             with torch.no_grad():
@@ -106,14 +106,14 @@ def test_zeroing_a_channel_is_what_cutting_it_would_be(network: Any, name: str) 
     _, model = network(name)
     evaluate = judged_by_itself(model, 64)
     image = randn(1, 1, 8, 8)
-    knobs, left = channel_knobs(model, image)
-    knobs = knobs[:4]
-    curves, _ = sensitivity(model, evaluate, knobs, [0.3, 0.7])
+    units, left = channel_units(model, image)
+    units = units[:4]
+    curves, _ = sensitivity(model, evaluate, units, [0.3, 0.7])
     groups = {group.name: group for group in channel_groups(model, image)[0]}
     last = next(reversed(prunable(model)))
     assert left[last] == "its channels are the network's outputs"
     for curve in curves:
-        group = groups[curve.knob]
+        group = groups[curve.unit]
         norms = np.zeros(group.size)
         for part in group.slices:
             if part.side == "out" and part.layer in curve.layers:
@@ -133,15 +133,15 @@ def test_zeroing_a_channel_is_what_cutting_it_would_be(network: Any, name: str) 
 
 def test_what_can_only_be_cut_together_is_one_knob(network: Any) -> None:
     _, model = network("resnet8")
-    knobs, _ = channel_knobs(model, randn(1, 1, 8, 8))
-    layers = {knob.name: knob.layers for knob in knobs}
+    units, _ = channel_units(model, randn(1, 1, 8, 8))
+    layers = {unit.name: unit.layers for unit in units}
     assert layers["conv1"] == ("conv1", "layer1.0.conv2")
     assert set(layers["layer2.0.conv2"]) == {"layer2.0.conv2", "layer2.0.downsample.0"}
     assert layers["layer1.0.conv1"] == ("layer1.0.conv1",)
     _, mobile = network("mobilenet_v2")
-    knobs, _ = channel_knobs(mobile, randn(1, 1, 8, 8))
-    assert ("layer2.0.conv1", "layer2.0.conv2") in [knob.layers for knob in knobs]
-    every = [layer for knob in knobs for layer in knob.layers]
+    units, _ = channel_units(mobile, randn(1, 1, 8, 8))
+    assert ("layer2.0.conv1", "layer2.0.conv2") in [unit.layers for unit in units]
+    every = [layer for unit in units for layer in unit.layers]
     assert len(every) == len(set(every))
 
 
@@ -150,9 +150,9 @@ def test_a_weight_that_two_layers_share_is_one_knob() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64))
     model.append(nn.Linear(64, 10))
     model[3].weight = model[1].weight
-    knobs, _ = weight_knobs(model)
-    assert [(knob.name, knob.layers) for knob in knobs] == [("1", ("1", "3")), ("4", ("4",))]
-    curves, _ = sensitivity(model, judged_by_itself(model), knobs, [0.5])
+    units, _ = weight_units(model)
+    assert [(unit.name, unit.layers) for unit in units] == [("1", ("1", "3")), ("4", ("4",))]
+    curves, _ = sensitivity(model, judged_by_itself(model), units, [0.5])
     assert set(rates_for(curves, 0.05)) == {"1", "3", "4"}
 
 
@@ -167,7 +167,7 @@ def test_every_bit_of_the_network_is_put_back(network: Any, granularity: str) ->
     model.layer1.eval()
     before, modes = bits(model), [m.training for m in model.modules()]
     image = randn(1, 1, 8, 8)
-    knobs, _ = weight_knobs(model) if granularity == "weights" else channel_knobs(model, image)
+    units, _ = weight_units(model) if granularity == "weights" else channel_units(model, image)
     scores = iter(np.linspace(1, 0.1, 1000))
     seen = set()
 
@@ -176,7 +176,7 @@ def test_every_bit_of_the_network_is_put_back(network: Any, granularity: str) ->
         assert not model.training and not torch.is_grad_enabled()
         return Score(next(scores), 1.0)
 
-    sensitivity(model, evaluate, knobs, [0.5, 0.9])
+    sensitivity(model, evaluate, units, [0.5, 0.9])
     assert len(seen) >= 7  # as it was, and three moves of each of the two
     assert bits(model) == before
     assert [m.training for m in model.modules()] == modes
@@ -187,7 +187,7 @@ def test_every_bit_of_the_network_is_put_back(network: Any, granularity: str) ->
         return Score(1.0, 1.0)
 
     with pytest.raises(KeyboardInterrupt):
-        sensitivity(model, stopped, knobs)
+        sensitivity(model, stopped, units)
     assert bits(model) == before
     assert [m.training for m in model.modules()] == modes
 
@@ -212,14 +212,14 @@ class Idle(nn.Module):
 def test_a_layer_that_cannot_be_pruned_has_no_curve_no_rate_and_no_rank() -> None:
     torch.manual_seed(0)
     model = Idle()
-    knobs, left = weight_knobs(model)
-    curves, none = sensitivity(model, judged_by_itself(model), knobs)
+    units, left = weight_units(model)
+    curves, none = sensitivity(model, judged_by_itself(model), units)
     assert {**left, **none} == {
         "empty": "all its weights are zero already",
         "unused": NO_EFFECT,
         "one": "of its 1 none can go at these rates",
     }
-    assert [c.knob for c in curves] == ["used", "last"]
+    assert [c.unit for c in curves] == ["used", "last"]
     assert set(rates_for(curves, 1.0)) == {"used", "last"}
     assert {name for name, _ in rank(curves)} == {"used", "last"}
 
@@ -228,10 +228,10 @@ def test_a_network_that_is_already_pruned_loses_nothing_up_to_there(network: Any
     _, model = network("lenet5_tenth")
     WeightPruning(0.6, Magnitude(), until=0.0).prepare(model)
     zeros = {name: sparsity({name: w}) for name, w in prunable(model).items()}
-    curves, _ = sensitivity(model, judged_by_itself(model), weight_knobs(model)[0])
+    curves, _ = sensitivity(model, judged_by_itself(model), weight_units(model)[0])
     for curve in curves:
         for rate, accuracy, loss in zip(curve.rates, curve.accuracy, curve.loss, strict=True):
-            if rate <= zeros[curve.knob]:
+            if rate <= zeros[curve.unit]:
                 assert (accuracy, loss) == (curve.accuracy[0], curve.loss[0])
 
 
@@ -239,13 +239,13 @@ def test_a_network_that_is_already_pruned_loses_nothing_up_to_there(network: Any
 def test_rates_out_of_range_are_refused(network: Any, rates: list[float]) -> None:
     _, model = network("mlp_32")
     with pytest.raises(ConfigError, match="rates=.*above 0 and below 1"):
-        sensitivity(model, lambda _: Score(1, 1), weight_knobs(model)[0], rates)
+        sensitivity(model, lambda _: Score(1, 1), weight_units(model)[0], rates)
 
 
 def test_a_network_whose_loss_is_not_finite_is_refused(network: Any) -> None:
     _, model = network("mlp_32")
     with pytest.raises(CondenserError, match="not finite"):
-        sensitivity(model, lambda _: Score(0.1, float("nan")), weight_knobs(model)[0])
+        sensitivity(model, lambda _: Score(0.1, float("nan")), weight_units(model)[0])
 
 
 # --- what follows from curves
@@ -276,7 +276,7 @@ def test_the_rate_that_costs_so_much_is_where_the_line_first_crosses(
 ) -> None:
     found = rates_for([FALLING, RECOVERING, GAINING], max_drop)
     assert found == pytest.approx(rates)
-    passes = {c.knob: c.passes(max_drop) for c in (FALLING, RECOVERING, GAINING)}
+    passes = {c.unit: c.passes(max_drop) for c in (FALLING, RECOVERING, GAINING)}
     assert passes == {"a": max_drop < 0.5, "b": max_drop < 0.04, "d": False}
 
 
@@ -291,14 +291,14 @@ def test_the_rank_is_by_the_area_above_the_curve() -> None:
     assert [name for name, _ in ranked] == ["a", "b", "d"]
     for c in (FALLING, RECOVERING, GAINING):
         area = np.trapezoid(c.accuracy[0] - np.array(c.accuracy), c.rates)
-        assert dict(ranked)[c.knob] == pytest.approx(area / c.rates[-1])
+        assert dict(ranked)[c.unit] == pytest.approx(area / c.rates[-1])
 
 
 def test_rates_are_what_pruning_takes_and_reaches(network: Any) -> None:
     _, model = network("lenet5_tenth")
-    curves, _ = sensitivity(model, judged_by_itself(model), weight_knobs(model)[0])
+    curves, _ = sensitivity(model, judged_by_itself(model), weight_units(model)[0])
     rates = rates_for(curves, 0.1)
-    pruning = WeightPruning(None, Magnitude(), scope=Given(rates), until=0.0)
+    pruning = WeightPruning(None, Magnitude(), scope=PerLayerRates(rates), until=0.0)
     pruning.prepare(model)
     for name, weight in prunable(model).items():
         assert sparsity({name: weight}) == pytest.approx(rates[name], abs=0.51 / weight.numel())
@@ -352,7 +352,7 @@ def test_a_trained_network_is_analysed(
     assert (result["granularity"], result["images"]) == (granularity, 200)
     curves = [Curve(**c) for c in result["curves"]]
     names = [*prunable(trained)]
-    assert [c.knob for c in curves] + list(result["left"]) == names
+    assert [c.unit for c in curves] + list(result["left"]) == names
     with torch.no_grad():
         base = evaluator(validation(data, 200, torch.device("cpu")), data.task)(trained)
     assert all((c.accuracy[0], c.loss[0]) == base for c in curves)
@@ -389,7 +389,7 @@ def result_of(count: int) -> dict[str, Any]:
     rates = [0, *RATES]
     falls = [np.sort(rng.uniform(0, s, len(RATES))) for s in np.linspace(0.6, 0.005, count)]
     curves = [
-        {"knob": f"layer{i}", "layers": [f"layer{i}"], "size": 100 * (i + 1), "rates": rates}
+        {"unit": f"layer{i}", "layers": [f"layer{i}"], "size": 100 * (i + 1), "rates": rates}
         | {"accuracy": [0.9, *(0.9 - fall).tolist()], "loss": [0.1] * len(rates)}
         for i, fall in enumerate(falls)
     ]
@@ -428,8 +428,8 @@ def test_few_curves_are_drawn_as_the_lines_that_were_measured() -> None:
     axes: Any = draw(curves, "net", "weights", 10, 0.01).axes[0]
     lines = {line.get_label(): line for line in axes.get_lines()}
     for c in curves:
-        np.testing.assert_allclose(lines[c.knob].get_xdata(), 100 * np.array(c.rates))
-        np.testing.assert_allclose(lines[c.knob].get_ydata(), 100 * np.array(c.accuracy))
+        np.testing.assert_allclose(lines[c.unit].get_xdata(), 100 * np.array(c.rates))
+        np.testing.assert_allclose(lines[c.unit].get_ydata(), 100 * np.array(c.accuracy))
     looks = {(line.get_color(), line.get_marker()) for line in lines.values()}
     assert len(looks) == len(lines)
     many = draw(report.curves_of(result_of(10)), "net", "weights", 10, 0.01).axes[0].get_lines()
@@ -439,7 +439,7 @@ def test_few_curves_are_drawn_as_the_lines_that_were_measured() -> None:
 def test_many_curves_are_drawn_as_strips_in_the_networks_order() -> None:
     curves = report.curves_of(result_of(14))
     axes: Any = draw(curves, "net", "weights", 10, 0.01).axes[0]
-    assert [label.get_text() for label in axes.get_yticklabels()] == [c.knob for c in curves]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [c.unit for c in curves]
     strips = [mesh for mesh in axes.collections if mesh.get_array() is not None]
     for strip, c in zip(strips, curves, strict=True):
         np.testing.assert_allclose(np.ravel(strip.get_array()), 100 * np.array(c.drops))

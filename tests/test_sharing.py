@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from condenser import models
 from condenser.checkpoint import model_spec
-from condenser.checkpoint.model_spec import Blueprint
+from condenser.checkpoint.model_spec import ModelSpec
 from condenser.compress.masks.sparse import Sparse, prunable
 from condenser.compress.quantization import PostTraining
 from condenser.compress.sharing import KMeansSharing, Shared
@@ -422,7 +422,7 @@ def shared(bits: int = 3, across: bool = False, zeros: float = 0.5) -> tuple[Any
 def test_later_training_moves_centroids_and_never_splits_them(optimizer: str, across: bool) -> None:
     model, operation = shared(across=across)
     before = weights(model)
-    hold = operation.hold(model)
+    hold = operation.constraint(model)
     assert hold is not None
     train(model, OPTIMIZERS[optimizer](model.parameters()), batches(5), hold)
     after = weights(model)
@@ -437,7 +437,7 @@ def test_later_training_is_that_of_the_stage_itself() -> None:
     (model, operation), (again, _) = shared(), shared()
     sharing = KMeansSharing(3)
     sharing.prepare(again)
-    hold = operation.hold(model)
+    hold = operation.constraint(model)
     train(model, OPTIMIZERS["adamw"](model.parameters()), batches(4), hold)
     train(again, OPTIMIZERS["adamw"](again.parameters()), batches(4), lambda: sharing.step(1.0))
     for name, want in weights(again).items():
@@ -452,10 +452,10 @@ def test_a_second_sharing_rules_over_what_the_first_one_holds(
     """Gradients are summed once, over the clusters of the second, whoever comes first."""
     (model, operation), (alone, _) = shared(4), shared(4)
     second, other = (KMeansSharing(2, across=across) for _ in range(2))
-    hold = operation.hold(model) if held_first else None
+    hold = operation.constraint(model) if held_first else None
     second.prepare(model)
     other.prepare(alone)
-    hold = hold or operation.hold(model) or (lambda: None)
+    hold = hold or operation.constraint(model) or (lambda: None)
 
     def both() -> None:
         hold()
@@ -476,7 +476,7 @@ def test_held_weights_go_on_to_the_same_bits_after_a_kill(optimizer: str) -> Non
 
     def start() -> tuple[nn.Module, torch.optim.Optimizer, Any]:
         model, operation = shared()
-        return model, make(model.parameters()), operation.hold(model)
+        return model, make(model.parameters()), operation.constraint(model)
 
     model, descent, hold = start()
     train(model, descent, batches(8), hold)
@@ -493,7 +493,7 @@ def test_held_weights_go_on_to_the_same_bits_after_a_kill(optimizer: str) -> Non
 
 def test_pruning_after_sharing_takes_members_without_moving_the_others_towards_zero() -> None:
     model, operation = shared(1, zeros=0.0)
-    hold = operation.hold(model)
+    hold = operation.constraint(model)
     assert hold is not None
     before = weights(model)
     dropped = {n: randn(*w.shape, seed=7) > 0 for n, w in prunable(model).items()}
@@ -515,7 +515,7 @@ def test_a_layer_that_is_gone_or_no_longer_shared_is_passed_over() -> None:
     model[5] = nn.Identity()
     model.get_parameter("3.weight").data.copy_(randn(20, 216))
     before = weights(model)
-    hold = operation.hold(model)
+    hold = operation.constraint(model)
     assert hold is not None
     ((image, _),) = batches(1)
     descent = torch.optim.SGD(model.parameters(), lr=1e-3)
@@ -527,7 +527,7 @@ def test_a_layer_that_is_gone_or_no_longer_shared_is_passed_over() -> None:
     coded = operation.encode(state)
     assert "0.weight" not in coded
     assert torch.equal(coded["3.weight"], state["3.weight"])
-    assert Shared(["9"], 3).hold(model) is None
+    assert Shared(["9"], 3).constraint(model) is None
 
 
 # --- as stored
@@ -568,7 +568,7 @@ def test_a_pruned_shared_model_comes_back_bit_for_bit(
     tmp_path: Path, across: bool, zeros: float
 ) -> None:
     architecture = {"_target_": "condenser.models.MLP", "widths": [40, 20]}
-    plan = Blueprint(architecture, (1, 8, 8), 10)
+    plan = ModelSpec(architecture, (1, 8, 8), 10)
     model = plan.build()
     names = list(prunable(model))
     for weight in prunable(model).values():

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from condenser.errors import DamagedError
-from condenser.store import Place, Store, key_of
+from condenser.store import StageDir, Store, key_of
 from condenser.store.marker import MARKER, claim
 
 SRC = Path(__file__).resolve().parents[1] / "src"
@@ -25,7 +25,7 @@ KEY = "0123456789abcdef"
 SPAWN = multiprocessing.get_context("spawn")
 
 
-def fill(place: Place) -> Mapping[str, Any]:
+def fill(place: StageDir) -> Mapping[str, Any]:
     (place.folder / "weights").write_bytes(b"1234")
     return {"val/accuracy": 0.5}
 
@@ -82,7 +82,7 @@ def test_every_ingredient_changes_the_key() -> None:
 def test_an_entry_is_made_once_and_then_found(tmp_path: Path) -> None:
     store, calls = Store(tmp_path / "deep" / "store"), []
 
-    def make(place: Place) -> Mapping[str, Any]:
+    def make(place: StageDir) -> Mapping[str, Any]:
         calls.append(place.folder)
         return fill(place)
 
@@ -91,7 +91,7 @@ def test_an_entry_is_made_once_and_then_found(tmp_path: Path) -> None:
     again, reused_again = store.get_or_make("prune", KEY, make)
     assert (reused, reused_again, len(calls)) == (False, True, 1)
     assert entry == again == store.get("prune", KEY)
-    assert entry.facts == {"val/accuracy": 0.5}
+    assert entry.metrics == {"val/accuracy": 0.5}
     assert entry.file("weights").read_bytes() == b"1234"
     assert store.get("prune", "other") is None
     assert store.get("distill", KEY) is None
@@ -103,11 +103,11 @@ def names(root: Path) -> list[str]:
 
 
 def test_what_fails_leaves_nothing_behind(tmp_path: Path) -> None:
-    def fails(place: Place) -> Mapping[str, Any]:
+    def fails(place: StageDir) -> Mapping[str, Any]:
         fill(place)
         raise RuntimeError("diverged")
 
-    def unwritable(place: Place) -> Mapping[str, Any]:
+    def unwritable(place: StageDir) -> Mapping[str, Any]:
         fill(place)
         return {"a model": object()}
 
@@ -117,13 +117,13 @@ def test_what_fails_leaves_nothing_behind(tmp_path: Path) -> None:
             store.get_or_make("prune", KEY, make)
         assert names(tmp_path) == []
         assert store.get("prune", KEY) is None
-    assert store.get_or_make("prune", KEY, fill)[0].facts["val/accuracy"] == 0.5
+    assert store.get_or_make("prune", KEY, fill)[0].metrics["val/accuracy"] == 0.5
 
 
 def test_whoever_sees_an_entry_sees_all_of_it(tmp_path: Path) -> None:
     store, missing, done = Store(tmp_path), list[str](), threading.Event()
 
-    def make(place: Place) -> Mapping[str, Any]:
+    def make(place: StageDir) -> Mapping[str, Any]:
         for i in range(300):
             (place.folder / f"{i}").write_bytes(bytes(1000))
         return {}
@@ -157,14 +157,14 @@ def test_cut_facts_name_their_file(tmp_path: Path) -> None:
     entry = Store(tmp_path).get_or_make("prune", KEY, fill)[0]
     entry.file("record.json").write_text('{"val')
     with pytest.raises(DamagedError, match=f"{entry.folder}: record.json altered; the next run"):
-        _ = entry.facts
+        _ = entry.metrics
 
 
 # --- several processes
 
 
 def wanting(root: Path, log: Path, start: Any, found: Any) -> None:
-    def make(place: Place) -> Mapping[str, Any]:
+    def make(place: StageDir) -> Mapping[str, Any]:
         with log.open("a") as file:
             file.write("made\n")
         time.sleep(0.3)
@@ -172,8 +172,8 @@ def wanting(root: Path, log: Path, start: Any, found: Any) -> None:
 
     start.wait()
     entry, reused = Store(root).get_or_make("teacher", KEY, make)
-    facts = json.loads(entry.file("record.json").read_text())  # `facts` would import torch
-    found.put((os.getpid(), reused, facts["by"]))
+    metrics = json.loads(entry.file("record.json").read_text())  # `facts` would import torch
+    found.put((os.getpid(), reused, metrics["by"]))
 
 
 def test_two_processes_that_want_one_entry_make_it_once(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_two_processes_that_want_one_entry_make_it_once(tmp_path: Path) -> None:
 
 
 def endless(root: Path, begun: Any) -> None:
-    def make(place: Place) -> Mapping[str, Any]:
+    def make(place: StageDir) -> Mapping[str, Any]:
         fill(place)
         place.checkpoint.write_text("half way")
         begun.set()
@@ -213,7 +213,7 @@ def test_after_a_kill_the_next_process_goes_on_and_sweeps_up(tmp_path: Path) -> 
     assert store.get("teacher", KEY) is None
     found = []
 
-    def goes_on(place: Place) -> Mapping[str, Any]:
+    def goes_on(place: StageDir) -> Mapping[str, Any]:
         found.append(place.checkpoint.read_text())
         assert list(place.folder.iterdir()) == []
         return fill(place)
@@ -232,7 +232,7 @@ def test_an_entry_is_as_readable_as_any_folder(tmp_path: Path) -> None:
 
 
 def test_what_is_in_an_entry_is_as_readable_as_its_folder(tmp_path: Path) -> None:
-    def make(place: Place) -> Mapping[str, Any]:
+    def make(place: StageDir) -> Mapping[str, Any]:
         (place.folder / "weights").touch(mode=0o600)  # as safetensors does
         return {}
 

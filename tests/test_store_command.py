@@ -17,7 +17,7 @@ import pytest
 import store as command
 from condenser.errors import CondenserError
 from condenser.runs import records
-from condenser.store import Entry, Place, Store, key_of, stored_at
+from condenser.store import Entry, StageDir, Store, key_of, stored_at
 from condenser.store.lock import hold
 from condenser.store.marker import MARKER
 
@@ -33,7 +33,7 @@ def ingredients(stage: str, **more: Any) -> dict[str, Any]:
 def put(root: Path, stage: str, accuracy: float = 0.5, **more: Any) -> Entry:
     """An entry as a stage leaves it, but for what is in the network."""
 
-    def make(place: Place) -> Mapping[str, Any]:
+    def make(place: StageDir) -> Mapping[str, Any]:
         (place.folder / "weights.safetensors").write_bytes(WEIGHTS)
         model = {"architecture": {"_target_": "condenser.models.LeNet5"}}
         model |= {"weights_sha256": hashlib.sha256(WEIGHTS).hexdigest()}
@@ -282,7 +282,7 @@ def test_a_full_disk_loses_nothing(runs: Path) -> None:
     """/dev/full is a disk without room."""
     store = Store(runs / ".store")
 
-    def make(place: Place) -> Mapping[str, Any]:
+    def make(place: StageDir) -> Mapping[str, Any]:
         place.checkpoint.write_text("half way")
         (place.folder / "weights.safetensors").symlink_to("/dev/full")
         (place.folder / "weights.safetensors").write_bytes(WEIGHTS)
@@ -343,11 +343,11 @@ def test_a_store_that_cannot_be_written_is_named(
 
 def test_what_was_held_and_is_gone_is_not_handed_out(runs: Path) -> None:
     store, student = Store(runs / ".store"), folder(runs, "student")
-    facts = student / "record.json"
-    held = hold(facts)
+    metrics = student / "record.json"
+    held = hold(metrics)
     assert held is not None
     student.rename(student.with_name(".gone-x"))
-    assert hold(facts) is None and store.get("student", student.name[8:]) is None
+    assert hold(metrics) is None and store.get("student", student.name[8:]) is None
     held.close()
 
 

@@ -15,10 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from condenser.checkpoint.model_spec import Blueprint, load, save
-from condenser.compress import Magnitude, Operation, PostTraining, Probe, WeightPruning
+from condenser.checkpoint.model_spec import ModelSpec, load, save
+from condenser.compress import CalibrationData, Magnitude, Operation, PostTraining, WeightPruning
 from condenser.compress.blocks.residual import removable
 from condenser.compress.channels import (
+    LAMP,
     Activation,
     BatchNormScale,
     CutBlocks,
@@ -28,7 +29,6 @@ from condenser.compress.channels import (
     Group,
     Importance,
     KeptChannels,
-    Lamp,
     LossChange,
     Norm,
     OpenAttention,
@@ -44,11 +44,11 @@ from condenser.compress.channels.norms import lamp
 from condenser.compress.channels.operations import as_ranges, from_ranges
 from condenser.compress.channels.verify import agrees
 from condenser.errors import ConfigError, DamagedError
-from condenser.functional.pruning import keep_within
+from condenser.functional.pruning import layerwise_threshold
 from condenser.measure import compute, size
 
 SMALL = (1, 16, 16)
-Made = tuple[Blueprint, nn.Module]
+Made = tuple[ModelSpec, nn.Module]
 
 
 def randn(*shape: int, seed: int = 0) -> Tensor:
@@ -102,8 +102,8 @@ def made(network: Any) -> Callable[[str], Made]:
             return network(name, SMALL)
         torch.manual_seed(0)
         architecture, shape = ELSEWHERE[name]
-        blueprint = Blueprint(architecture, shape, 10)
-        return blueprint, lived_in(blueprint.build(OWN)).eval()
+        spec = ModelSpec(architecture, shape, 10)
+        return spec, lived_in(spec.build(OWN)).eval()
 
     return build
 
@@ -117,20 +117,20 @@ def lived_in(model: nn.Module) -> nn.Module:
     return model
 
 
-def images(blueprint: Blueprint, n: int = 8, seed: int = 1) -> Tensor:
-    return randn(n, *blueprint.input_shape, seed=seed)
+def images(spec: ModelSpec, n: int = 8, seed: int = 1) -> Tensor:
+    return randn(n, *spec.input_shape, seed=seed)
 
 
-def probe(shape: tuple[int, int, int] = SMALL) -> Probe:
+def probe(shape: tuple[int, int, int] = SMALL) -> CalibrationData:
     seen, targets = randn(64, *shape, seed=2), torch.arange(64) % 10
-    return Probe(lambda n: [(seen[:n], targets[:n])], F.cross_entropy, dict)
+    return CalibrationData(lambda n: [(seen[:n], targets[:n])], F.cross_entropy, dict)
 
 
 def cut(made: Made, compression: Any) -> tuple[nn.Module, list[Operation]]:
     """A cut copy, and what was done."""
-    blueprint, model = made
+    spec, model = made
     model = copy.deepcopy(model)
-    compression.prepare(model, probe(blueprint.input_shape))
+    compression.prepare(model, probe(spec.input_shape))
     return model, compression.finish()
 
 
@@ -164,10 +164,10 @@ def close(a: Tensor, b: Tensor) -> bool:
 def test_a_cut_network_is_the_masked_one_of_the_predicted_size_bit_for_bit_on_disk(
     tmp_path: Path, made: Any, name: str
 ) -> None:
-    blueprint, model = made(name)
-    image = images(blueprint)
-    compression = CutChannels(Random(3), rate=0.4, scope=keep_within)
-    small, done = cut((blueprint, model), compression)
+    spec, model = made(name)
+    image = images(spec)
+    compression = CutChannels(Random(3), rate=0.4, scope=layerwise_threshold)
+    small, done = cut((spec, model), compression)
     assert isinstance(done[0], KeptChannels) and len(done) == 1
     before, after = model(image), small(image)
     assert after.shape == before.shape
@@ -178,7 +178,7 @@ def test_a_cut_network_is_the_masked_one_of_the_predicted_size_bit_for_bit_on_di
     assert compression.predicted == {key: measured[key] for key in ("macs", "params")}
     assert measured["params"] < size(model)["params"]
 
-    save(tmp_path, blueprint.then(done), small)
+    save(tmp_path, spec.then(done), small)
     back = load(tmp_path, trusted=OWN)[1]
     assert torch.equal(back(image), after)
     assert size(back) == size(small)
@@ -186,8 +186,8 @@ def test_a_cut_network_is_the_masked_one_of_the_predicted_size_bit_for_bit_on_di
 
 @pytest.mark.parametrize("name", ["lenet5", "resnet8", "vit"])
 def test_replayed_on_the_weights_from_before_it_is_the_same_cut(made: Any, name: str) -> None:
-    blueprint, model = made(name)
-    small, done = cut((blueprint, model), CutChannels(Norm(), rate=0.5))
+    spec, model = made(name)
+    small, done = cut((spec, model), CutChannels(Norm(), rate=0.5))
     again = copy.deepcopy(model)
     for operation in done:
         Operation.from_json(operation.to_json()).apply(again)
@@ -199,7 +199,7 @@ def test_replayed_on_the_weights_from_before_it_is_the_same_cut(made: Any, name:
 def test_lenet5_by_hand(made: Any) -> None:
     """20 → 10, 50 → 25 and 500 → 250: every number from the layers' formulas."""
     _, model = made("lenet5")
-    small, done = cut(made("lenet5"), CutChannels(Norm(), rate=0.5, scope=keep_within))
+    small, done = cut(made("lenet5"), CutChannels(Norm(), rate=0.5, scope=layerwise_threshold))
     shapes = {key: tuple(value.shape) for key, value in small.state_dict().items()}
     assert shapes == {
         "conv1.weight": (10, 1, 5, 5),
@@ -221,7 +221,7 @@ def test_lenet5_by_hand(made: Any) -> None:
 
 def test_a_flattened_channel_takes_all_its_places(network: Any) -> None:
     _, model = network("lenet5", (1, 28, 28))
-    compression = CutChannels(Norm(), rate=0.5, scope=keep_within)
+    compression = CutChannels(Norm(), rate=0.5, scope=layerwise_threshold)
     compression.prepare(model, probe((1, 28, 28)))
     (done,) = compression.finish()
     assert isinstance(done, KeptChannels)
@@ -248,7 +248,7 @@ def test_one_threshold_for_all_groups_takes_exactly_the_rate(made: Any) -> None:
 
 def test_training_goes_on_as_it_would_have(made: Any) -> None:
     """Modes, frozen weights and hooks are as before; the small network learns."""
-    blueprint, model = made("resnet8")
+    spec, model = made("resnet8")
     model = copy.deepcopy(model).train()
     model.get_submodule("bn1").eval()
     model.get_parameter("layer1.0.conv1.weight").requires_grad_(False)
@@ -259,7 +259,7 @@ def test_training_goes_on_as_it_would_have(made: Any) -> None:
     assert frozen == ["layer1.0.conv1.weight"]
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
     assert all(p.grad is None for p in model.parameters())
-    F.cross_entropy(model(images(blueprint)), torch.arange(8)).backward()
+    F.cross_entropy(model(images(spec)), torch.arange(8)).backward()
     assert all(
         p.grad is not None and p.grad.any() for n, p in model.named_parameters() if n not in frozen
     )
@@ -271,11 +271,11 @@ def test_training_goes_on_as_it_would_have(made: Any) -> None:
 @pytest.mark.parametrize("key", ["macs", "params"])
 @pytest.mark.parametrize("name", ["lenet5", "resnet8"])
 def test_the_fewest_channels_go_that_reach_the_target(made: Any, name: str, key: str) -> None:
-    blueprint, model = made(name)
+    spec, model = made(name)
     image = randn(1, *SMALL)
     dense = (compute(model, image) | size(model))[key]
     target: dict[str, Any] = {key: 0.5}
-    small, (done,) = cut((blueprint, model), CutChannels(Norm(), **target))
+    small, (done,) = cut((spec, model), CutChannels(Norm(), **target))
     assert (compute(small, image) | size(small))[key] <= 0.5 * dense
     groups, _ = channel_groups(model, image)
     scores = Norm()(model, groups, None)
@@ -298,7 +298,9 @@ def test_channels_come_in_multiples_and_never_fewer_than_the_least(made: Any) ->
     small, _ = cut(made("resnet8"), CutChannels(Norm(), rate=0.45, round_to=8))
     widths = [m.out_channels for m in small.modules() if isinstance(m, nn.Conv2d)]
     assert all(width % 8 == 0 for width in widths) and sum(widths) < 2 * (16 + 32 + 64)
-    small, _ = cut(made("lenet5"), CutChannels(Norm(), rate=0.9, scope=keep_within, min_channels=4))
+    small, _ = cut(
+        made("lenet5"), CutChannels(Norm(), rate=0.9, scope=layerwise_threshold, min_channels=4)
+    )
     widths = [m.out_channels for m in small.modules() if isinstance(m, nn.Conv2d)]
     assert widths == [4, 5]
 
@@ -336,7 +338,7 @@ class Spy(Norm):
 
 def test_steps_see_what_the_steps_before_left(made: Any) -> None:
     spy = Spy()
-    compression = CutChannels(spy, rate=0.5, scope=keep_within, steps=5)
+    compression = CutChannels(spy, rate=0.5, scope=layerwise_threshold, steps=5)
     small, _ = cut(made("mlp_128"), compression)
     assert spy.zeros == [0, 13, 26, 38, 51]  # round(128 · 0.1 · step)
     assert small.get_submodule("fc1").out_features == 64
@@ -355,9 +357,9 @@ def pair() -> nn.Sequential:
     return net.double().eval()
 
 
-def double_probe() -> Probe:
+def double_probe() -> CalibrationData:
     seen, targets = randn(40, 1, 8, 8, seed=3).double(), torch.arange(40) % 10
-    return Probe(lambda n: [(seen[:n], targets[:n])], F.cross_entropy, dict)
+    return CalibrationData(lambda n: [(seen[:n], targets[:n])], F.cross_entropy, dict)
 
 
 def scores(importance: Importance, model: nn.Module) -> np.ndarray:
@@ -395,7 +397,7 @@ def test_lamp_is_its_definition(pair: nn.Sequential) -> None:
     assert max(found) == pytest.approx(1)
     made = np.linalg.norm(array(pair, "0.weight").reshape(6, -1), axis=1) ** 2
     by_hand = [s / made[made >= s].sum() for s in made]
-    np.testing.assert_allclose(scores(Lamp(), pair), by_hand, rtol=1e-5)
+    np.testing.assert_allclose(scores(LAMP(), pair), by_hand, rtol=1e-5)
 
 
 def test_slimming_looks_at_the_batch_norm(pair: nn.Sequential) -> None:
@@ -499,7 +501,7 @@ BAD: dict[str, tuple[str, Callable[[], CutChannels | CutBlocks], str]] = {
     "half a multiple": ("lenet5", lambda: CutChannels(Norm(), 0.5, round_to=0), r"cut\.round_to=0"),
     "a rate that empties a layer": (
         "lenet5",
-        lambda: CutChannels(Norm(), rate=0.98, scope=keep_within),
+        lambda: CutChannels(Norm(), rate=0.98, scope=layerwise_threshold),
         r"cut\.rate=0\.98.*conv1 would be empty.*cut\.min_channels",
     ),
     "MACs out of reach": (
@@ -564,10 +566,10 @@ def test_opened_attention_is_the_same_function() -> None:
 
 
 def test_a_head_that_is_cut_is_one_whose_values_nobody_reads(tmp_path: Path, made: Any) -> None:
-    blueprint, model = made("vit")
-    image = images(blueprint)
+    spec, model = made("vit")
+    image = images(spec)
     compression = CutHeads(Random(1), rate=0.5)
-    small, done = cut((blueprint, model), compression)
+    small, done = cut((spec, model), compression)
     assert [type(operation) for operation in done] == [OpenAttention, KeptChannels]
     assert isinstance(done[1], KeptChannels)
     zeroed = copy.deepcopy(model)
@@ -587,7 +589,7 @@ def test_a_head_that_is_cut_is_one_whose_values_nobody_reads(tmp_path: Path, mad
     assert not torch.allclose(small(image), model(image), atol=1e-3)
     measured = compute(small, image[:1]) | size(small)
     assert compression.predicted == {key: measured[key] for key in ("macs", "params")}
-    save(tmp_path, blueprint.then(done), small)
+    save(tmp_path, spec.then(done), small)
     assert torch.equal(load(tmp_path, trusted=OWN)[1](image), small(image))
 
 
@@ -606,16 +608,16 @@ def test_a_head_that_is_cut_is_one_whose_values_nobody_reads(tmp_path: Path, mad
     ],
 )
 def test_the_blocks_that_can_go(made: Any, name: str, expected: set[str]) -> None:
-    blueprint, model = made(name)
-    blocks, _ = removable(model, images(blueprint, 2))
+    spec, model = made(name)
+    blocks, _ = removable(model, images(spec, 2))
     assert set(blocks) == expected
 
 
 def test_a_removed_block_is_one_whose_branch_is_silent(tmp_path: Path, made: Any) -> None:
     """bn2 at zero by hand: what is left of resnet20's blocks is relu(shortcut(x))."""
-    blueprint, model = made("resnet20")
+    spec, model = made("resnet20")
     compression = CutBlocks(RandomBlock(seed=4), count=4)
-    small, (done,) = cut((blueprint, model), compression)
+    small, (done,) = cut((spec, model), compression)
     assert isinstance(done, RemovedBlocks) and len(done.remains) == 4
     assert {"layer2.0", "layer3.0"} & set(done.remains), "pick another seed: no shortcut is tried"
     assert any(not left for left in done.remains.values())
@@ -623,10 +625,10 @@ def test_a_removed_block_is_one_whose_branch_is_silent(tmp_path: Path, made: Any
     for name in done.remains:
         nn.init.zeros_(silent.get_parameter(f"{name}.bn2.weight"))
         nn.init.zeros_(silent.get_parameter(f"{name}.bn2.bias"))
-    image = images(blueprint)
+    image = images(spec)
     assert torch.equal(small(image), silent(image))
     assert not close(small(image), model(image))
-    save(tmp_path, blueprint.then([done]), small)
+    save(tmp_path, spec.then([done]), small)
     assert torch.equal(load(tmp_path)[1](image), small(image))
     lowest = sorted(compression.scores, key=lambda name: compression.scores[name])[:4]
     assert set(done.remains) == set(lowest)
@@ -649,12 +651,12 @@ def test_blocks_are_ranked_by_what_the_loss_loses(made: Any) -> None:
 
 
 def test_the_sparsest_block_goes(made: Any) -> None:
-    blueprint, model = made("resnet20")
+    spec, model = made("resnet20")
     model = copy.deepcopy(model)
     for parameter in model.get_submodule("layer2.1").parameters():
         parameter.data[parameter.abs() < 0.05] *= 1e-6
     compression = CutBlocks(Density(threshold=1e-3), count=1)
-    _, (done,) = cut((blueprint, model), compression)
+    _, (done,) = cut((spec, model), compression)
     assert done == RemovedBlocks({"layer2.1": []})
     weights = [model.get_parameter(f"layer2.1.conv{i}.weight") for i in (1, 2)]
     dense = sum(int((w.abs() > 1e-3).sum()) for w in weights) / sum(w.numel() for w in weights)
@@ -669,7 +671,7 @@ def int8(model: nn.Module, shape: tuple[int, int, int]) -> list[Operation]:
 
 
 def pruned(model: nn.Module, shape: tuple[int, int, int]) -> list[Operation]:
-    pruning = WeightPruning(0.6, Magnitude(), scope=keep_within, until=0.0)
+    pruning = WeightPruning(0.6, Magnitude(), scope=layerwise_threshold, until=0.0)
     pruning.prepare(model)
     return pruning.finish()
 
@@ -699,20 +701,20 @@ CHAINS: dict[str, tuple[str, list[Any]]] = {
 @pytest.mark.parametrize("chain", CHAINS)
 def test_cuts_live_with_other_operations(tmp_path: Path, made: Any, chain: str) -> None:
     name, steps = CHAINS[chain]
-    blueprint, model = made(name)
+    spec, model = made(name)
     model = copy.deepcopy(model)
     for index, step in enumerate(steps):
         before = size(model)["params"]
-        blueprint = blueprint.then(step(model, blueprint.input_shape))
+        spec = spec.then(step(model, spec.input_shape))
         assert size(model)["params"] < before or step in (int8, pruned)
         folder = tmp_path / str(index)
         folder.mkdir()
-        save(folder, blueprint, model)
+        save(folder, spec, model)
         loaded, back = load(folder, trusted=OWN)
-        image = images(blueprint)
-        assert json.dumps(loaded.to_json()) == json.dumps(blueprint.to_json())
+        image = images(spec)
+        assert json.dumps(loaded.to_json()) == json.dumps(spec.to_json())
         assert torch.equal(back(image), model(image))
-        for project in blueprint.hold(model):
+        for project in spec.constraints(model):
             project()
         assert torch.equal(back(image), model(image))
         model = back  # the next step works on what was loaded

@@ -61,7 +61,7 @@ def test_losses_are_those_of_numpy_in_float64(task: Task, temperature: float) ->
     assert task.hard_loss(s, y).item() == pytest.approx(hard, rel=1e-5)
     assert task.soft_loss(s, t, temperature).item() == pytest.approx(soft, rel=1e-5)
     objective = KD(temperature, alpha=0.3)
-    objective.prepare(task, y)
+    objective.setup(task, y)
     loss = objective(Outputs(s), Outputs(t), y)["loss"].item()
     assert loss == pytest.approx(0.3 * hard + 0.7 * soft, rel=1e-5)
 
@@ -127,7 +127,7 @@ REFUSED = ("dkd", "nkd", "dist", "multi_temperature", "kd_std", "virtual_teacher
 
 def made(name: str, task: Task, **settings: Any) -> Objective:
     objective = getattr(distill, name)(**settings)
-    objective.prepare(task, TARGET)
+    objective.setup(task, TARGET)
     return objective
 
 
@@ -180,7 +180,7 @@ def test_extreme_logits_give_finite_losses_and_gradients(name: str, dtype: torch
 def test_what_has_no_meaning_for_labels_is_refused_by_name(config: str, task: Task) -> None:
     settings: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"distill/{config}.yaml"))
     with pytest.raises(ConfigError) as raised:
-        build(settings).prepare(task, TARGET)
+        build(settings).setup(task, TARGET)
     way_out = "label_smoothing" if config == "virtual_teacher" else "kd"
     told = f"distill={config}: must be multiclass data, this is {task.word}"
     assert str(raised.value) == f"{told}; use distill={way_out}"
@@ -190,9 +190,9 @@ def test_what_has_no_meaning_for_labels_is_refused_by_name(config: str, task: Ta
 def test_every_config_takes_classes_and_takes_or_refuses_labels() -> None:
     for path in sorted((CONF / "distill").glob("*.yaml")):
         settings: Any = OmegaConf.to_container(OmegaConf.load(path))
-        build(settings).prepare(Multiclass(10), torch.arange(10))
+        build(settings).setup(Multiclass(10), torch.arange(10))
         try:
-            build(settings).prepare(Multilabel(3), TARGET)
+            build(settings).setup(Multilabel(3), TARGET)
         except ConfigError as error:
             assert str(error).startswith(f"distill={path.stem}: ")
             assert str(error).partition("; use distill=")[2], path.stem
@@ -203,8 +203,8 @@ def test_z_scores_of_labels_or_of_two_classes_are_refused(task: Task) -> None:
     """Two numbers have the z-scores ±1/√2, whatever they are."""
     for objective in (KD(standardize=True), LogitMSE(standardize=True)):
         with pytest.raises(ConfigError, match=r"^distill.standardize=true: must be false for"):
-            objective.prepare(task, TARGET)
-        objective.prepare(Multiclass(3), torch.arange(3))
+            objective.setup(task, TARGET)
+        objective.setup(Multiclass(3), torch.arange(3))
 
 
 class Mine(Objective):
@@ -218,10 +218,10 @@ class Mine(Objective):
 
 def test_an_objective_that_says_nothing_of_tasks_is_for_classes() -> None:
     objective = Mine()
-    objective.prepare(Multiclass(3), torch.arange(3))
+    objective.setup(Multiclass(3), torch.arange(3))
     assert objective.task == Multiclass(3) and not objective.stochastic
     with pytest.raises(ConfigError, match=r"^distill=Mine: must be multiclass data, this is bi"):
-        objective.prepare(Binary(1), TARGET[:, :1])
+        objective.setup(Binary(1), TARGET[:, :1])
 
 
 def test_a_sum_asks_its_parts() -> None:
@@ -229,10 +229,10 @@ def test_a_sum_asks_its_parts() -> None:
         return Sum({name: {"weight": 1.0, "objective": part} for name, part in parts.items()})
 
     kd, labels = KD(), Labels()
-    sum_of(kd=kd, labels=labels).prepare(Multilabel(3), TARGET)
+    sum_of(kd=kd, labels=labels).setup(Multilabel(3), TARGET)
     assert kd.task == labels.task == Multilabel(3)
     with pytest.raises(ConfigError, match="distill=dkd: must be multiclass data"):
-        sum_of(kd=KD(), dkd=distill.DKD()).prepare(Multilabel(3), TARGET)
+        sum_of(kd=KD(), dkd=distill.DKD()).setup(Multilabel(3), TARGET)
 
 
 # quality ---------------------------------------------------------------------------------------

@@ -25,12 +25,12 @@ from condenser.training.fit import Fit, fit
 from condenser.training.resume import Resume
 from condenser.training.teacher_cache import (
     Cache,
+    CachedOutputs,
     Manifest,
-    Taught,
     digest,
     load,
+    load_or_compute,
     load_or_make,
-    obtain,
 )
 from condenser.training.teacher_cache import disk as disk_file
 from condenser.training.teacher_cache.forms import form_of
@@ -101,7 +101,9 @@ def live(source: Callable[[], DataModule]) -> np.ndarray:
 
 def asked(teacher: nn.Module, source: DataModule, cache: Cache, *names: str, **more: Any) -> Any:
     """What is kept of a teacher, where an objective looks at the layers ``names``."""
-    return obtain(teacher, Capture(teacher, names), source, cache, **{"epochs": EPOCHS} | more)
+    return load_or_compute(
+        teacher, Capture(teacher, names), source, cache, **{"epochs": EPOCHS} | more
+    )
 
 
 def said(teacher: nn.Module, source: DataModule, view: int) -> Tensor:
@@ -119,14 +121,14 @@ def said(teacher: nn.Module, source: DataModule, view: int) -> Tensor:
 def test_training_with_it_is_training_with_the_teacher(
     source: Callable[[], DataModule], keep: str, tmp_path: Path
 ) -> None:
-    kept = losses(Cache(keep), source(), shelf=tmp_path)
+    kept = losses(Cache(keep), source(), cache_dir=tmp_path)
     assert np.abs(live(source) - kept).max() <= 1e-5 < 0.1 < np.ptp(kept)
 
 
 def test_training_on_features_that_were_kept(tmp_path: Path) -> None:
     hints = partial(FitNet, student_layers=["fc1"], teacher_layers=["conv2"])
     asked_anew = losses(LIVE, data(), objective=hints())
-    kept = losses(Cache("disk", features=True), data(), objective=hints(), shelf=tmp_path)
+    kept = losses(Cache("disk", features=True), data(), objective=hints(), cache_dir=tmp_path)
     assert np.abs(asked_anew - kept).max() <= 1e-5
 
 
@@ -149,8 +151,10 @@ class KillAfter(Resume):
 
 @pytest.mark.parametrize("keep", ["memory", "disk"])
 def test_killed_and_started_again_is_undisturbed(keep: str, tmp_path: Path) -> None:
-    def train(shelf: str, resume: Resume | None = None) -> Fit:
-        return fit(noted(Cache(keep), data(), shelf=tmp_path / shelf), TRAINER, resume=resume)
+    def train(cache_dir: str, resume: Resume | None = None) -> Fit:
+        return fit(
+            noted(Cache(keep), data(), cache_dir=tmp_path / cache_dir), TRAINER, resume=resume
+        )
 
     whole, path = train("a"), tmp_path / "a.ckpt"
     with pytest.raises(Killed):
@@ -162,7 +166,7 @@ def test_killed_and_started_again_is_undisturbed(keep: str, tmp_path: Path) -> N
 
 def test_a_sweep_asks_the_teacher_once(tmp_path: Path) -> None:
     for turn, temperature in enumerate((1.0, 4.0)):
-        one = noted(Cache(), fixed(seed=turn, size=40 + turn), KD(temperature), shelf=tmp_path)
+        one = noted(Cache(), fixed(seed=turn, size=40 + turn), KD(temperature), cache_dir=tmp_path)
         fit(one, TRAINER)
         questions = [n for n in one.teacher.asked if n > 2]  # type: ignore[union-attr]
         assert sum(questions) == (0 if turn else SIZE)
@@ -198,7 +202,7 @@ def test_features_of_layers_with_any_names() -> None:
 
 
 def test_it_depends_on_no_seed_and_batch_size_that_decide_nothing(tmp_path: Path) -> None:
-    def kept(source: DataModule) -> Taught:
+    def kept(source: DataModule) -> CachedOutputs:
         return asked(Counting(), source, Cache("memory"))
 
     one, other = kept(fixed(seed=1, size=7)), kept(fixed(seed=2, size=64))
@@ -236,7 +240,7 @@ def test_more_classes_than_sixteen_bits_count() -> None:
 def test_bytes_on_disk_are_those_announced(
     logits: str | int, bytes_each: int, tmp_path: Path
 ) -> None:
-    manifest = asked(Counting(), data(), Cache("disk", logits), shelf=tmp_path).manifest
+    manifest = asked(Counting(), data(), Cache("disk", logits), cache_dir=tmp_path).manifest
     assert manifest.bytes == bytes_each * SIZE * 2
     (folder,) = tmp_path.glob("taught-*/")
     stored = sum(np.load(path, mmap_mode="r").nbytes for path in folder.glob("*.npy"))
@@ -248,7 +252,7 @@ def test_an_overflow_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     with torch.no_grad():
         teacher.fc2.weight.mul_(1e6)
     with pytest.raises(CondenserError, match="logits are not finite.*float32"):
-        asked(teacher, data(), Cache("disk", "float16"), shelf=tmp_path)
+        asked(teacher, data(), Cache("disk", "float16"), cache_dir=tmp_path)
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
 
 
@@ -263,7 +267,7 @@ def test_image_files_read_by_workers(tmp_path: Path) -> None:
     read = partial(imagefolder, size=8, resize=10, mode="L", num_workers=2)
     source = DataModule("files", read, tmp_path / "images", batch_size=5, views=2, val_fraction=0.2)
     teacher = Counting()
-    kept = asked(teacher, source, Cache("disk"), shelf=tmp_path)
+    kept = asked(teacher, source, Cache("disk"), cache_dir=tmp_path)
     assert kept.manifest.seed == 0
     for epoch in (0, 1, 2):
         whole = kept(torch.arange(source.train_size), epoch).logits
@@ -422,8 +426,8 @@ def test_the_digest_is_of_the_network_alone() -> None:
 
 
 def test_the_digest_sees_what_no_tensor_holds() -> None:
-    from condenser.checkpoint.input_adapter import Lens
-    from condenser.distill.ensemble import Committee
+    from condenser.checkpoint.input_adapter import InputAdapter
+    from condenser.distill.ensemble import Ensemble
 
     def strided(by: int) -> nn.Module:
         torch.manual_seed(0)
@@ -431,7 +435,7 @@ def test_the_digest_sees_what_no_tensor_holds() -> None:
 
     def seen_through(mean: float) -> nn.Module:
         model = Counting()
-        Lens([1, 8, 8], [[mean], [1.0]], [[0.0], [1.0]]).apply(model)
+        InputAdapter([1, 8, 8], [[mean], [1.0]], [[0.0], [1.0]]).apply(model)
         return model
 
     def with_function(function: Callable[[Tensor], Tensor]) -> nn.Module:
@@ -440,7 +444,7 @@ def test_the_digest_sees_what_no_tensor_holds() -> None:
         return model
 
     def voting(*weights: float) -> nn.Module:
-        return Committee([Counting(1), Counting(2)], weights)
+        return Ensemble([Counting(1), Counting(2)], weights)
 
     assert digest(strided(1)) != digest(strided(2))
     assert digest(seen_through(0.1)) == digest(seen_through(0.1)) != digest(seen_through(0.2))
@@ -464,7 +468,7 @@ def test_a_named_folder_of_another_teacher_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "names", "cache", "shelf", "place"),
+    ("source", "names", "cache", "cache_dir", "place"),
     [
         (data, (), Cache(), True, "disk"),
         (data, (), Cache(), False, "memory"),
@@ -478,9 +482,9 @@ def test_a_named_folder_of_another_teacher_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_auto_keeps_what_costs_nothing(
-    source: Any, names: Any, cache: Cache, shelf: bool, place: str | None, tmp_path: Path
+    source: Any, names: Any, cache: Cache, cache_dir: bool, place: str | None, tmp_path: Path
 ) -> None:
-    kept = asked(Counting(), source(), cache, *names, shelf=tmp_path if shelf else None)
+    kept = asked(Counting(), source(), cache, *names, cache_dir=tmp_path if cache_dir else None)
     assert (kept is not None) == (place is not None)
     assert bool(list(tmp_path.glob("taught-*/"))) == (place == "disk")
 
@@ -507,14 +511,14 @@ def test_features_are_kept_only_when_asked_for() -> None:
 
 
 def test_a_teacher_drawn_in_every_step_is_not_kept() -> None:
-    from condenser.distill.ensemble import Committee
+    from condenser.distill.ensemble import Ensemble
 
-    drawn = Committee([Counting(1), Counting(2)], None)
+    drawn = Ensemble([Counting(1), Counting(2)], None)
     assert asked(drawn, data(), Cache()) is None
     assert noted(LIVE, data(), teacher=drawn, dropout=0).stochastic  # seeded in every step
     with pytest.raises(ConfigError, match="drawn in every step"):
         asked(drawn, data(), Cache("memory"))
-    assert asked(Committee([Counting(1), Counting(2)], [0.3, 0.7]), data(), Cache("memory"))
+    assert asked(Ensemble([Counting(1), Counting(2)], [0.3, 0.7]), data(), Cache("memory"))
 
 
 def test_the_largest_few_of_labels_mean_nothing() -> None:

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from condenser import models
 from condenser.checkpoint import model_spec
-from condenser.checkpoint.input_adapter import Lens, lens
-from condenser.checkpoint.model_spec import Blueprint
-from condenser.distill.ensemble import Committee, learned_weights
+from condenser.checkpoint.input_adapter import InputAdapter, adapter
+from condenser.checkpoint.model_spec import ModelSpec
+from condenser.distill.ensemble import Ensemble, learned_weights
 from condenser.errors import CondenserError, ConfigError
 from condenser.pipeline.recipe import expand, plan
 from condenser.tasks import Binary, Multiclass
@@ -37,12 +37,12 @@ IMAGE = torch.zeros(3, 1, 2, 2)
 
 
 def test_a_committee_adds_weighted_logits() -> None:
-    both = Committee([Says(1.0, 3.0), Says(5.0, -1.0)], [0.75, 0.25])
+    both = Ensemble([Says(1.0, 3.0), Says(5.0, -1.0)], [0.75, 0.25])
     torch.testing.assert_close(both(IMAGE), torch.tensor([[2.0, 2.0]]).expand(3, -1))
 
 
 def test_a_random_committee_lets_each_speak_for_whole_batches() -> None:
-    both = Committee([Says(1.0), Says(2.0)], None)
+    both = Ensemble([Says(1.0), Says(2.0)], None)
     torch.manual_seed(0)
     said = [both(IMAGE).flatten().tolist() for _ in range(200)]
     assert {tuple(words) for words in said} == {(1.0, 1.0, 1.0), (2.0, 2.0, 2.0)}
@@ -75,30 +75,30 @@ def test_learned_weights_of_a_binary_task_split_between_equals() -> None:
 def test_a_lens_shows_what_the_network_was_trained_on() -> None:
     pixels = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(2))
     shown = (pixels - 0.5) / 0.25
-    seen = Lens([1, 8, 8], [[0.1], [0.3]], GREY).image(shown)
+    seen = InputAdapter([1, 8, 8], [[0.1], [0.3]], GREY).image(shown)
     torch.testing.assert_close(seen, (pixels - 0.1) / 0.3)
 
 
 def test_a_lens_resizes_and_colours() -> None:
     flat = torch.full((1, 1, 4, 4), (0.7 - 0.5) / 0.25)
-    seen = Lens([3, 6, 8], COLOUR, GREY).image(flat)
+    seen = InputAdapter([3, 6, 8], COLOUR, GREY).image(flat)
     assert seen.shape == (1, 3, 6, 8)
     wanted = [(0.7 - mean) / std for mean, std in zip(*COLOUR, strict=True)]
     torch.testing.assert_close(seen[0, :, 2, 3], torch.tensor(wanted))
-    grey = Lens([1, 4, 4], GREY, COLOUR).image(torch.zeros(1, 3, 4, 4))
+    grey = InputAdapter([1, 4, 4], GREY, COLOUR).image(torch.zeros(1, 3, 4, 4))
     torch.testing.assert_close(grey, torch.full((1, 1, 4, 4), (0.5 - 0.5) / 0.25))
 
 
 def test_no_lens_where_the_data_are_as_the_network_knows_them() -> None:
-    assert lens((1, 8, 8), ([0.5], [0.25]), (1, 8, 8), (GREY[0], GREY[1])) == ()
-    assert len(lens((1, 8, 8), ([0.5], [0.25]), (1, 8, 8), ([0.5], [0.3]))) == 1
+    assert adapter((1, 8, 8), ([0.5], [0.25]), (1, 8, 8), (GREY[0], GREY[1])) == ()
+    assert len(adapter((1, 8, 8), ([0.5], [0.25]), (1, 8, 8), ([0.5], [0.3]))) == 1
 
 
 def test_a_network_keeps_its_lens_in_its_file(tmp_path: Path) -> None:
     torch.manual_seed(0)
     architecture = {"_target_": "condenser.models.MLP", "widths": [5]}
-    made = Blueprint(architecture, (3, 6, 6), 4, normalisation=(COLOUR[0], COLOUR[1]))
-    seeing = made.then(lens((3, 6, 6), (COLOUR[0], COLOUR[1]), (1, 8, 8), (GREY[0], GREY[1])))
+    made = ModelSpec(architecture, (3, 6, 6), 4, normalisation=(COLOUR[0], COLOUR[1]))
+    seeing = made.then(adapter((3, 6, 6), (COLOUR[0], COLOUR[1]), (1, 8, 8), (GREY[0], GREY[1])))
     model, image = seeing.build().eval(), torch.randn(2, 1, 8, 8)
     model_spec.save(tmp_path, seeing, model)
     found, again = model_spec.load(tmp_path)
@@ -106,7 +106,7 @@ def test_a_network_keeps_its_lens_in_its_file(tmp_path: Path) -> None:
     assert found.normalisation == COLOUR
     bare = models.build(architecture, (3, 6, 6), 4)
     bare.load_state_dict(model.state_dict())
-    seen = Lens([3, 6, 6], COLOUR, GREY).image(image)
+    seen = InputAdapter([3, 6, 6], COLOUR, GREY).image(image)
     torch.testing.assert_close(bare(seen), model(image))
 
 

@@ -244,10 +244,10 @@ def test_an_offline_run_is_synced_whole(server: Server, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert_arrived(server.run())
-    facts = server.model("lenet5-prune")
-    assert (sorted(facts.aliases), facts.metadata["teacher"]) == (["beef", "latest"], "f00d")
-    assert json.loads(facts.files["facts.json"]) == facts.metadata
-    assert facts.metadata["test/accuracy"] == 1 / 3
+    metrics = server.model("lenet5-prune")
+    assert (sorted(metrics.aliases), metrics.metadata["teacher"]) == (["beef", "latest"], "f00d")
+    assert json.loads(metrics.files["facts.json"]) == metrics.metadata
+    assert metrics.metadata["test/accuracy"] == 1 / 3
 
 
 def test_models_are_artifacts_that_name_what_they_are_made_of(

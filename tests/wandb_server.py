@@ -250,9 +250,9 @@ class Replies:
         key = same[0] if same else f"a{len(server.artifacts)}"
         if not same:
             aliases = [alias["alias"] for alias in v.get("aliases") or []]
-            facts = json.loads(v.get("metadata") or "{}")
+            metrics = json.loads(v.get("metadata") or "{}")
             server.artifacts[key] = Artifact(
-                name, v["artifactTypeName"], v["runName"], v["digest"], aliases, facts
+                name, v["artifactTypeName"], v["runName"], v["digest"], aliases, metrics
             )
         state = "COMMITTED" if server.artifacts[key].committed else "PENDING"
         sequence = {"id": "s", "latestArtifact": None, "name": name}

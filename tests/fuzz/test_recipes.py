@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from recipes import recipe
 from running import run_in
 
-from condenser.checkpoint.model_spec import load, lost
+from condenser.checkpoint.model_spec import load, violations
 from condenser.compress import Quantized, Shared, Sparse
 from condenser.errors import CondenserError
 from condenser.runs.records import Record
@@ -44,31 +44,31 @@ def test_a_recipe_is_refused_or_keeps_its_word(seed: int, tmp_path: Path) -> Non
         return
     models = [kept(tmp_path, record) for record in records]
     for (one, start), (two, end) in pairwise(models):
-        assert lost(one, copy.deepcopy(start), two, end) == {}
-    for record, (blueprint, model) in zip(records, models, strict=True):
-        read_back(record, blueprint, model)
+        assert violations(one, copy.deepcopy(start), two, end) == {}
+    for record, (spec, model) in zip(records, models, strict=True):
+        read_back(record, spec, model)
 
 
 def kept(folder: Path, record: Record) -> Any:
     return load(folder / ".store" / f"{record['stage']}-{record['key']}", TRUSTED)
 
 
-def read_back(record: Record, blueprint: Any, model: torch.nn.Module) -> None:
+def read_back(record: Record, spec: Any, model: torch.nn.Module) -> None:
     """The record's own words, beside the weights of the stored network."""
     word = record["stage"]
     parameters = dict(model.named_parameters())
     nonzero = sum(int(p.count_nonzero()) for p in parameters.values())
     assert record["size/nonzero"] == nonzero
     if word == "prune" and record.get("prune/achieved") is not None:
-        layers = next(o for o in reversed(blueprint.operations) if isinstance(o, Sparse)).layers
+        layers = next(o for o in reversed(spec.operations) if isinstance(o, Sparse)).layers
         gone = [parameters[f"{name}.weight"] for name in layers]
         share = sum(int((w == 0).sum()) for w in gone) / sum(w.numel() for w in gone)
         assert share >= float(str(record["prune/achieved"])) - 1e-6
     if word == "share":
-        shared = next(o for o in reversed(blueprint.operations) if isinstance(o, Shared))
+        shared = next(o for o in reversed(spec.operations) if isinstance(o, Shared))
         for name in shared.layers:
             weight = parameters[f"{name}.weight"]
             assert weight[weight != 0].unique().numel() <= 2**shared.bits
     if word == "export" and record.get("export/agreement") is not None:
-        quantised = any(isinstance(o, Quantized) for o in blueprint.operations)
+        quantised = any(isinstance(o, Quantized) for o in spec.operations)
         assert float(str(record["export/agreement"])) >= (AGREEMENT if quantised else 1 - 1e-6)

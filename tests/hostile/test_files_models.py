@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from condenser.checkpoint.model_spec import Blueprint, load, save
+from condenser.checkpoint.model_spec import ModelSpec, load, save
 from condenser.checkpoint.packed import pack, unpack
 from condenser.data import cifar10, mnist, sms_spam
 from condenser.errors import CondenserError, ConfigError, DamagedError
@@ -30,8 +30,8 @@ MLP = {"_target_": "condenser.models.MLP", "widths": [4]}
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    blueprint = Blueprint(MLP, (1, 2, 2), 3)
-    save(tmp_path, blueprint, blueprint.build())
+    spec = ModelSpec(MLP, (1, 2, 2), 3)
+    save(tmp_path, spec, spec.build())
     return tmp_path
 
 
@@ -68,9 +68,9 @@ CHANGES: list[tuple[str, dict[str, Any], str]] = [
     ("shape", {"input_shape": "122"}, "input_shape and num_classes are"),
     ("no shape", {"input_shape": None}, "is damaged"),
     ("operation", {"operations": [{"operation": "System"}]}, "unknown operation 'System'"),
-    ("operations", {"operations": [{"operation": ["Lens"]}]}, "is damaged"),
+    ("operations", {"operations": [{"operation": ["InputAdapter"]}]}, "is damaged"),
     ("field", {"operations": [{"operation": "Quantized", "x": 1}]}, "is damaged"),
-    ("word", {"operations": ["Lens"]}, "is damaged"),
+    ("word", {"operations": ["InputAdapter"]}, "is damaged"),
     ("format", {"format": "1; rm"}, "format 1; rm, this reads 1"),
     ("digest", {"weights_sha256": "../../x"}, "weights.safetensors is damaged"),
     ("versions", {"versions": [1]}, "does not fit the weights"),
@@ -175,9 +175,9 @@ def test_hostile_weights(kind: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("target", ["os.system", "pathlib.Path.touch", "condenser.models.build"])
 def test_a_packed_file_names_networks_only(target: str) -> None:
-    blueprint = Blueprint(MLP, (1, 2, 2), 3)
-    model = blueprint.build()
-    data = pack(Blueprint({**MLP, "_target_": target}, (1, 2, 2), 3), model)
+    spec = ModelSpec(MLP, (1, 2, 2), 3)
+    model = spec.build()
+    data = pack(ModelSpec({**MLP, "_target_": target}, (1, 2, 2), 3), model)
     with pytest.raises(DamagedError, match="model._target_"):
         unpack(data)
 

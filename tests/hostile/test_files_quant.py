@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from condenser.checkpoint.model_spec import Blueprint
+from condenser.checkpoint.model_spec import ModelSpec
 from condenser.checkpoint.packed import codes, file, pack, unpack
 from condenser.errors import DamagedError
 
@@ -23,8 +23,8 @@ MLP = {"_target_": "condenser.models.MLP", "widths": [4]}
 
 def good() -> bytes:
     torch.manual_seed(0)
-    blueprint = Blueprint(MLP, (1, 2, 2), 3)
-    return pack(blueprint, blueprint.build())
+    spec = ModelSpec(MLP, (1, 2, 2), 3)
+    return pack(spec, spec.build())
 
 
 GOOD = good()

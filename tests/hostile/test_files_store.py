@@ -26,7 +26,7 @@ import sensitivity
 from condenser.data import DataModule, digits
 from condenser.errors import CondenserError, DamagedError
 from condenser.models import MLP
-from condenser.store import Place, Store, key_of
+from condenser.store import StageDir, Store, key_of
 from condenser.training import Plan, Student
 from condenser.training.fit import Fit, fit
 from condenser.training.resume import Resume
@@ -85,7 +85,7 @@ DAMAGE = {d.__name__: d for d in (cut, flip, empty, gone, folder, other, link)}
 # --- entries
 
 
-def make(place: Place) -> Mapping[str, Any]:
+def make(place: StageDir) -> Mapping[str, Any]:
     for name, content in CONTENT.items():
         (place.folder / name).write_bytes(content)
     return {"val/accuracy": 0.25}
@@ -106,7 +106,7 @@ def test_an_entry_with_a_damaged_file_is_put_aside(name: str, kind: str, tmp_pat
         said = rf"{re.escape(str(entry.folder))}: {name} (altered|missing); the next run that "
         assert re.fullmatch(said + "wants it makes it anew", str(raised.value))
     again, reused = store.get_or_make("prune", KEY, make, INGREDIENTS)
-    assert not reused and again.facts == {"val/accuracy": 0.25}
+    assert not reused and again.metrics == {"val/accuracy": 0.25}
     (aside,) = tmp_path.glob(".damaged-*")
     assert sorted(path.name for path in aside.iterdir()) == kept
     what = r"\S+" if name == "SHA256SUMS" and kind == "flip" else name  # of one file it is the sum
@@ -220,10 +220,12 @@ def test_an_edited_record_does_not_pass_the_gate(
     runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     teacher = entry_of(runs, "teacher")
-    facts = json.loads((teacher / "record.json").read_text())
-    (teacher / "record.json").write_text(json.dumps(facts | {"val/accuracy": 0.99}))
+    metrics = json.loads((teacher / "record.json").read_text())
+    (teacher / "record.json").write_text(json.dumps(metrics | {"val/accuracy": 0.99}))
     words = ("recipe=[teacher,distill]", "data.limit=300", "teacher.min_accuracy=0.98")
-    with pytest.raises(CondenserError, match=f"reaches {facts['val/accuracy']:.4f} on validation"):
+    with pytest.raises(
+        CondenserError, match=f"reaches {metrics['val/accuracy']:.4f} on validation"
+    ):
         run_in(runs, *words)
     assert f"{teacher}: record.json altered; it is put aside" in capsys.readouterr().out
 

@@ -17,7 +17,7 @@ from condenser.config.error_messages import can_be_mended, explain, options
 from condenser.errors import CondenserError
 from condenser.pipeline import recipe
 from condenser.pipeline.console import Console
-from condenser.pipeline.run import conforms, workbench
+from condenser.pipeline.run import conforms, run_context
 
 NASTY: list[Any] = [
     float("nan"),
@@ -68,17 +68,17 @@ def with_value(config: dict[str, Any], path: tuple[str, ...], value: Any) -> dic
     return changed
 
 
-def check(config: dict[str, Any], bench: Any = None) -> None:
+def check(config: dict[str, Any], ctx: Any = None) -> None:
     """What train.py does before it trains; with a bench also what stages see of the data."""
     schema.check(config)
     stages = recipe.plan(config)
     conforms(config, stages)
-    for stage in stages if bench else ():
-        stage.check(bench)
+    for stage in stages if ctx else ():
+        stage.check(ctx)
 
 
 def try_all(
-    config: dict[str, Any], paths: list[tuple[str, ...]], bench: Any = None, every: int = 1
+    config: dict[str, Any], paths: list[tuple[str, ...]], ctx: Any = None, every: int = 1
 ) -> None:
     """``every``: so many settings share the values out among them."""
 
@@ -89,16 +89,16 @@ def try_all(
     try:
         for number, path in enumerate(paths):
             for value in NASTY[number % every :: every]:
-                try_one(config, path, value, bench)
+                try_one(config, path, value, ctx)
     finally:
         signal.signal(signal.SIGALRM, before)
 
 
-def try_one(config: dict[str, Any], path: tuple[str, ...], value: Any, bench: Any) -> None:
+def try_one(config: dict[str, Any], path: tuple[str, ...], value: Any, ctx: Any) -> None:
     changed, started = with_value(config, path, value), process_time()
     signal.alarm(60)
     try:
-        check(changed, bench)
+        check(changed, ctx)
     except Exception as error:
         told = f"{'.'.join(path)}={str(value)[:40]!r}: {type(error).__name__}: {error}"
         assert can_be_mended(error), told
@@ -111,11 +111,11 @@ def try_one(config: dict[str, Any], path: tuple[str, ...], value: Any, bench: An
 def test_any_value_of_any_setting_of_the_default_config(tmp_path: Path) -> None:
     config = config_of("logger=csv", "trainer.threads=1", "trainer.accelerator=cpu")
     config["recipe"]["stages"] = ["teacher", "distill", "prune", "quantize", "export"]
-    bench = workbench(config, Console(tmp_path, quiet=True))
-    check(config, bench)
+    ctx = run_context(config, Console(tmp_path, quiet=True))
+    check(config, ctx)
     once = [p for p in leaves(config) if "optim" not in p[1:-1] or p[0] == "tune"]
     assert len(once) > 150
-    try_all(config, once, bench)
+    try_all(config, once, ctx)
 
 
 @pytest.mark.parametrize("group", SECTIONS)

@@ -19,17 +19,17 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True)
 class Curve:
-    """Scores of the network when one knob alone is pruned; all values are JSON's.
+    """Scores of the network when one unit alone is pruned; all values are JSON's.
 
     Attributes:
-        knob: its name.
+        unit: its name.
         layers: whose weights it prunes.
         size: how many weights or channels it has.
         rates: fractions of them that are zero, rising; the first is 0, the network as it is.
         accuracy, loss: at each rate.
     """
 
-    knob: str
+    unit: str
     layers: Sequence[str]
     size: int
     rates: Sequence[float]
@@ -84,4 +84,4 @@ def rates_for(curves: Sequence[Curve], max_drop: float) -> dict[str, float]:
 
 def rank(curves: Sequence[Curve]) -> list[tuple[str, float]]:
     """Knobs from the most to the least sensitive, with the mean drop of each over its rates."""
-    return sorted(((c.knob, c.mean_drop) for c in curves), key=lambda pair: (-pair[1], pair[0]))
+    return sorted(((c.unit, c.mean_drop) for c in curves), key=lambda pair: (-pair[1], pair[0]))

@@ -13,11 +13,11 @@ from condenser.compress.channels.groups import OUT, ROOTS
 from condenser.compress.masks.sparse import prunable
 from condenser.functional.pruning import keep_largest
 
-Found = tuple[list["Knob"], dict[str, str]]  # the knobs, and layer → why it has none
+Found = tuple[list["PrunableUnit"], dict[str, str]]  # the units, and layer → why it has none
 
 
 @dataclass(frozen=True, eq=False)
-class Knob:
+class PrunableUnit:
     """One thing to prune.
 
     Attributes:
@@ -34,8 +34,8 @@ class Knob:
     tensors: tuple[Tensor, ...]
 
 
-def weight_knobs(model: nn.Module, exclude: Sequence[str] = ()) -> Found:
-    """A knob for each weight of a linear or convolution layer; a weight that layers share is one.
+def weight_units(model: nn.Module, exclude: Sequence[str] = ()) -> Found:
+    """A unit for each weight of a linear or convolution layer; a weight that layers share is one.
 
     The smallest |w| go first.
     """
@@ -43,15 +43,17 @@ def weight_knobs(model: nn.Module, exclude: Sequence[str] = ()) -> Found:
     weights = prunable(model, exclude)
     for name in weights:
         tied.setdefault(id(weights[name]), []).append(name)
-    knobs: list[Knob] = []
+    units: list[PrunableUnit] = []
     left: dict[str, str] = {}
     for names in tied.values():
         weight = weights[names[0]].data
         if weight.any():
-            knobs.append(Knob(names[0], tuple(names), weight.numel(), by_size(weight), (weight,)))
+            units.append(
+                PrunableUnit(names[0], tuple(names), weight.numel(), by_size(weight), (weight,))
+            )
         else:
             left |= dict.fromkeys(names, "all its weights are zero already")
-    return knobs, left
+    return units, left
 
 
 def by_size(weight: Tensor) -> Callable[[int], object]:
@@ -60,10 +62,10 @@ def by_size(weight: Tensor) -> Callable[[int], object]:
     return lambda count: weight.masked_fill_(~keep_largest(scores, count / scores.numel()), 0)
 
 
-def channel_knobs(model: nn.Module, image: Tensor, exclude: Sequence[str] = ()) -> Found:
-    """A knob for each group of channels that can only be cut together.
+def channel_units(model: nn.Module, image: Tensor, exclude: Sequence[str] = ()) -> Found:
+    """A unit for each group of channels that can only be cut together.
 
-    Layers joined by a residual sum, and a depthwise convolution with what feeds it, are one knob,
+    Layers joined by a residual sum, and a depthwise convolution with what feeds it, are one unit,
     named after the first. Zeroing a channel (its filters, biases, batch norms and what reads it) is
     what cutting it would compute. The smallest l2 norm of a channel's filters goes first.
 
@@ -75,8 +77,8 @@ def channel_knobs(model: nn.Module, image: Tensor, exclude: Sequence[str] = ()) 
     return [channel_knob(model, group, scores[group.name]) for group in groups], left
 
 
-def channel_knob(model: nn.Module, group: Group, scores: Tensor) -> Knob:
-    """The knob of one group, ``scores`` (channels,)."""
+def channel_knob(model: nn.Module, group: Group, scores: Tensor) -> PrunableUnit:
+    """The unit of one group, ``scores`` (channels,)."""
 
     def prune(count: int) -> None:
         kept = keep_largest(scores, count / group.size)
@@ -87,4 +89,4 @@ def channel_knob(model: nn.Module, group: Group, scores: Tensor) -> Knob:
     tensors = [p.data for module in modules for p in module.parameters(recurse=False)]
     makes = dict.fromkeys(part.layer for part in group.slices if part.side == OUT)
     layers = tuple(name for name in makes if isinstance(model.get_submodule(name), ROOTS))
-    return Knob(group.name, layers, group.size, prune, tuple(tensors))
+    return PrunableUnit(group.name, layers, group.size, prune, tuple(tensors))

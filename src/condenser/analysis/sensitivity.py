@@ -1,4 +1,4 @@
-"""Prune one knob at a time, look what is lost, and put everything back."""
+"""Prune one unit at a time, look what is lost, and put everything back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from torch import nn
 
 from condenser.analysis.curves import Curve, Score
-from condenser.analysis.prunable_units import Knob
+from condenser.analysis.prunable_units import PrunableUnit
 from condenser.errors import CondenserError, ConfigError
 from condenser.measure import evaluating
 
@@ -20,13 +20,13 @@ NO_EFFECT = "nothing changes, even with all of it at zero"
 def sensitivity(
     model: nn.Module,
     evaluate: Callable[[nn.Module], Score],
-    knobs: Sequence[Knob],
+    units: Sequence[PrunableUnit],
     rates: Sequence[float] = RATES,
 ) -> tuple[list[Curve], dict[str, str]]:
-    """The curve of each knob, and layer → why it has none.
+    """The curve of each unit, and layer → why it has none.
 
-    One knob is pruned at a time; afterwards every weight has the bits that it had, whatever
-    happens in between. A knob without which the network answers the same is not robust but out of
+    One unit is pruned at a time; afterwards every weight has the bits that it had, whatever
+    happens in between. A unit without which the network answers the same is not robust but out of
     use: it gets no curve.
 
     Args:
@@ -49,45 +49,45 @@ def sensitivity(
             raise CondenserError("the model's loss is not finite: there is nothing to lose")
         curves: list[Curve] = []
         left: dict[str, str] = {}
-        for knob in knobs:
-            curve = measured(model, evaluate, knob, rates, base)
+        for unit in units:
+            curve = measured(model, evaluate, unit, rates, base)
             if isinstance(curve, Curve):
                 curves.append(curve)
             else:
-                left |= dict.fromkeys(knob.layers, curve)
+                left |= dict.fromkeys(unit.layers, curve)
     return curves, left
 
 
 def measured(
     model: nn.Module,
     evaluate: Callable[[nn.Module], Score],
-    knob: Knob,
+    unit: PrunableUnit,
     rates: Sequence[float],
     base: Score,
 ) -> Curve | str:
-    """One knob's curve, or why it has none."""
-    counts = sorted({round(rate * knob.size) for rate in rates} - {0, knob.size})
+    """One unit's curve, or why it has none."""
+    counts = sorted({round(rate * unit.size) for rate in rates} - {0, unit.size})
     if not counts:
-        return f"of its {knob.size} none can go at these rates"
+        return f"of its {unit.size} none can go at these rates"
     scores = []
-    with put_back(knob):
+    with put_back(unit):
         for count in counts:
-            knob.prune(count)
+            unit.prune(count)
             scores.append(evaluate(model))
-        knob.prune(knob.size)
+        unit.prune(unit.size)
         if evaluate(model) == base:
             return NO_EFFECT
-    fractions = [count / knob.size for count in (0, *counts)]
+    fractions = [count / unit.size for count in (0, *counts)]
     accuracy, loss = (list(values) for values in zip(base, *scores, strict=True))
-    return Curve(knob.name, list(knob.layers), knob.size, fractions, accuracy, loss)
+    return Curve(unit.name, list(unit.layers), unit.size, fractions, accuracy, loss)
 
 
 @contextmanager
-def put_back(knob: Knob) -> Iterator[None]:
-    """Whatever is written to the knob's tensors inside, afterwards they hold what they held."""
-    saved = [tensor.clone() for tensor in knob.tensors]
+def put_back(unit: PrunableUnit) -> Iterator[None]:
+    """Whatever is written to the unit's tensors inside, afterwards they hold what they held."""
+    saved = [tensor.clone() for tensor in unit.tensors]
     try:
         yield
     finally:
-        for tensor, before in zip(knob.tensors, saved, strict=True):
+        for tensor, before in zip(unit.tensors, saved, strict=True):
             tensor.copy_(before)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from condenser.analysis.curves import Score
-from condenser.analysis.prunable_units import channel_knobs, weight_knobs
+from condenser.analysis.prunable_units import channel_units, weight_units
 from condenser.analysis.sensitivity import RATES, sensitivity
 from condenser.compress.channels.dependency_graph import CUTTABLE
 from condenser.compress.patterns import listed, refuse_unmatched
@@ -34,7 +34,7 @@ def analyse(
     """The sensitivity of a model on validation images of its data; all values are JSON's.
 
     Args:
-        granularity: weights, one knob a layer; or channels, one a group of coupled layers.
+        granularity: weights, one unit a layer; or channels, one a group of coupled layers.
         images: how many validation images to look at, of all classes; all where there are fewer.
         exclude: patterns of layer names.
 
@@ -51,7 +51,7 @@ def analyse(
     batches = validation(data, images, next(model.parameters()).device)
     image = batches[0].image[:1]
     channels = granularity == "channels"
-    found = channel_knobs(model, image, exclude) if channels else weight_knobs(model, exclude)
+    found = channel_units(model, image, exclude) if channels else weight_units(model, exclude)
     curves, left = sensitivity(model, evaluator(batches, data.task), found[0], rates)
     return {
         "granularity": granularity,

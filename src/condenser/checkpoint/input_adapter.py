@@ -16,7 +16,7 @@ Normalisation = tuple[Sequence[float], Sequence[float]]  # mean and std of each 
 
 
 @dataclass(frozen=True)
-class Lens(Operation):
+class InputAdapter(Operation):
     """What goes into the network first becomes what it knows: x ← (x·σ + μ - μ') / σ'.
 
     μ, σ (``given``) are the data's, μ', σ' (``own``) the network's, for each channel. In between
@@ -48,14 +48,14 @@ class Lens(Operation):
         return (x - of_channels(mean, x)) / of_channels(std, x)
 
 
-def lens(
+def adapter(
     input_shape: Sequence[int], own: Normalisation, given_shape: Sequence[int], given: Normalisation
-) -> tuple[Lens, ...]:
+) -> tuple[InputAdapter, ...]:
     """The lens that a network needs for the data; none where it knows them as they are."""
     known, shown = plain(own), plain(given)
     if tuple(input_shape) == tuple(given_shape) and known == shown:
         return ()
-    return (Lens(list(input_shape), known, shown),)
+    return (InputAdapter(list(input_shape), known, shown),)
 
 
 def plain(normalisation: Normalisation) -> list[list[float]]:

@@ -14,10 +14,10 @@ from torch import nn
 
 from condenser import models
 from condenser.checkpoint.input_adapter import (
-    Lens as Lens,  # an operation that a stored model may name
+    InputAdapter as InputAdapter,  # an operation that a stored model may name
 )
 from condenser.compress import Operation, prunable
-from condenser.compress.base import Project
+from condenser.compress.base import Projection
 from condenser.errors import CondenserError, ConfigError, DamagedError
 from condenser.files import damaged, drafts, read_json, sha256, sha256_once
 from condenser.models import weights
@@ -33,7 +33,7 @@ MODEL, WEIGHTS = "model.json", "weights.safetensors"
 
 
 @dataclass(frozen=True)
-class Blueprint:
+class ModelSpec:
     """How to build a network: an architecture and the operations done to it since.
 
     Attributes:
@@ -57,14 +57,14 @@ class Blueprint:
             operation.apply(model)
         return model
 
-    def then(self, operations: Sequence[Operation]) -> Blueprint:
+    def then(self, operations: Sequence[Operation]) -> ModelSpec:
         """The same network after more operations."""
         return replace(self, operations=(*self.operations, *operations))
 
-    def hold(self, model: nn.Module) -> list[Project]:
+    def constraints(self, model: nn.Module) -> list[Projection]:
         """What to call after each optimiser step so that the structure made so far survives."""
-        held = (operation.hold(model) for operation in self.operations)
-        return [project for project in held if project is not None]
+        constraints = (operation.constraints(model) for operation in self.operations)
+        return [project for project in constraints if project is not None]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -77,12 +77,12 @@ class Blueprint:
         }
 
     @staticmethod
-    def from_json(data: Mapping[str, Any]) -> Blueprint:
+    def from_json(data: Mapping[str, Any]) -> ModelSpec:
         """Raises an exception of Python's for what ``to_json`` never gave."""
         sizes = [*data["input_shape"], data["num_classes"]]
         if not all(type(size) is int and 0 < size <= LARGEST for size in sizes):
             raise ValueError(f"input_shape and num_classes are {sizes}")
-        return Blueprint(
+        return ModelSpec(
             architecture=dict(data["architecture"]),
             input_shape=tuple(data["input_shape"]),
             num_classes=data["num_classes"],
@@ -91,7 +91,9 @@ class Blueprint:
         )
 
 
-def lost(source: Blueprint, start: nn.Module, made: Blueprint, end: nn.Module) -> dict[str, str]:
+def violations(
+    source: ModelSpec, start: nn.Module, made: ModelSpec, end: nn.Module
+) -> dict[str, str]:
     """Weight → the operation of ``source`` whose work on it is undone in ``end``; none, if right.
 
     ``made`` goes on from ``source``; ``start`` is done anew what came after, in place.
@@ -102,17 +104,17 @@ def lost(source: Blueprint, start: nn.Module, made: Blueprint, end: nn.Module) -
     return {
         name: type(operation).__name__
         for operation in source.operations
-        for name in operation.lost(before, after)
+        for name in operation.violations(before, after)
     }
 
 
-def rates(blueprint: Blueprint, model: nn.Module, trusted: Sequence[str] = ()) -> dict[str, float]:
+def rates(spec: ModelSpec, model: nn.Module, trusted: Sequence[str] = ()) -> dict[str, float]:
     """Layer of the architecture → the share of its weights that is gone from ``model``.
 
     Zeros are gone as much as what was cut; of a layer that was replaced all weights below its name
     count, and one that was removed is gone whole.
     """
-    whole = prunable(replace(blueprint, operations=()).build(trusted))
+    whole = prunable(replace(spec, operations=()).build(trusted))
     left = prunable(model)
 
     def nonzero(layer: str) -> int:
@@ -122,29 +124,29 @@ def rates(blueprint: Blueprint, model: nn.Module, trusted: Sequence[str] = ()) -
     return {layer: 1 - nonzero(layer) / weight.numel() for layer, weight in whole.items()}
 
 
-def described(blueprint: Blueprint, model: nn.Module) -> dict[str, Any]:
+def described(spec: ModelSpec, model: nn.Module) -> dict[str, Any]:
     """The blueprint as JSON, with the versions of the network's state where its authors count."""
     known = weights.versions(model)
-    return blueprint.to_json() | ({"versions": known} if known else {})
+    return spec.to_json() | ({"versions": known} if known else {})
 
 
-def save(folder: Path, blueprint: Blueprint, model: nn.Module) -> None:
+def save(folder: Path, spec: ModelSpec, model: nn.Module) -> None:
     """Write ``model.json`` and ``weights.safetensors``; the json holds the weights' sha256.
 
     Raises:
         CondenserError: the network's state is not only tensors.
     """
     state = weights.kept(model)
-    for operation in reversed(blueprint.operations):
+    for operation in reversed(spec.operations):
         state = operation.encode(state)
     with drafts(folder / WEIGHTS, folder / MODEL) as (tensors, spec):
         save_file(state, tensors)
         digest = {"weights_sha256": sha256(tensors)}
-        text = json.dumps({**described(blueprint, model), **digest}, indent=1)
+        text = json.dumps({**described(spec, model), **digest}, indent=1)
         spec.write_text(text + "\n", encoding="utf-8")
 
 
-def load(folder: Path, trusted: Sequence[str] = ()) -> tuple[Blueprint, nn.Module]:
+def load(folder: Path, trusted: Sequence[str] = ()) -> tuple[ModelSpec, nn.Module]:
     """Rebuild what ``save`` wrote, bit for bit, in eval mode.
 
     Raises:
@@ -154,7 +156,7 @@ def load(folder: Path, trusted: Sequence[str] = ()) -> tuple[Blueprint, nn.Modul
     if data.get("format") != FORMAT:
         raise DamagedError(f"{folder / MODEL}: format {data.get('format')}, this reads {FORMAT}")
     try:
-        blueprint, digest = Blueprint.from_json(data), data["weights_sha256"]
+        spec, digest = ModelSpec.from_json(data), data["weights_sha256"]
     except (KeyError, TypeError, ValueError, AttributeError, DamagedError) as error:
         raise DamagedError(f"{folder / MODEL} is damaged: {error}") from error
     if not (folder / WEIGHTS).is_file() or sha256_once(folder / WEIGHTS) != digest:
@@ -164,8 +166,8 @@ def load(folder: Path, trusted: Sequence[str] = ()) -> tuple[Blueprint, nn.Modul
     except SafetensorError as error:
         raise damaged(folder / WEIGHTS) from error
     try:
-        model = blueprint.build(trusted)
-        for operation in blueprint.operations:
+        model = spec.build(trusted)
+        for operation in spec.operations:
             state = operation.decode(state)
         weights.fill(model, state, data.get("versions", {}))
     except ConfigError as error:
@@ -174,4 +176,4 @@ def load(folder: Path, trusted: Sequence[str] = ()) -> tuple[Blueprint, nn.Modul
         reason = " ".join(str(error).split()) or type(error).__name__
         what = f"{folder / MODEL} does not fit the weights beside it: {reason}"
         raise DamagedError(what) from error
-    return blueprint, model.eval()
+    return spec, model.eval()

@@ -1,9 +1,9 @@
 """What makes a model smaller, and the operations that rebuild what it made."""
 
-from condenser.compress.base import Compression, Operation, Probe
+from condenser.compress.base import CalibrationData, Compression, Operation
 from condenser.compress.channels import CutBlocks, CutChannels, CutHeads
 from condenser.compress.factorization import Factorization, Factorized
-from condenser.compress.masks.per_layer import Given
+from condenser.compress.masks.per_layer import PerLayerRates
 from condenser.compress.masks.pruning import WeightPruning
 from condenser.compress.masks.sparse import Sparse, computed, prunable, sparsity
 from condenser.compress.masks.sparse_training import SparseTraining
@@ -19,6 +19,7 @@ from condenser.compress.scores import Magnitude
 from condenser.compress.sharing import KMeansSharing, Shared
 
 __all__ = [
+    "CalibrationData",
     "Compression",
     "CutBlocks",
     "CutChannels",
@@ -26,13 +27,12 @@ __all__ = [
     "Factorization",
     "Factorized",
     "FoldBatchNorm",
-    "Given",
     "KMeansSharing",
     "Magnitude",
     "Merging",
     "Operation",
+    "PerLayerRates",
     "PostTraining",
-    "Probe",
     "Promise",
     "QuantizationAware",
     "Quantized",

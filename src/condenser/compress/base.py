@@ -16,7 +16,7 @@ from condenser.compress.promises import Promise
 from condenser.errors import DamagedError, nearest
 
 State = dict[str, Tensor]
-Project = Callable[[], None]
+Projection = Callable[[], None]
 Patterns = tuple[Sequence[str], Sequence[str]]  # patterns, and the names that they are for
 
 
@@ -47,11 +47,11 @@ class Operation:
         """The inverse of ``encode``, exactly."""
         return state
 
-    def lost(self, before: State, after: State) -> list[str]:
+    def violations(self, before: State, after: State) -> list[str]:
         """The weights in ``after`` that no longer have what this operation made of ``before``."""
         return []
 
-    def hold(self, model: nn.Module) -> Project | None:
+    def constraint(self, model: nn.Module) -> Projection | None:
         """A function to call after every optimiser step that keeps what this operation made."""
         return None
 
@@ -70,7 +70,7 @@ class Operation:
 
 
 @dataclass(frozen=True)
-class Probe:
+class CalibrationData:
     """What a compression may look at besides the model.
 
     Attributes:
@@ -150,7 +150,7 @@ class Compression(ABC):
         """
 
     @abstractmethod
-    def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
+    def prepare(self, model: nn.Module, probe: CalibrationData | None = None) -> None:
         """Look at the model, and change its structure if need be, before the first training step.
 
         Raises:
@@ -190,11 +190,11 @@ class Compression(ABC):
         the stage, and the first is its record's ``achieved``."""
         return ()
 
-    def facts(self) -> Mapping[str, str | float]:
+    def metrics(self) -> Mapping[str, str | float]:
         """What is worth a place in the record, under the stage's word."""
         return {}
 
-    def by_lot(
+    def random_baseline(
         self, made: nn.Module, operations: Sequence[Operation], seed: int
     ) -> Compression | None:
         """A control: of every layer goes as much as in ``made``, but what goes is drawn.
@@ -230,7 +230,7 @@ class AtOnce(Compression):
     def restore(self, state: State) -> None:
         """``prepare`` has made the same structure again; the weights are the model's."""
 
-    def facts(self) -> Mapping[str, str | float]:
+    def metrics(self) -> Mapping[str, str | float]:
         return {**listed(self.skipped)}
 
     def finish(self) -> list[Operation]:

@@ -47,7 +47,7 @@ def left_alone(weights: Mapping[str, Weights], compression: Compression) -> dict
     return found
 
 
-def facts(
+def metrics(
     weights: Mapping[str, Weights], compression: Compression, total: int
 ) -> dict[str, str | float]:
     """The same as facts of a record: of the ``total`` parameters, biases and norms aside."""

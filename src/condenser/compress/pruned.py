@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from condenser.compress.masks.granularity import Granularity
-from condenser.compress.masks.per_layer import Given
+from condenser.compress.masks.per_layer import PerLayerRates
 from condenser.compress.promises import Promise, some
-from condenser.functional.pruning import keep_within, rounding
+from condenser.functional.pruning import layerwise_threshold, rounding
 
 if TYPE_CHECKING:
     from condenser.compress.masks.pruning import WeightPruning
@@ -39,9 +39,9 @@ def promises(pruning: WeightPruning) -> list[Promise]:
     if not names:
         return []
     total, asked = sum(sizes.values()), pruning.rate
-    if isinstance(scope, Given):
+    if isinstance(scope, PerLayerRates):
         asked = sum(scope.rate(name) * n for name, n in sizes.items()) / total
-        scope = keep_within
+        scope = layerwise_threshold
     elif pruning.across:
         asked = max(asked, pruning.start)
 

@@ -46,9 +46,9 @@ class AB(FeatureObjective):
 
     def compare(self, student: list[Tensor], teacher: list[Tensor], target: Tensor) -> Tensor:
         losses = []
-        for depth, connect in enumerate(self.connectors, start=1 - len(student)):
+        for depth, build_projectors in enumerate(self.connectors, start=1 - len(student)):
             own, given = same_size(student[depth - 1], teacher[depth - 1])
-            losses.append(2.0**depth * boundary(connect(own), given, self.margin))
+            losses.append(2.0**depth * boundary(build_projectors(own), given, self.margin))
         return torch.stack(losses).sum()
 
 

@@ -62,7 +62,7 @@ class Objective(nn.Module, ABC):
         ours = kind.__module__.startswith("condenser.distill.")
         return kind.__module__.rpartition(".")[2] if ours else kind.__name__
 
-    def prepare(self, task: Task, targets: Tensor) -> None:
+    def setup(self, task: Task, targets: Tensor) -> None:
         """Be told, before all else, what is learnt.
 
         Args:
@@ -79,11 +79,11 @@ class Objective(nn.Module, ABC):
             raise ConfigError("distill", self.method, allowed, f"use distill={self.instead}")
         self.task = task
 
-    def choose(self, student: nn.Module, teacher: nn.Module, image: Tensor) -> None:
+    def select_layers(self, student: nn.Module, teacher: nn.Module, image: Tensor) -> None:
         """Settle on layers; ``image`` (batch, channels, height, width) is to try networks on."""
         return
 
-    def connect(self, student: Outputs, teacher: Outputs) -> None:
+    def build_projectors(self, student: Outputs, teacher: Outputs) -> None:
         """Build what depends on features' shapes; called once, with the outputs for an example."""
         return
 
@@ -93,7 +93,7 @@ class Objective(nn.Module, ABC):
     ) -> dict[str, Tensor]:
         """Scalars: ``"loss"``, the one to minimise, and each term of it under its own name."""
 
-    def shares(self) -> Mapping[str, float]:
+    def term_weights(self) -> Mapping[str, float]:
         """The weight of each term in the loss now; none where the loss is one term."""
         return {}
 
@@ -123,19 +123,19 @@ class LogitObjective(Objective):
             raise ConfigError("distill.standardize", standardize, "true or false")
         self.weights, self.standardize = weights, standardize
 
-    def prepare(self, task: Task, targets: Tensor) -> None:
-        super().prepare(task, targets)
+    def setup(self, task: Task, targets: Tensor) -> None:
+        super().setup(task, targets)
         if self.standardize and (task.word != Multiclass.word or task.outputs < 3):
             allowed = f"false for data that is {task.word} with {task.outputs} outputs"
             raise ConfigError("distill.standardize", "true", allowed)
 
-    def connect(self, student: Outputs, teacher: Outputs) -> None:
+    def build_projectors(self, student: Outputs, teacher: Outputs) -> None:
         if student.logits.shape != teacher.logits.shape:
             ours, theirs = student.logits.shape[1], teacher.logits.shape[1]
             allowed = f"a teacher with the student's {ours} outputs, this has {theirs} outputs"
             raise ConfigError("distill", self.method, allowed, "features cross tasks: distill=at")
 
-    def shares(self) -> Mapping[str, float]:
+    def term_weights(self) -> Mapping[str, float]:
         return self.weights
 
     @abstractmethod

@@ -58,8 +58,8 @@ class MemoryCRD(CRD):
             raise ConfigError("distill.memory", memory, "a whole number of at least 1")
         self.memory, self.momentum = memory, share("momentum", momentum)
 
-    def prepare(self, task: Task, targets: Tensor) -> None:
-        super().prepare(task, targets)
+    def setup(self, task: Task, targets: Tensor) -> None:
+        super().setup(task, targets)
         classes, kind = torch.unique(targets, dim=0, return_inverse=True)
         if len(classes) < 2:
             allowed = "training data of 2 classes or more"

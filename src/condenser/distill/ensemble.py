@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from condenser.data import DataModule
 
 
-class Committee(nn.Module):
+class Ensemble(nn.Module):
     """z = Σ w_k·z_k over the teachers' logits: up to a constant the log of their geometric mean.
 
     Args:
@@ -40,20 +40,20 @@ class Committee(nn.Module):
         return torch.stack(logits).sum(0)
 
 
-def committee(
+def ensemble(
     teachers: Sequence[nn.Module], vote: str | Sequence[float], data: DataModule
-) -> Committee:
+) -> Ensemble:
     """The teachers under a ``vote``: mean, random, learned on validation, or given weights."""
     if vote == "random":
-        return Committee(teachers, None)
+        return Ensemble(teachers, None)
     if vote == "learned":
         from condenser.measure import predict
 
         seen = [predict(teacher, data.val_dataloader()) for teacher in teachers]
         logits, target = torch.stack([s.logits for s in seen]), seen[0].targets
-        return Committee(teachers, learned_weights(logits, target, data.task))
+        return Ensemble(teachers, learned_weights(logits, target, data.task))
     weights = [1.0] * len(teachers) if vote == "mean" else [float(w) for w in vote]
-    return Committee(teachers, [w / sum(weights) for w in weights])
+    return Ensemble(teachers, [w / sum(weights) for w in weights])
 
 
 def learned_weights(logits: Tensor, target: Tensor, task: Task) -> list[float]:

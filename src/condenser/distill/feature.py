@@ -42,7 +42,7 @@ class FeatureObjective(Objective):
         super().__init__()
         self.student_layers, self.teacher_layers = named(student_layers), named(teacher_layers)
 
-    def choose(self, student: nn.Module, teacher: nn.Module, image: Tensor) -> None:
+    def select_layers(self, student: nn.Module, teacher: nn.Module, image: Tensor) -> None:
         if not (self.student_layers and self.teacher_layers):
             own, given = type(self).pairs(student, teacher, image)
             self.student_layers = self.student_layers or own
@@ -51,7 +51,7 @@ class FeatureObjective(Objective):
             allowed = f"as many as teacher_layers={self.teacher_layers}"
             raise ConfigError("distill.student_layers", self.student_layers, allowed)
 
-    def connect(self, student: Outputs, teacher: Outputs) -> None:
+    def build_projectors(self, student: Outputs, teacher: Outputs) -> None:
         own, given = self.seen(student, teacher)
         for name, feature in zip(self.student_layers, own, strict=True):
             if self.maps and (feature.dim() != 4 or feature[0, 0].numel() < 2):

@@ -46,10 +46,10 @@ class OFA(Objective):
         self.temperature = positive("temperature", temperature)
         self.student_layers = named(student_layers)
 
-    def choose(self, student: nn.Module, teacher: nn.Module, image: Tensor) -> None:
+    def select_layers(self, student: nn.Module, teacher: nn.Module, image: Tensor) -> None:
         self.student_layers = self.student_layers or stages_of(student, image)
 
-    def connect(self, student: Outputs, teacher: Outputs) -> None:
+    def build_projectors(self, student: Outputs, teacher: Outputs) -> None:
         classes, theirs = student.logits.shape[1], teacher.logits.shape[1]
         if classes != theirs:
             allowed = f"a teacher with the student's {classes} outputs, this has {theirs} outputs"
@@ -63,7 +63,7 @@ class OFA(Objective):
         sides = zip(features, left, strict=True)
         self.exits = nn.ModuleList(exit_of(f, n, last, classes) for f, n in sides)
 
-    def shares(self) -> dict[str, float]:
+    def term_weights(self) -> dict[str, float]:
         return {"final": 1.0, "exits": 1.0}
 
     def forward(

@@ -51,21 +51,21 @@ class Sum(Objective):
         self.student_layers = list(dict.fromkeys(n for p in self.parts for n in p.student_layers))
         self.teacher_layers = list(dict.fromkeys(n for p in self.parts for n in p.teacher_layers))
 
-    def prepare(self, task: Task, targets: Tensor) -> None:
-        super().prepare(task, targets)
+    def setup(self, task: Task, targets: Tensor) -> None:
+        super().setup(task, targets)
         for objective in self.parts:
-            objective.prepare(task, targets)
+            objective.setup(task, targets)
 
-    def choose(self, student: nn.Module, teacher: nn.Module, image: Tensor) -> None:
+    def select_layers(self, student: nn.Module, teacher: nn.Module, image: Tensor) -> None:
         for objective in self.parts:
-            objective.choose(student, teacher, image)
+            objective.select_layers(student, teacher, image)
         self.gather()
 
-    def connect(self, student: Outputs, teacher: Outputs) -> None:
+    def build_projectors(self, student: Outputs, teacher: Outputs) -> None:
         for objective in self.parts:
-            objective.connect(student, teacher)
+            objective.build_projectors(student, teacher)
 
-    def shares(self) -> Mapping[str, float]:
+    def term_weights(self) -> Mapping[str, float]:
         return dict(zip(self.names, self.weights, strict=True))
 
     def progress(self, done: float) -> None:

@@ -38,7 +38,7 @@ def hull(choices: Choices) -> list[int]:
     return path
 
 
-def allot(layers: Mapping[str, Choices], budget: int) -> dict[str, int]:
+def allocate(layers: Mapping[str, Choices], budget: int) -> dict[str, int]:
     """Which choice each layer gets, so that costs stay within ``budget`` and worths add up to most.
 
     Every layer starts at its cheapest choice; then the step along a layer's hull that gains most

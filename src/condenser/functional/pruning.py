@@ -39,7 +39,7 @@ def keep_largest(scores: Tensor, rate: float, sizes: Tensor | None = None) -> Te
     return mask.view(scores.shape)
 
 
-def keep_across(
+def global_threshold(
     scores: dict[str, Tensor], rate: float, shapes: Shapes | None = None
 ) -> dict[str, Tensor]:
     """Masks under one threshold for all layers: weak layers lose more.
@@ -56,14 +56,14 @@ def rounding(scope: Callable[..., Any], groups: Mapping[str, tuple[float, int]])
     """By how many weights masks may miss a rate: half a group, wherever the scope rounds.
 
     Args:
-        scope: keep_across rounds once, the others in each layer, keep_per_output and those that are
+        scope: global_threshold rounds once, the others in each layer, keep_per_output and those that are
             not from here in each output.
         groups: layer → weights of a group, and outputs.
     """
     kind = getattr(scope, "func", scope)
-    if kind is keep_across:
+    if kind is global_threshold:
         return max(size for size, _ in groups.values()) / 2
-    by_layer = kind in (keep_within, keep_erdos_renyi)
+    by_layer = kind in (layerwise_threshold, keep_erdos_renyi)
     return sum(size * (1 if by_layer else outputs) / 2 for size, outputs in groups.values())
 
 
@@ -76,7 +76,7 @@ def _sizes(scores: dict[str, Tensor], shapes: Shapes) -> Tensor | None:
     return torch.cat(parts).double()
 
 
-def keep_within(
+def layerwise_threshold(
     scores: dict[str, Tensor], rate: float, shapes: Shapes | None = None
 ) -> dict[str, Tensor]:
     """Masks with the same rate in every layer."""

@@ -15,7 +15,7 @@ from condenser.models import trust
 from condenser.pipeline import budget, recipe
 from condenser.pipeline.console import Console
 from condenser.pipeline.resolve import digest, folder_of, inputs, mark
-from condenser.pipeline.stages import Stage, Workbench
+from condenser.pipeline.stages import RunContext, Stage
 from condenser.pipeline.tryout import try_out
 from condenser.pipeline.tryout.passed import Passed
 from condenser.runs import ownership, records, saved, status
@@ -36,34 +36,34 @@ def run(config: Mapping[str, Any], command: str | None = None) -> list[Record]:
         return launch.launch(run, count, config, command)
     team, folder = form(config["trainer"]), folder_of(config)
     check_place(config)
-    say = Console(folder, quiet=not team.leads)
-    if not team.leads:
+    say = Console(folder, quiet=not team.is_main)
+    if not team.is_main:
         team.follow(prepared(config, stages, say, team)[0])
         return []
     with ownership.owned(folder, mark(config)):
-        bench, passed = prepared(config, stages, say, team)
+        ctx, passed = prepared(config, stages, say, team)
         ownership.set_aside(folder, mark(config), say.warn)
         with status.kept(folder, digest(config), inputs(config)):
-            done = follow(config, stages, bench, say, command)
+            done = follow(config, stages, ctx, say, command)
     passed.keep()  # the store may not have been there before
-    team.dismiss()
+    team.shutdown()
     return done
 
 
 def prepared(
     config: Mapping[str, Any], stages: list[Stage], say: Console, team: Team
-) -> tuple[Workbench, Passed]:
+) -> tuple[RunContext, Passed]:
     """The workbench, all that can be known before training checked on it; what was tried out."""
     with say.working("data"):
         conforms(config, stages)
-        bench = workbench(config, say, team)
+        ctx = run_context(config, say, team)
         named = {s.architecture["_target_"] for s in stages if s.architecture}
-        bench = replace(bench, trusted=tuple({*bench.trusted, *named}))
-        passed = try_out(stages, bench, Path(config["store"]))
+        ctx = replace(ctx, trusted=tuple({*ctx.trusted, *named}))
+        passed = try_out(stages, ctx, Path(config["store"]))
         for stage in stages:
-            stage.check(bench)
+            stage.check(ctx)
         passed.keep()
-    return bench, passed
+    return ctx, passed
 
 
 def conforms(config: Mapping[str, Any], stages: list[Stage]) -> None:
@@ -78,7 +78,7 @@ def conforms(config: Mapping[str, Any], stages: list[Stage]) -> None:
 def follow(
     config: Mapping[str, Any],
     stages: list[Stage],
-    bench: Workbench,
+    ctx: RunContext,
     say: Console,
     command: str | None,
 ) -> list[Record]:
@@ -89,14 +89,14 @@ def follow(
         write_whole(folder / saved.FILE, f"{saved.MARK}{own}\n{yaml_of(settled)}")
 
     keep(config)
-    tracker = open_tracker(config, stages, bench, folder)
-    bench = replace(bench, loggers=tracker.lightning_logger)
+    tracker = open_tracker(config, stages, ctx, folder)
+    ctx = replace(ctx, loggers=tracker.lightning_logger)
     store = Store(Path(config["store"]), Path(config["runs"]) / ".store", say.warn)
     done: list[Record] = []
     failed = 1
     try:
-        for made, facts in budget.run(config, stages, bench, store, say.started, say.line, keep):
-            record = records.complete(facts | about(config) | {"config": own, "command": command})
+        for made, metrics in budget.run(config, stages, ctx, store, say.started, say.line, keep):
+            record = records.complete(metrics | about(config) | {"config": own, "command": command})
             done.append(record)
             records.write(folder, done)
             tracker.record(record, made.entry.folder)
@@ -174,7 +174,7 @@ def yaml_of(config: Mapping[str, Any]) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(dict(config)))
 
 
-def workbench(config: Mapping[str, Any], say: Console, team: Team | None = None) -> Workbench:
+def run_context(config: Mapping[str, Any], say: Console, team: Team | None = None) -> RunContext:
     """Data read, threads set, everything that stages share."""
     import torch
 
@@ -194,7 +194,7 @@ def workbench(config: Mapping[str, Any], say: Console, team: Team | None = None)
     for note in data.parts.notes:
         say.warn(note)
     targets = [config[role]["model"]["_target_"] for role in ("teacher", "student")]
-    return Workbench(
+    return RunContext(
         data=data,
         build=build,
         trainer=settings,
@@ -209,7 +209,7 @@ def workbench(config: Mapping[str, Any], say: Console, team: Team | None = None)
 
 
 def open_tracker(
-    config: Mapping[str, Any], stages: list[Stage], bench: Workbench, folder: Path
+    config: Mapping[str, Any], stages: list[Stage], ctx: RunContext, folder: Path
 ) -> Any:
     """The logger that the config names, told what this run is."""
     from condenser import measure
@@ -222,7 +222,7 @@ def open_tracker(
         recipe="-".join(stage.word for stage in stages if stage.word != "control"),
         run=config["run"],
         claim=config["claim"],
-        data=bench.data.name,
+        data=ctx.data.name,
         models=dict.fromkeys(s.architecture["name"] for s in stages if s.architecture),
         commit=measure.commit(),
         key=key_of({k: v for k, v in config.items() if k not in ("runs", "store", "run")}),

@@ -69,7 +69,7 @@ def markdown(result: Mapping[str, Any], max_drop: float = MAX_DROP) -> str:
     """
     from condenser.analysis import rank
 
-    curves = {curve.knob: curve for curve in curves_of(result)}
+    curves = {curve.unit: curve for curve in curves_of(result)}
     heads = ["pruned alone", result["granularity"], "mean drop", f"{points(max_drop)} lost at"]
     heads += [f"{rate:.0%}" for rate in SHOWN]
     lines = [heads, [":---", *["---:"] * (len(heads) - 1)]]
@@ -81,7 +81,7 @@ def markdown(result: Mapping[str, Any], max_drop: float = MAX_DROP) -> str:
     base = f"accuracy {100 * next(iter(curves.values())).accuracy[0]:.2f} % as it is"
     notes = [f"{base}, on {result['images']:,} validation images; accuracies and drops in points"]
     coupled = (c for c in curves.values() if len(c.layers) > 1)
-    notes += [f"{c.knob}: together with {', '.join(c.layers[1:])}" for c in coupled]
+    notes += [f"{c.unit}: together with {', '.join(c.layers[1:])}" for c in coupled]
     notes += [f"{name} not measured: {reason}" for name, reason in result["left"].items()]
     return table + "\n" + "".join(f"- {note}\n" for note in notes)
 

@@ -33,14 +33,14 @@ def read(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def write(folder: Path, **facts: Any) -> None:
+def write(folder: Path, **metrics: Any) -> None:
     """Put facts on top of what is there; a status of another config is forgotten."""
     old = read(folder)
-    if facts.get("hash", old.get("hash")) != old.get("hash"):
+    if metrics.get("hash", old.get("hash")) != old.get("hash"):
         old = {}
     folder.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    write_json(folder / FILE, old | facts | {"date": now})
+    write_json(folder / FILE, old | metrics | {"date": now})
 
 
 def finished(folder: Path, digest: str) -> Record | None:

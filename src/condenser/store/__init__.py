@@ -1,12 +1,12 @@
 """Results of stages, kept by content key and reused by every run and process."""
 
-from condenser.store.entries import FACTS, Entry, key_of, load, model_folder
-from condenser.store.storage import Place, Store, check_place, stored_at, whole
+from condenser.store.entries import RECORD, Entry, key_of, load, model_folder
+from condenser.store.storage import StageDir, Store, check_place, stored_at, whole
 
 __all__ = [
-    "FACTS",
+    "RECORD",
     "Entry",
-    "Place",
+    "StageDir",
     "Store",
     "check_place",
     "key_of",

@@ -17,9 +17,9 @@ from condenser.store import checksums
 if TYPE_CHECKING:
     from torch import nn
 
-    from condenser.checkpoint.model_spec import Blueprint
+    from condenser.checkpoint.model_spec import ModelSpec
 
-FACTS, INGREDIENTS, MODEL = "record.json", "ingredients.json", "model.json"
+RECORD, INGREDIENTS, MODEL = "record.json", "ingredients.json", "model.json"
 WEIGHTS = "weights.safetensors"
 
 
@@ -35,11 +35,11 @@ class Entry:
     key: str
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def metrics(self) -> dict[str, Any]:
         """What was measured when the entry was made."""
-        return read_json(self.file(FACTS))
+        return read_json(self.file(RECORD))
 
-    def load(self, trusted: tuple[str, ...] = ()) -> tuple[Blueprint, nn.Module]:
+    def load(self, trusted: tuple[str, ...] = ()) -> tuple[ModelSpec, nn.Module]:
         """The network, bit for bit."""
         return load(self.folder, trusted)
 
@@ -54,7 +54,7 @@ def checked(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def load(folder: Path, trusted: tuple[str, ...] = ()) -> tuple[Blueprint, nn.Module]:
+def load(folder: Path, trusted: tuple[str, ...] = ()) -> tuple[ModelSpec, nn.Module]:
     """The network of an entry, or of a folder with a model alone, whose weights model.json checks.
 
     Raises:
@@ -62,7 +62,7 @@ def load(folder: Path, trusted: tuple[str, ...] = ()) -> tuple[Blueprint, nn.Mod
     """
     from condenser.checkpoint import model_spec
 
-    if any((folder / name).exists() for name in (FACTS, checksums.FILE)):
+    if any((folder / name).exists() for name in (RECORD, checksums.FILE)):
         for name in (MODEL, WEIGHTS):
             checked(folder, name)
     return model_spec.load(folder, trusted)
@@ -70,7 +70,7 @@ def load(folder: Path, trusted: tuple[str, ...] = ()) -> tuple[Blueprint, nn.Mod
 
 def flaws(folder: Path) -> list[str]:
     """What speaks against an entry, file by file: nothing, where it is what was written."""
-    found = checksums.wrong(folder) or checksums.wrong(folder, [FACTS])
+    found = checksums.wrong(folder) or checksums.wrong(folder, [RECORD])
     file = folder / INGREDIENTS
     if not found and file.is_file():
         key = digest(file.read_text(encoding="utf-8").rstrip("\n"))

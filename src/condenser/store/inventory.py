@@ -14,9 +14,9 @@ from condenser.errors import CondenserError, DamagedError, nearest
 from condenser.files import read_json
 from condenser.runs import records
 from condenser.store import checksums, marker
-from condenser.store.entries import FACTS, INGREDIENTS, MODEL, WEIGHTS
+from condenser.store.entries import INGREDIENTS, MODEL, RECORD, WEIGHTS
 
-SMALL = (FACTS, INGREDIENTS, MODEL)
+SMALL = (RECORD, INGREDIENTS, MODEL)
 SHORTEST = 4  # letters of a key that name it
 
 
@@ -51,9 +51,9 @@ class Kept:
         return tuple(self.use.runs)
 
     @cached_property
-    def facts(self) -> Mapping[str, Any]:
+    def metrics(self) -> Mapping[str, Any]:
         """Its measured facts; none where they are not what was written."""
-        return told(self.folder, FACTS)
+        return told(self.folder, RECORD)
 
     @cached_property
     def ingredients(self) -> Mapping[str, Any]:
@@ -72,7 +72,7 @@ class Kept:
     @property
     def made(self) -> str:
         """When, in ISO 8601."""
-        return str(self.facts.get("date") or "")
+        return str(self.metrics.get("date") or "")
 
     @property
     def lineage(self) -> dict[str, list[str]]:
@@ -91,10 +91,10 @@ class Kept:
         except DamagedError:
             return [f"{checksums.FILE} altered"]
         if known is None:
-            gone = (FACTS, MODEL, WEIGHTS)
+            gone = (RECORD, MODEL, WEIGHTS)
             return [f"{name} missing" for name in gone if not (self.folder / name).is_file()]
         return checksums.wrong(
-            self.folder, [FACTS, *(n for n in known if n in SMALL or not self.has(n))]
+            self.folder, [RECORD, *(n for n in known if n in SMALL or not self.has(n))]
         )
 
     def has(self, name: str) -> bool:

@@ -37,7 +37,7 @@ def row(one: Kept) -> tuple[str, ...]:
 
 
 def accuracy(one: Kept) -> str:
-    value = one.facts.get("test/accuracy")
+    value = one.metrics.get("test/accuracy")
     return f"{value:.2%}" if isinstance(value, int | float) else ""
 
 
@@ -66,7 +66,7 @@ def page(one: Kept, kept: Sequence[Kept], state: str) -> str:
         "runs": [*one.runs] or ["none"],
         "lineage": [*lineage(one, {other.key: other for other in kept})] or ["none: it is a start"],
         "settings": settings(one) or ["not kept, and no run's record names the entry"],
-        "facts": [f"{key} = {shown(value)}" for key, value in sorted(one.facts.items())],
+        "facts": [f"{key} = {shown(value)}" for key, value in sorted(one.metrics.items())],
         "files": [f"{path.name}  {size(path):,} bytes" for path in sorted(one.folder.iterdir())],
     }
     lines = [head]

@@ -9,13 +9,13 @@ from pathlib import Path
 from condenser.errors import CondenserError, ConfigError
 from condenser.files import write_whole
 from condenser.store import checksums
-from condenser.store.entries import FACTS, INGREDIENTS, MODEL, WEIGHTS
+from condenser.store.entries import INGREDIENTS, MODEL, RECORD, WEIGHTS
 
 MARKER = ".condenser-store"
 TRIED = ".tried"  # networks that were tried, see condenser.pipeline.tryout
 TEXT = "Condenser keeps results of stages in this folder; python src/store.py --help\n"
 TAUGHT = "manifest.json"  # in a folder with a teacher's outputs, which is no stage's result
-OWN = (FACTS, INGREDIENTS, MODEL, WEIGHTS, "test_logits.safetensors", checksums.FILE)
+OWN = (RECORD, INGREDIENTS, MODEL, WEIGHTS, "test_logits.safetensors", checksums.FILE)
 NAME = r"[A-Za-z]\w*-[0-9a-f]{16}"
 ENTRY, LOCK = re.compile(NAME), re.compile(rf"{NAME}\.lock|search-\w+\.journal\S*")
 LEFT = re.compile(

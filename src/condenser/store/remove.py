@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from condenser.errors import CondenserError
-from condenser.store.entries import FACTS
+from condenser.store.entries import RECORD
 from condenser.store.inventory import Kept
 from condenser.store.io_errors import in_words
 from condenser.store.lock import alone
@@ -30,7 +30,7 @@ def remove(kept: Kept) -> None:
             f"{kept.name}: {', '.join(others[:3])} is not of the store; move it away first"
         )
     _check_free(kept.folder)
-    file = kept.folder / (TAUGHT if kept.stage == "taught" else FACTS)
+    file = kept.folder / (TAUGHT if kept.stage == "taught" else RECORD)
     gone = kept.folder.with_name(f"{GONE}{kept.name}-{os.getpid()}")
     with in_words(kept.folder.parent):
         held = alone(file) if file.is_file() else None

@@ -13,25 +13,25 @@ from typing import Any
 from condenser.errors import CondenserError
 from condenser.files import force, put_aside
 from condenser.store import checksums
-from condenser.store.entries import FACTS, INGREDIENTS, Entry, canonical, flaws, unfit
+from condenser.store.entries import INGREDIENTS, RECORD, Entry, canonical, flaws, unfit
 from condenser.store.io_errors import in_words, writable
 from condenser.store.lock import Hold, hold
 from condenser.store.marker import check, claim
 
 
 @dataclass(frozen=True)
-class Place:
+class StageDir:
     """Where a stage that is being made works.
 
     Attributes:
         folder: what is in it when the stage ends becomes the entry.
         checkpoint: a file that outlives a kill, for the next who makes the same entry.
-        shelf: a folder for what other stages can use, too, named by what is in it.
+        cache_dir: a folder for what other stages can use, too, named by what is in it.
     """
 
     folder: Path
     checkpoint: Path
-    shelf: Path
+    cache_dir: Path
 
 
 class Store:
@@ -60,7 +60,7 @@ class Store:
             self._unfit.pop(folder, None)
             if not os.path.lexists(folder):
                 continue
-            held = (folder / FACTS).is_file() and self._hold(folder)
+            held = (folder / RECORD).is_file() and self._hold(folder)
             if found := flaws(folder):
                 self._unfit[folder] = ", ".join(found)
                 self._let_go(folder)
@@ -72,7 +72,7 @@ class Store:
         self,
         stage: str,
         key: str,
-        make: Callable[[Place], Mapping[str, Any]],
+        make: Callable[[StageDir], Mapping[str, Any]],
         ingredients: Mapping[str, Any] | None = None,
     ) -> tuple[Entry, bool]:
         """The entry, and whether it was there already.
@@ -109,7 +109,7 @@ class Store:
     def _make(
         self,
         folder: Path,
-        make: Callable[[Place], Mapping[str, Any]],
+        make: Callable[[StageDir], Mapping[str, Any]],
         ingredients: Mapping[str, Any] | None,
     ) -> None:
         checkpoint = folder.with_name(f".{folder.name}.ckpt")
@@ -117,10 +117,10 @@ class Store:
         shutil.rmtree(draft, ignore_errors=True)  # left by a process that was killed
         draft.mkdir()
         try:
-            facts = make(Place(draft, checkpoint, folder.parent))
+            metrics = make(StageDir(draft, checkpoint, folder.parent))
             if ingredients is not None:
                 (draft / INGREDIENTS).write_text(canonical(ingredients) + "\n", "utf-8")
-            (draft / FACTS).write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+            (draft / RECORD).write_text(json.dumps(metrics, indent=1) + "\n", "utf-8")
             share(draft)
             checksums.write(draft)
             os.replace(draft, folder)
@@ -158,7 +158,7 @@ class Store:
     def _hold(self, folder: Path) -> bool:
         """Whether the entry was there to be held."""
         if folder not in self._held:
-            held = hold(folder / FACTS)
+            held = hold(folder / RECORD)
             if held is None:
                 return False
             self._held[folder] = held

@@ -5,7 +5,7 @@ from __future__ import annotations
 from condenser.errors import DamagedError
 from condenser.files import read_json, sha256
 from condenser.store import checksums
-from condenser.store.entries import FACTS, MODEL, WEIGHTS, flaws
+from condenser.store.entries import MODEL, RECORD, WEIGHTS, flaws
 from condenser.store.inventory import Kept
 from condenser.store.marker import TAUGHT
 
@@ -28,7 +28,7 @@ def verify(kept: Kept) -> str:
 
 def _old(kept: Kept) -> str:
     """An entry of before there were checksums: its model.json holds the hash of the weights."""
-    read_json(kept.folder / FACTS)
+    read_json(kept.folder / RECORD)
     weights, expected = kept.folder / WEIGHTS, read_json(kept.folder / MODEL)["weights_sha256"]
     whole = weights.is_file() and sha256(weights) == expected
     return UNVERIFIED if whole else f"damaged: {WEIGHTS} altered"

@@ -32,7 +32,7 @@ def wanted(trainer: Mapping[str, Any]) -> int:
     return len(gpus()) if trainer["devices"] == "auto" else int(trainer["devices"])
 
 
-class Seats:
+class GpuAllocator:
     """Hands GPUs to jobs, the least taken first; with more jobs than GPUs they share."""
 
     def __init__(self, names: Sequence[str]) -> None:

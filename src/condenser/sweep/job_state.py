@@ -15,7 +15,7 @@ State = Literal["waiting", "elsewhere", "running", "done", "kept", "failed", "st
 
 
 @dataclass
-class Attempt:
+class JobState:
     """A job and what has become of it.
 
     Attributes:

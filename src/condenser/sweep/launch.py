@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from condenser.errors import ConfigError
 from condenser.sweep.gpu_allocator import gpus
-from condenser.sweep.job_state import Attempt
+from condenser.sweep.job_state import JobState
 from condenser.sweep.jobs import Job
 from condenser.sweep.pool import Pool
 from condenser.sweep.process import command
@@ -56,7 +56,7 @@ def launch(jobs: Sequence[Job], config: DictConfig, settings: Settings) -> list[
     """Run the jobs as processes, show how they do, say which failed."""
     found = gpus()
     slots = settings.jobs or max(1, len(found))
-    attempts = [Attempt(job) for job in jobs]
+    attempts = [JobState(job) for job in jobs]
     with Board(attempts, slots) as board:
         Pool(
             command=lambda job: command(job, config),

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from condenser.runs import status
 from condenser.runs.ownership import busy
-from condenser.sweep.gpu_allocator import Seats, wanted
-from condenser.sweep.job_state import Attempt, of_code
+from condenser.sweep.gpu_allocator import GpuAllocator, wanted
+from condenser.sweep.job_state import JobState, of_code
 from condenser.sweep.jobs import Job
 from condenser.sweep.process import Process, environment, stop
 
@@ -45,13 +45,13 @@ class Pool:
     grace: float = 10.0
     threads: int | None = None
     gpus: Sequence[str] = ()
-    changed: Callable[[Attempt], None] = lambda attempt: None
+    changed: Callable[[JobState], None] = lambda attempt: None
     beat: Callable[[], None] = lambda: None
     locks: dict[int, BaseFileLock] = field(default_factory=dict)
 
-    def run(self, attempts: Sequence[Attempt]) -> None:
+    def run(self, attempts: Sequence[JobState]) -> None:
         """Bring every attempt to its end. When this is interrupted nothing of it runs on."""
-        self.seats = Seats(self.gpus)
+        self.seats = GpuAllocator(self.gpus)
         try:
             while left := [attempt for attempt in attempts if not attempt.over]:
                 self.step(left)
@@ -64,7 +64,7 @@ class Pool:
             for lock in self.locks.values():
                 lock.release()
 
-    def step(self, attempts: Sequence[Attempt]) -> None:
+    def step(self, attempts: Sequence[JobState]) -> None:
         """What can be done now: those that run are looked after, free slots are filled."""
         for attempt in attempts:
             if attempt.state == "running":
@@ -75,28 +75,28 @@ class Pool:
                 self.begin(attempt)
                 free -= attempt.state == "running"
 
-    def begin(self, attempt: Attempt) -> None:
+    def begin(self, attempt: JobState) -> None:
         """Start it, unless it is done or another sweep is at it."""
         if not self.owned(attempt.job):
-            self.turn(attempt, "elsewhere")
+            self.set_state(attempt, "elsewhere")
             return
         job = attempt.job
         if record := status.done_before(job.folder, job.digest, job.inputs):
             attempt.record = record
-            self.leave(attempt, "kept")
+            self.release(attempt, "kept")
             return
         if not attempt.tries:
             old = status.read(job.folder)
             attempt.earlier = old.get("attempts", 0) if old.get("hash") == job.digest else 0
         attempt.tries += 1
         attempt.seats = self.seats.take(wanted(job.config["trainer"]))
-        status.write(job.folder, **self.facts(attempt, "running"))
+        status.write(job.folder, **self.metrics(attempt, "running"))
         env = environment(attempt.seats if self.gpus else None, self.threads)
         attempt.log = str(job.folder / LOG)
         attempt.process = Process(self.command(job), env, job.folder / LOG)
-        self.turn(attempt, "running")
+        self.set_state(attempt, "running")
 
-    def look_after(self, attempt: Attempt) -> None:
+    def look_after(self, attempt: JobState) -> None:
         """See whether it has ended, or must."""
         assert attempt.process is not None
         attempt.seconds = attempt.process.seconds
@@ -110,23 +110,23 @@ class Pool:
             stop([attempt.process], self.grace)
             self.end(attempt, f"not done after {self.timeout / 60:g} minutes")
 
-    def end(self, attempt: Attempt, reason: str) -> None:
+    def end(self, attempt: JobState, reason: str) -> None:
         """It has ended: well where there is no reason, else for that reason."""
         assert attempt.process is not None
         self.seats.give(attempt.seats)
         attempt.reason = reason
         if not reason:
             status.write(attempt.job.folder, exit=0, seconds=round(attempt.seconds, 3))
-            self.leave(attempt, "done")
+            self.release(attempt, "done")
             return
         attempt.words = attempt.process.last_words(WORDS)
-        status.write(attempt.job.folder, **self.facts(attempt, "failed"))
+        status.write(attempt.job.folder, **self.metrics(attempt, "failed"))
         if attempt.tries <= self.retries:
-            self.turn(attempt, "waiting")
+            self.set_state(attempt, "waiting")
         else:
-            self.leave(attempt, "failed")
+            self.release(attempt, "failed")
 
-    def facts(self, attempt: Attempt, state: str) -> dict[str, Any]:
+    def metrics(self, attempt: JobState, state: str) -> dict[str, Any]:
         """What status.json is to say of it."""
         return {
             "hash": attempt.job.digest,
@@ -138,14 +138,14 @@ class Pool:
             "reason": attempt.reason or None,
         }
 
-    def turn(self, attempt: Attempt, state: Any) -> None:
+    def set_state(self, attempt: JobState, state: Any) -> None:
         if attempt.state != state:
             attempt.state = state
             self.changed(attempt)
 
-    def leave(self, attempt: Attempt, state: Any) -> None:
+    def release(self, attempt: JobState, state: Any) -> None:
         """Over, for this sweep."""
-        self.turn(attempt, state)
+        self.set_state(attempt, state)
         self.locks.pop(attempt.job.number).release()
 
     def owned(self, job: Job) -> bool:
@@ -167,10 +167,10 @@ class Pool:
         self.locks[job.number] = lock
         return True
 
-    def stop_all(self, attempts: Sequence[Attempt]) -> None:
+    def stop_all(self, attempts: Sequence[JobState]) -> None:
         running = [attempt for attempt in attempts if attempt.state == "running"]
         stop([attempt.process for attempt in running if attempt.process], self.grace)
         for attempt in running:
             with suppress(OSError):  # it may be why all is stopped
-                status.write(attempt.job.folder, **self.facts(attempt, "stopped"))
-            self.turn(attempt, "stopped")
+                status.write(attempt.job.folder, **self.metrics(attempt, "stopped"))
+            self.set_state(attempt, "stopped")

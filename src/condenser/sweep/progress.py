@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from condenser.runs.interrupts import Interrupted
-from condenser.sweep.job_state import Attempt
+from condenser.sweep.job_state import JobState
 from condenser.sweep.process import last_lines
 
 SECONDS = 0.5  # between two pictures
@@ -24,7 +24,7 @@ class Board:
         slots: how many run at once, for the time that is left.
     """
 
-    def __init__(self, attempts: Sequence[Attempt], slots: int) -> None:
+    def __init__(self, attempts: Sequence[JobState], slots: int) -> None:
         from rich.console import Console
         from rich.live import Live
 
@@ -51,7 +51,7 @@ class Board:
             self.live.update(self.picture(), refresh=True)
             self.shown = time.monotonic()
 
-    def changed(self, attempt: Attempt) -> None:
+    def changed(self, attempt: JobState) -> None:
         """Say what became of a job, where there is no table that shows it."""
         if self.live is None and attempt.state != "waiting":
             over = sum(one.over for one in self.attempts)
@@ -73,10 +73,10 @@ class Board:
             table.add_row(*cells(attempt), style=STYLES.get(attempt.state, ""))
         return Group(heading(self.attempts, self.slots), table)
 
-    def rows(self, count: int) -> list[Attempt]:
+    def rows(self, count: int) -> list[JobState]:
         """The most telling attempts: those that run or failed, then the best of those done."""
 
-        def weight(attempt: Attempt) -> tuple[int, float]:
+        def weight(attempt: JobState) -> tuple[int, float]:
             place = FIRST.index(attempt.state) if attempt.state in FIRST else len(FIRST)
             return place, -(attempt.accuracy or 0.0)
 
@@ -84,13 +84,13 @@ class Board:
         return sorted(told, key=weight)[:count]
 
 
-def cells(attempt: Attempt) -> tuple[str, ...]:
+def cells(attempt: JobState) -> tuple[str, ...]:
     accuracy = "" if attempt.accuracy is None else f"{attempt.accuracy:.2%}"
     seconds = f"{attempt.seconds:.0f}" if attempt.seconds else ""
     return attempt.state, seconds, accuracy, attempt.job.label, remark(attempt)
 
 
-def remark(attempt: Attempt) -> str:
+def remark(attempt: JobState) -> str:
     """Why it failed, or what it said last."""
     if attempt.state == "running" and attempt.process:
         again = f"try {attempt.tries}: " if attempt.tries > 1 else ""
@@ -98,7 +98,7 @@ def remark(attempt: Attempt) -> str:
     return attempt.reason
 
 
-def outcome(attempt: Attempt) -> str:
+def outcome(attempt: JobState) -> str:
     """A job's state in words."""
     if attempt.state == "done":
         accuracy = "" if attempt.accuracy is None else f", val {attempt.accuracy:.2%}"
@@ -111,7 +111,7 @@ def outcome(attempt: Attempt) -> str:
     return words.get(attempt.state, f"{attempt.state}:")
 
 
-def heading(attempts: Sequence[Attempt], slots: int) -> str:
+def heading(attempts: Sequence[JobState], slots: int) -> str:
     """How many are done, running and failed, the best so far, the time that is left."""
     states = Counter("done" if one.ended_well else one.state for one in attempts)
     parts = [f"{states['done']} of {len(attempts)} done"]
@@ -126,11 +126,11 @@ def heading(attempts: Sequence[Attempt], slots: int) -> str:
     return " · ".join(parts)
 
 
-def accuracy_of(attempt: Attempt) -> float:
+def accuracy_of(attempt: JobState) -> float:
     return attempt.accuracy or 0.0
 
 
-def left(attempts: Sequence[Attempt], slots: int) -> float | None:
+def left(attempts: Sequence[JobState], slots: int) -> float | None:
     """Seconds until all have ended, as those did that have; None: nobody can say, or it is over."""
     took = [one.seconds for one in attempts if one.state == "done"]
     waiting = sum(not one.over for one in attempts)

@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 
 from condenser.errors import CondenserError, ConfigError
 from condenser.runs import status
-from condenser.sweep.job_state import Attempt, of_code
+from condenser.sweep.job_state import JobState, of_code
 from condenser.sweep.jobs import Job
 from condenser.sweep.pool import WORDS
 from condenser.sweep.process import TRAIN, command, environment
@@ -104,7 +104,7 @@ def launch(jobs: Sequence[Job], config: DictConfig, settings: Settings) -> list[
     Raises:
         CondenserError: there is no SLURM here.
     """
-    attempts = [Attempt(job) for job in jobs]
+    attempts = [JobState(job) for job in jobs]
     for attempt in attempts:
         job = attempt.job
         if record := status.done_before(job.folder, job.digest, job.inputs):
@@ -170,7 +170,7 @@ def executor_of(settings: Settings) -> submitit.AutoExecutor:
 
 
 def wait(
-    submitted: Mapping[int, submitit.Job[None]], attempts: Sequence[Attempt], board: Board
+    submitted: Mapping[int, submitit.Job[None]], attempts: Sequence[JobState], board: Board
 ) -> None:
     """Follow the jobs to their ends; when this is interrupted they are cancelled."""
     begun = time.monotonic()
@@ -190,7 +190,7 @@ def wait(
         raise
 
 
-def look_after(attempt: Attempt, job: submitit.Job[None], seconds: float) -> None:
+def look_after(attempt: JobState, job: submitit.Job[None], seconds: float) -> None:
     """See whether it has ended, and how."""
     if not job.done():
         attempt.state = "running" if job.state == "RUNNING" else "waiting"
@@ -201,8 +201,8 @@ def look_after(attempt: Attempt, job: submitit.Job[None], seconds: float) -> Non
     if attempt.state == "failed":
         attempt.words = own_words(job.stdout() or "")[-WORDS:]
         attempt.reason = attempt.words[-1].strip() if attempt.words else "no output"
-        facts = {"hash": attempt.job.digest, "state": "failed", "reason": attempt.reason}
-        status.write(attempt.job.folder, **facts)
+        metrics = {"hash": attempt.job.digest, "state": "failed", "reason": attempt.reason}
+        status.write(attempt.job.folder, **metrics)
 
 
 def ended_well(job: submitit.Job[None]) -> bool:

@@ -11,7 +11,7 @@ from hydra.core.utils import JobReturn, JobStatus
 
 from condenser.config.error_messages import can_be_mended, explain
 from condenser.runs.records import Record
-from condenser.sweep.job_state import Attempt
+from condenser.sweep.job_state import JobState
 from condenser.sweep.jobs import SweepError
 
 
@@ -20,7 +20,7 @@ def again() -> str:
     return shlex.join(["python", "src/train.py", *sys.argv[1:]])
 
 
-def failures(attempts: Sequence[Attempt]) -> str:
+def failures(attempts: Sequence[JobState]) -> str:
     """Each job that failed: its name, why, its last lines, and where all its lines are."""
     blocks = []
     for attempt in attempts:
@@ -45,7 +45,7 @@ def failed(returns: Sequence[JobReturn]) -> SweepError:
     return SweepError(f"{whole}\n  {again()}")
 
 
-def returned(attempt: Attempt) -> JobReturn:
+def returned(attempt: JobState) -> JobReturn:
     """What hydra's sweepers read."""
     value: Record | SweepError | None = attempt.record
     if not attempt.ended_well:

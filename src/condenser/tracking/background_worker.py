@@ -7,18 +7,18 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread
 
-Errand = Callable[[], object]
+Task = Callable[[], object]
 
 
-class Courier:
+class BackgroundWorker:
     """Does what it is given in order, in a daemon thread. The first errand that fails ends it."""
 
     def __init__(self) -> None:
-        self._errands: SimpleQueue[Errand | None] = SimpleQueue()
+        self._errands: SimpleQueue[Task | None] = SimpleQueue()
         self._failed: Exception | None = None
         self._thread: Thread | None = None
 
-    def send(self, errand: Errand) -> None:
+    def send(self, errand: Task) -> None:
         """Have it done when those before it are."""
         self._errands.put(errand)
         if self._thread is None:
@@ -48,7 +48,7 @@ class Courier:
                 return
 
 
-class Patience:
+class Deadline:
     """Seconds that may be waited, shared by all who wait."""
 
     def __init__(self, seconds: float) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from condenser.tracking.background_worker import Courier
+from condenser.tracking.background_worker import BackgroundWorker
 from condenser.tracking.base import NAME_LENGTH, Record
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 TYPE = "model"
 KEPT = ("auto", "none", "metadata")
 FILES = ("model.json", "weights.safetensors", "*.onnx")  # what would be deployed
-FACTS = ("stage", "model", "data", "seed", "key", "group", "parent", "teacher", "commit")
+RECORD = ("stage", "model", "data", "seed", "key", "group", "parent", "teacher", "commit")
 NUMBERS = ("val/accuracy", "test/accuracy", "size/params", "size/file_bytes", "size/packed_bytes")
 
 
@@ -35,7 +35,7 @@ class Models:
 
     def __init__(self, keep: str, largest: float) -> None:
         self._keep, self._largest = keep, largest
-        self._courier = Courier()
+        self._courier = BackgroundWorker()
         self._sent: dict[str, Artifact] = {}
 
     def send(self, run: Run, record: Record, folder: Path | None) -> None:
@@ -104,15 +104,15 @@ def artifact(record: Record, files: Sequence[Path]) -> Artifact:
     """
     import wandb
 
-    facts = {key: record[key] for key in (*FACTS, *NUMBERS) if record.get(key) is not None}
-    made = wandb.Artifact(name_of(record), type=TYPE, metadata=dict(facts))
+    metrics = {key: record[key] for key in (*RECORD, *NUMBERS) if record.get(key) is not None}
+    made = wandb.Artifact(name_of(record), type=TYPE, metadata=dict(metrics))
     for file in files:
         made.add_file(str(file), name=file.name, policy="immutable", skip_cache=True)
     if not files:
         with made.new_file("facts.json") as text:
-            text.write(as_text(facts))
+            text.write(as_text(metrics))
     return made
 
 
-def as_text(facts: Mapping[str, Any]) -> str:
-    return json.dumps(facts, indent=1, sort_keys=True) + "\n"
+def as_text(metrics: Mapping[str, Any]) -> str:
+    return json.dumps(metrics, indent=1, sort_keys=True) + "\n"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from condenser.errors import UnknownError
 from condenser.runs import ranks
 from condenser.runs.records import final
-from condenser.tracking.background_worker import Patience
+from condenser.tracking.background_worker import Deadline
 from condenser.tracking.base import Identity, Record, unique_tags
 from condenser.tracking.csv_files import CsvTracker
 from condenser.tracking.timeout import within
@@ -115,7 +115,7 @@ class WandbTracker(CsvTracker):
     def finish(self, records: Sequence[Record], exit_code: int) -> None:
         """Writes summary, table and plot and closes the W&B run; harmless when called again."""
         super().finish(records, exit_code)
-        patience = Patience(self._finish_timeout)
+        patience = Deadline(self._finish_timeout)
         if records:
             last = plain(final(records))
             self._log("write the summary", lambda run: run.summary.update(last))

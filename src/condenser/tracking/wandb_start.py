@@ -25,7 +25,7 @@ PATIENCE = 5.0  # seconds that W&B's background process has to end
 OLD_MODES = {"dryrun": "offline", "run": "online"}  # W&B still takes these from the environment
 
 
-def open_run(mode: str | None, timeouts: tuple[float, float], **facts: Any) -> Run | None:
+def open_run(mode: str | None, timeouts: tuple[float, float], **metrics: Any) -> Run | None:
     """Begins a W&B run that no other code logs into, or none where the mode is ``disabled``.
 
     ``timeouts`` are seconds to start and to finish, ``facts`` are arguments of wandb.init.
@@ -38,21 +38,21 @@ def open_run(mode: str | None, timeouts: tuple[float, float], **facts: Any) -> R
         with no_analytics():
             wandb.setup(wandb.Settings(silent=True))
             mode = OLD_MODES.get(mode, mode) if mode else find_mode()
-            return None if mode == "disabled" else begin_run(mode, timeouts, facts)
+            return None if mode == "disabled" else begin_run(mode, timeouts, metrics)
     except BaseException:
         stop_service()
         raise
 
 
-def begin_run(mode: str, timeouts: tuple[float, float], facts: dict[str, Any]) -> Run:
+def begin_run(mode: str, timeouts: tuple[float, float], metrics: dict[str, Any]) -> Run:
     """Begins a run; where online does not work, it warns and begins an offline run instead."""
     import wandb
 
-    folder: Path = facts["dir"]
+    folder: Path = metrics["dir"]
     folder.mkdir(parents=True, exist_ok=True)
     run_id = os.environ.get("WANDB_RUN_ID") or uuid4().hex[:8]
     settings = run_settings(*timeouts)
-    begin: Any = partial(wandb.init, id=run_id, reinit="create_new", settings=settings, **facts)
+    begin: Any = partial(wandb.init, id=run_id, reinit="create_new", settings=settings, **metrics)
     try:
         run = begin(mode=mode)
     except Exception as error:
@@ -117,8 +117,8 @@ def facts_of(identity: Identity, folder: Path) -> dict[str, str]:
     logs = (folder / "wandb").glob("*run-*/run-*.wandb")
     earlier = max(logs, key=lambda path: path.stat().st_mtime, default=None)
     resumed_from = earlier.stem.removeprefix("run-") if earlier else None
-    facts = {"commit": identity.commit, "key": identity.key, "resumed_from": resumed_from}
-    return {name: value for name, value in facts.items() if value is not None}
+    metrics = {"commit": identity.commit, "key": identity.key, "resumed_from": resumed_from}
+    return {name: value for name, value in metrics.items() if value is not None}
 
 
 def close_run(run: Run, exit_code: int) -> None:

@@ -14,7 +14,7 @@ from condenser.data import Batch
 from condenser.distill import Objective, Outputs
 from condenser.measure import evaluating
 from condenser.training.student import Student, laid_out
-from condenser.training.teacher_cache import Cache, Taught, obtain
+from condenser.training.teacher_cache import Cache, CachedOutputs, load_or_compute
 
 
 class Distillation(Student):
@@ -26,7 +26,7 @@ class Distillation(Student):
 
     Args:
         cache: whether and how they are kept.
-        shelf: the folder for those on disk that are to be found by what is in them.
+        cache_dir: the folder for those on disk that are to be found by what is in them.
         warn: hears of some that were damaged.
     """
 
@@ -35,17 +35,17 @@ class Distillation(Student):
         *args: Any,
         teacher: nn.Module,
         cache: Cache | None = None,
-        shelf: Path | None = None,
+        cache_dir: Path | None = None,
         warn: Callable[[str], None] = print,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         frozen = laid_out(teacher.eval().requires_grad_(False), self.data.example(2))
         self._frozen = (frozen,)  # in a tuple, so that nn.Module does not adopt it
-        self.captures = connect(self.objective, self.model, frozen, self.data.example(2))
+        self.captures = build_projectors(self.objective, self.model, frozen, self.data.example(2))
         self.stochastic |= getattr(teacher, "stochastic", False)
-        self.cache, self.shelf, self.warn = cache or Cache(), shelf, warn
-        self.taught: Taught | None = None
+        self.cache, self.cache_dir, self.warn = cache or Cache(), cache_dir, warn
+        self.taught: CachedOutputs | None = None
 
     @property
     def teacher(self) -> nn.Module:
@@ -53,9 +53,9 @@ class Distillation(Student):
 
     def on_train_start(self) -> None:
         super().on_train_start()
-        where = self.shelf, self.device, self.warn
+        where = self.cache_dir, self.device, self.warn
         given, epochs = self.captures[1], self.plan.epochs
-        self.taught = obtain(self.teacher, given, self.data, self.cache, epochs, *where)
+        self.taught = load_or_compute(self.teacher, given, self.data, self.cache, epochs, *where)
         self.teacher.to(self.device, self.dtype_of_features)
         if self.taught is None:
             self.shard(self.teacher, watched=bool(given.names))
@@ -78,10 +78,10 @@ class Distillation(Student):
                 teacher = self.taught(batch.index, self.current_epoch, self.dtype_of_features)
             else:
                 teacher = Outputs(self.teacher(batch.image), given.take(), batch.index)
-        return self.judge(self.objective, student, teacher, batch.target)
+        return self.compute_loss(self.objective, student, teacher, batch.target)
 
 
-def connect(
+def build_projectors(
     objective: Objective, student: nn.Module, teacher: nn.Module, images: Tensor
 ) -> tuple[Capture, Capture]:
     """Let the objective settle on layers and build its projectors; captures of what it watches.
@@ -93,10 +93,10 @@ def connect(
         ConfigError: a layer that a network does not have, or features that do not fit.
     """
     with evaluating(student), evaluating(teacher):
-        objective.choose(student, teacher, images)
+        objective.select_layers(student, teacher, images)
         own = Capture(student, objective.student_layers, "distill.student_layers")
         given = Capture(teacher, objective.teacher_layers, "distill.teacher_layers")
         with own, given:
             outputs = Outputs(student(images), own.take())
-            objective.connect(outputs, Outputs(teacher(images), given.take()))
+            objective.build_projectors(outputs, Outputs(teacher(images), given.take()))
     return own, given

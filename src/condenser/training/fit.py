@@ -33,7 +33,7 @@ class Fit:
     epochs: int
     best_epoch: int
     samples_per_second: float
-    facts: Mapping[str, Any]
+    metrics: Mapping[str, Any]
 
     def costs(self) -> dict[str, float]:
         return {
@@ -142,7 +142,7 @@ def fit(
         epochs=module.plan.epochs,
         best_epoch=module.best.epoch + 1,
         samples_per_second=module.plan.epochs * data.train_size / clock.seconds,
-        facts=module.facts(),
+        metrics=module.metrics(),
     )
 
 

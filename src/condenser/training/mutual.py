@@ -9,7 +9,7 @@ from torchmetrics import MeanMetric
 
 from condenser.data import Batch
 from condenser.distill import Objective, Outputs
-from condenser.training.distillation import connect
+from condenser.training.distillation import build_projectors
 from condenser.training.student import Student, laid_out
 
 
@@ -32,10 +32,10 @@ class Mutual(Student):
         super().__init__(*args, **kwargs)
         self.peer = laid_out(peer, self.data.example(2))
         self.peer_objective = peer_objective
-        peer_objective.prepare(self.data.task, self.data.targets)
+        peer_objective.setup(self.data.task, self.data.targets)
         images = self.data.example(2)
-        ours = connect(self.objective, self.model, peer, images)
-        theirs = connect(peer_objective, peer, self.model, images)
+        ours = build_projectors(self.objective, self.model, peer, images)
+        theirs = build_projectors(peer_objective, peer, self.model, images)
         self.captures = (*ours, *theirs)
         self.peer_accuracy, self.told = MeanMetric(), 0.0
 
@@ -62,19 +62,19 @@ class Mutual(Student):
         self.peer_accuracy.reset()
         self.log("val/peer_accuracy", self.told)
 
-    def facts(self) -> dict[str, Any]:
-        return super().facts() | {"distill/peer_accuracy": self.told}
+    def metrics(self) -> dict[str, Any]:
+        return super().metrics() | {"distill/peer_accuracy": self.told}
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
         logits, other = self.model(batch.image), self.peer(batch.image)
         seen, shown, own, given = (capture.take() for capture in self.captures)
-        ours = self.judge(
+        ours = self.compute_loss(
             self.objective,
             Outputs(logits, seen, batch.index),
             frozen(other, shown, batch.index),
             batch.target,
         )
-        theirs = self.judge(
+        theirs = self.compute_loss(
             self.peer_objective,
             Outputs(other, own, batch.index),
             frozen(logits, given, batch.index),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from condenser.capture.conditions import device_of, evaluating
-from condenser.compress.base import Compression, Project
+from condenser.compress.base import Compression, Projection
 from condenser.data import Batch, DataModule
 from condenser.distill import Labels, Objective, Outputs
 from condenser.errors import CondenserError
@@ -51,7 +51,7 @@ class Best:
     epoch: int | None = None
     state: State = field(default_factory=dict)
 
-    def offer(self, accuracy: float, loss: float, epoch: int, model: nn.Module) -> None:
+    def update(self, accuracy: float, loss: float, epoch: int, model: nn.Module) -> None:
         """Keep the weights if accuracy is higher, or equal with a lower loss."""
         if (accuracy, -loss) > (self.accuracy, -self.loss):
             self.accuracy, self.loss, self.epoch = accuracy, loss, epoch
@@ -77,7 +77,7 @@ class Student(pl.LightningModule):
         data: DataModule,
         objective: Objective | None = None,
         compression: Compression | None = None,
-        held: Sequence[Project] = (),
+        constraints: Sequence[Projection] = (),
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class Student(pl.LightningModule):
         laid_out(model, data.example(min(2, data.train_size)))
         self.model, self.plan, self.data, self.seed = model, plan, data, seed
         self.objective = objective or Labels()
-        self.compression, self.held = compression, held
+        self.compression, self.constraints = compression, constraints
         self.best, self.steps, self.total = Best(), 0, 0
         self.peers = Peers()
         may_draw = any(isinstance(m, STOCHASTIC) for m in model.modules()) or foreign(model)
@@ -129,7 +129,7 @@ class Student(pl.LightningModule):
                 group["foreach"] = False
         return optimizer
 
-    def facts(self) -> dict[str, Any]:
+    def metrics(self) -> dict[str, Any]:
         """What the module alone knows of a training that has ended, by record key."""
         return {}
 
@@ -146,9 +146,9 @@ class Student(pl.LightningModule):
     def terms(self, batch: Batch) -> dict[str, Tensor]:
         """The objective's terms on a batch."""
         student = Outputs(self.model(batch.image), index=batch.index)
-        return self.judge(self.objective, student, None, batch.target)
+        return self.compute_loss(self.objective, student, None, batch.target)
 
-    def judge(
+    def compute_loss(
         self, objective: Objective, student: Outputs, teacher: Outputs | None, target: Tensor
     ) -> dict[str, Tensor]:
         """What an objective says; of the global batch, if it compares samples with one another."""
@@ -158,33 +158,33 @@ class Student(pl.LightningModule):
             everyones = self.peers.everyones
             student, teacher = everyones(student), teacher and everyones(teacher)
             target = self.peers.gather(target)
-            self.draw()  # the same on every process
+            self.seed_step()  # the same on every process
         return objective(student, teacher, target)
 
-    def draw(self, rank: int = 0) -> None:
+    def seed_step(self, rank: int = 0) -> None:
         """Seed what is random in this step."""
         if self.stochastic:
             torch.manual_seed((self.seed + rank * 7_919) * 1_000_003 + self.steps)
 
     def training_step(self, batches: Sequence[Batch], _: int) -> None:
         for batch in batches:
-            self.learn(batch)
+            self.train_on_batch(batch)
 
-    def learn(self, batch: Batch) -> None:
+    def train_on_batch(self, batch: Batch) -> None:
         """One optimiser step, then whatever keeps or makes the structure."""
-        self.draw(self.peers.rank)
+        self.seed_step(self.peers.rank)
         done = self.steps / self.total
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.lr * self.plan.schedule(done)
         self.objective.progress(done)
         terms = self.terms(batch)
         if not self.sums:
-            self.weigh(terms)
+            self.log_gradient_shares(terms)
         self.optimizer.zero_grad()
         self.manual_backward(terms["loss"])
         self.optimizer.step()
         self.steps += 1
-        for project in self.held:
+        for project in self.constraints:
             project()
         if self.compression is not None:
             self.compression.step(self.steps / self.total)
@@ -192,9 +192,9 @@ class Student(pl.LightningModule):
             self.sums[name] += value.detach()
         self.sums["steps"] += 1
 
-    def weigh(self, terms: dict[str, Tensor]) -> None:
+    def log_gradient_shares(self, terms: dict[str, Tensor]) -> None:
         """Once an epoch, on its first batch: each term's weight, and its share of the gradient."""
-        weights = self.objective.shares()
+        weights = self.objective.term_weights()
         self.weighed = {f"weight/{name}": weight for name, weight in weights.items()}
         if self.sharded:
             return  # the gradient is nowhere whole
@@ -246,7 +246,7 @@ class Student(pl.LightningModule):
         self.val_loss.reset()
         if self.compression is None or self.compression.ready:
             accuracy, loss = agreed((accuracy, loss))
-            self.best.offer(accuracy, loss, self.current_epoch, self.model)
+            self.best.update(accuracy, loss, self.current_epoch, self.model)
         self.row = {"val/accuracy": accuracy, "val/loss": loss}
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from condenser.checkpoint.model_spec import Blueprint, described
+from condenser.checkpoint.model_spec import ModelSpec, described
 from condenser.checkpoint.packed import codes
 from condenser.checkpoint.packed.head import NAMES, bounded, check_rows, entries_in, read_head
 from condenser.compress import Quantized
@@ -50,17 +50,17 @@ class Row(NamedTuple):
     overhead: int
 
 
-def pack(blueprint: Blueprint, model: nn.Module) -> bytes:
+def pack(spec: ModelSpec, model: nn.Module) -> bytes:
     """The network as one file: weights at their entropy, zeros and codebooks as what they are.
 
     Weights that were quantised are stored as their codes. ``unpack`` gives the same bits back.
     """
-    return assembled(described(blueprint, model), encoded(blueprint, model))
+    return assembled(described(spec, model), encoded(spec, model))
 
 
-def encoded(blueprint: Blueprint, model: nn.Module) -> Parts:
+def encoded(spec: ModelSpec, model: nn.Module) -> Parts:
     """Every tensor with its shortest code."""
-    state = state_of(blueprint, model)
+    state = state_of(spec, model)
     return {name: (tensor, codes.encode(bits_of(tensor))) for name, tensor in state.items()}
 
 
@@ -77,7 +77,7 @@ def assembled(described: Mapping[str, Any], coded: Parts) -> bytes:
     return body + checksum(body)
 
 
-def unpack(data: bytes, trusted: Sequence[str] = ()) -> tuple[Blueprint, nn.Module]:
+def unpack(data: bytes, trusted: Sequence[str] = ()) -> tuple[ModelSpec, nn.Module]:
     """What ``pack`` was given, bit for bit, in eval mode.
 
     Raises:
@@ -96,39 +96,39 @@ def unpack(data: bytes, trusted: Sequence[str] = ()) -> tuple[Blueprint, nn.Modu
 
 def rebuilt(
     head: list[Any], tensors: list[bytes], size: int, trusted: Sequence[str]
-) -> tuple[Blueprint, nn.Module]:
+) -> tuple[ModelSpec, nn.Module]:
     """The network of a head and its tensors, out of a file of so many bytes."""
-    blueprint, most = Blueprint.from_json(head[0]), entries_in(size)
+    spec, most = ModelSpec.from_json(head[0]), entries_in(size)
     with torch.device("meta"), bounded(len(tensors), most), suppress(NotImplementedError):
-        blueprint.build(trusted)
+        spec.build(trusted)
     state = {}
     for (name, kind, shape, how, _), part in zip(head[1], tensors, strict=True):
         dtype = TYPES[kind]
         flat = codes.decode(how, part, width_of(dtype), math.prod(shape))
         state[name] = tensor_of(flat, dtype, shape)
-    for operation in blueprint.operations:
+    for operation in spec.operations:
         if isinstance(operation, Quantized):
             state = operation.decode(state)
-    model = blueprint.build(trusted)
+    model = spec.build(trusted)
     weights.fill(model, state, head[0].get("versions", {}))
-    return blueprint, model.eval()
+    return spec, model.eval()
 
 
-def table(blueprint: Blueprint, model: nn.Module) -> list[Row]:
+def table(spec: ModelSpec, model: nn.Module) -> list[Row]:
     """Where the bytes of ``pack`` go: a row a tensor, then head and checksum; they add up."""
-    coded = encoded(blueprint, model)
+    coded = encoded(spec, model)
     rows = [
         Row(name, code.kind, tensor.numel(), len(code.data), code.bound, code.overhead)
         for name, (tensor, code) in coded.items()
     ]
-    around = len(assembled(described(blueprint, model), coded)) - sum(row.bytes for row in rows)
+    around = len(assembled(described(spec, model), coded)) - sum(row.bytes for row in rows)
     return [*rows, Row("head and checksum", "json", 0, around, 0.0, around)]
 
 
-def state_of(blueprint: Blueprint, model: nn.Module) -> Mapping[str, Tensor]:
+def state_of(spec: ModelSpec, model: nn.Module) -> Mapping[str, Tensor]:
     """What is stored of the network: its state, quantised weights as codes."""
     state = weights.kept(model)
-    for operation in reversed(blueprint.operations):
+    for operation in reversed(spec.operations):
         if isinstance(operation, Quantized):
             state = operation.encode(state)
     return state

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import Operation, Patterns, Probe
-from condenser.compress.blocks.residual import WEIGHTED, Remains, removable
+from condenser.compress.base import CalibrationData, Operation, Patterns
+from condenser.compress.blocks.residual import WEIGHTED, KeptChildren, removable
 from condenser.compress.channels.base import Structural, first_reasons
 from condenser.compress.channels.operations import RemovedBlocks
 from condenser.compress.channels.selection import fewest
@@ -27,7 +27,9 @@ class BlockCriterion(ABC):
     """(model, what would remain of each block, probe) → block → score, high = keep."""
 
     @abstractmethod
-    def __call__(self, model: nn.Module, blocks: Remains, probe: Probe) -> dict[str, float]: ...
+    def __call__(
+        self, model: nn.Module, blocks: KeptChildren, probe: CalibrationData
+    ) -> dict[str, float]: ...
 
 
 class LossChange(BlockCriterion):
@@ -42,14 +44,16 @@ class LossChange(BlockCriterion):
             raise ConfigError("cut.criterion.images", images, "a whole number from 1 up")
         self.images = images
 
-    def __call__(self, model: nn.Module, blocks: Remains, probe: Probe) -> dict[str, float]:
+    def __call__(
+        self, model: nn.Module, blocks: KeptChildren, probe: CalibrationData
+    ) -> dict[str, float]:
         before = self.loss(model, probe)
         return {
             name: self.loss(without(model, {name: left}), probe) - before
             for name, left in blocks.items()
         }
 
-    def loss(self, model: nn.Module, probe: Probe) -> float:
+    def loss(self, model: nn.Module, probe: CalibrationData) -> float:
         images, targets = probe.sample(self.images)
         with evaluating(model):
             logits = torch.cat([model(part) for part in images.split(256)])
@@ -67,7 +71,9 @@ class Density(BlockCriterion):
             raise ConfigError("cut.criterion.threshold", threshold, "a number from 0 up")
         self.threshold = threshold
 
-    def __call__(self, model: nn.Module, blocks: Remains, probe: Probe) -> dict[str, float]:
+    def __call__(
+        self, model: nn.Module, blocks: KeptChildren, probe: CalibrationData
+    ) -> dict[str, float]:
         return {name: self.density(model, name, left) for name, left in blocks.items()}
 
     def density(self, model: nn.Module, name: str, left: Sequence[str]) -> float:
@@ -86,7 +92,9 @@ class RandomBlock(BlockCriterion):
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
 
-    def __call__(self, model: nn.Module, blocks: Remains, probe: Probe) -> dict[str, float]:
+    def __call__(
+        self, model: nn.Module, blocks: KeptChildren, probe: CalibrationData
+    ) -> dict[str, float]:
         draws = torch.rand(len(blocks), generator=torch.Generator().manual_seed(self.seed))
         return dict(zip(blocks, draws.tolist(), strict=True))
 
@@ -127,7 +135,9 @@ class CutBlocks(Structural):
         self.criterion, self.exclude = criterion, listed("cut.exclude", exclude)
         self.scores: dict[str, float] = {}
 
-    def by_lot(self, made: nn.Module, operations: Sequence[Operation], seed: int) -> CutBlocks:
+    def random_baseline(
+        self, made: nn.Module, operations: Sequence[Operation], seed: int
+    ) -> CutBlocks:
         control = copy.copy(self)
         control.operations, control.criterion, control.key = [], RandomBlock(seed), "count"
         removed = next(op for op in operations if isinstance(op, RemovedBlocks))
@@ -142,7 +152,7 @@ class CutBlocks(Structural):
     def check(self, model: nn.Module, image: Tensor) -> None:
         self.number(model, image, self.find(model, image.repeat(IMAGES, 1, 1, 1)))
 
-    def cut(self, model: nn.Module, image: Tensor, probe: Probe) -> None:
+    def cut(self, model: nn.Module, image: Tensor, probe: CalibrationData) -> None:
         blocks = self.find(model, probe.sample(IMAGES)[0])
         self.blocks, self.dense = inside(model, blocks), cost(model, image)
         self.reached = [layer for layers in self.blocks.values() for layer in layers]
@@ -171,7 +181,7 @@ class CutBlocks(Structural):
         left = {name for name, _ in model.named_modules()}
         return sum(not left.issuperset(layers) for layers in self.blocks.values())
 
-    def find(self, model: nn.Module, images: Tensor) -> Remains:
+    def find(self, model: nn.Module, images: Tensor) -> KeptChildren:
         """What can go; fills ``skipped``."""
         blocks, self.skipped = removable(model, images, self.exclude)
         if not blocks:
@@ -179,7 +189,7 @@ class CutBlocks(Structural):
             raise ConfigError("cut", "CutBlocks", allowed, first_reasons(self.skipped))
         return blocks
 
-    def number(self, model: nn.Module, image: Tensor, blocks: Remains) -> int:
+    def number(self, model: nn.Module, image: Tensor, blocks: KeptChildren) -> int:
         """How many of the blocks go, the first first."""
         if self.key == "rate":
             return round(self.goal * len(blocks))
@@ -199,7 +209,7 @@ class CutBlocks(Structural):
         return count
 
 
-def inside(model: nn.Module, blocks: Remains) -> dict[str, list[str]]:
+def inside(model: nn.Module, blocks: KeptChildren) -> dict[str, list[str]]:
     """The weighted layers that would go with each block."""
     return {
         name: [
@@ -218,7 +228,7 @@ def cost(model: nn.Module, image: Tensor) -> dict[str, int]:
     return compute(model, image) | size(model)
 
 
-def without(model: nn.Module, blocks: Remains) -> nn.Module:
+def without(model: nn.Module, blocks: KeptChildren) -> nn.Module:
     """A copy without these blocks."""
     copied = copy.deepcopy(model)
     RemovedBlocks(blocks).apply(copied)

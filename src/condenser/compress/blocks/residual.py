@@ -16,12 +16,12 @@ from condenser.compress.patterns import matches
 from condenser.measure import evaluating
 
 WEIGHTED = (nn.Linear, nn.modules.conv._ConvNd)
-Remains = dict[str, list[str]]  # block → the children that stay, [] for the identity
+KeptChildren = dict[str, list[str]]  # block → the children that stay, [] for the identity
 
 
 def removable(
     model: nn.Module, images: Tensor, exclude: Sequence[str] = ()
-) -> tuple[Remains, dict[str, str]]:
+) -> tuple[KeptChildren, dict[str, str]]:
     """Blocks that can go, each with what remains of it, and for other layers the reason.
 
     A residual block is a module that gives back its input, or its shortcut, once all other weights
@@ -60,9 +60,9 @@ def record(model: nn.Module, images: Tensor) -> dict[str, tuple[Tensor, Tensor]]
 
 def residual(
     model: nn.Module, calls: dict[str, tuple[Tensor, Tensor]]
-) -> tuple[Remains, dict[str, str]]:
+) -> tuple[KeptChildren, dict[str, str]]:
     """The innermost residual blocks."""
-    found: Remains = {}
+    found: KeptChildren = {}
     for name, block in reversed(list(model.named_modules())):  # inner before outer
         if name not in calls or not any(True for _ in block.children()) or not count(block):
             continue
@@ -126,10 +126,10 @@ def run(module: nn.Module, given: Tensor) -> Tensor | None:
 
 def same_shape(
     model: nn.Module, calls: dict[str, tuple[Tensor, Tensor]]
-) -> tuple[Remains, dict[str, str]]:
+) -> tuple[KeptChildren, dict[str, str]]:
     """The outermost modules of one weighted layer each whose output has the shape of the input."""
     last = [name for name, layer in model.named_modules() if isinstance(layer, WEIGHTED)][-1]
-    found: Remains = {}
+    found: KeptChildren = {}
     skipped = {}
     for name, module in model.named_modules():
         if name not in calls or count(module) != 1 or any(name.startswith(f"{o}.") for o in found):
@@ -146,7 +146,7 @@ def same_shape(
     return found, {name: reason for name, reason in skipped.items() if name not in outer}
 
 
-def siblings(model: nn.Module, found: Remains) -> list[str]:
+def siblings(model: nn.Module, found: KeptChildren) -> list[str]:
     """Modules of the same classes as the blocks found, and not found themselves."""
     kinds = {type(model.get_submodule(name)) for name in found} - {nn.Sequential}
     return [n for n, m in model.named_modules() if type(m) in kinds and n not in found]

@@ -7,10 +7,11 @@ from condenser.compress.channels.data_driven import Activation, Taylor
 from condenser.compress.channels.groups import Group, Slice, removed, zero
 from condenser.compress.channels.heads import CutHeads
 from condenser.compress.channels.importance import Importance, Random
-from condenser.compress.channels.norms import BatchNormScale, Lamp, Norm
+from condenser.compress.channels.norms import LAMP, BatchNormScale, Norm
 from condenser.compress.channels.operations import KeptChannels, OpenAttention, RemovedBlocks
 
 __all__ = [
+    "LAMP",
     "Activation",
     "BatchNormScale",
     "CutBlocks",
@@ -20,7 +21,6 @@ __all__ = [
     "Group",
     "Importance",
     "KeptChannels",
-    "Lamp",
     "LossChange",
     "Norm",
     "OpenAttention",

@@ -6,7 +6,7 @@ from abc import abstractmethod
 
 from torch import Tensor, nn
 
-from condenser.compress.base import AtOnce, Probe
+from condenser.compress.base import AtOnce, CalibrationData
 from condenser.errors import ConfigError
 
 
@@ -17,7 +17,7 @@ class Structural(AtOnce):
         skipped: what cannot be cut → why, after ``prepare``.
     """
 
-    def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
+    def prepare(self, model: nn.Module, probe: CalibrationData | None = None) -> None:
         """Cut in place.
 
         Raises:
@@ -33,7 +33,7 @@ class Structural(AtOnce):
         self.cut(model, images[:1], probe)
 
     @abstractmethod
-    def cut(self, model: nn.Module, image: Tensor, probe: Probe) -> None:
+    def cut(self, model: nn.Module, image: Tensor, probe: CalibrationData) -> None:
         """Fill ``operations`` and ``skipped``, and apply the operations; image: (1, C, H, W)."""
 
 

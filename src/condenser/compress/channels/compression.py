@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import Operation, Patterns, Probe
+from condenser.compress.base import CalibrationData, Operation, Patterns
 from condenser.compress.channels.base import Structural, first_reasons
 from condenser.compress.channels.cost_model import Cost
 from condenser.compress.channels.dependency_graph import CUTTABLE
@@ -21,7 +21,7 @@ from condenser.compress.channels.targets import check_goal, unreachable
 from condenser.compress.patterns import listed
 from condenser.compress.promises import Promise, some, what_is_left
 from condenser.errors import ConfigError
-from condenser.functional.pruning import keep_across
+from condenser.functional.pruning import global_threshold
 
 
 class CutChannels(Structural):
@@ -57,7 +57,7 @@ class CutChannels(Structural):
         rate: float | None = None,
         macs: float | None = None,
         params: float | None = None,
-        scope: Scope = keep_across,
+        scope: Scope = global_threshold,
         exclude: Sequence[str] = (),
         round_to: int = 1,
         min_channels: int | None = None,
@@ -79,7 +79,7 @@ class CutChannels(Structural):
         self.predicted: dict[str, int] = {}
         self.like: KeptChannels | None = None  # as many of each group as there; which, by lot
 
-    def by_lot(
+    def random_baseline(
         self, made: nn.Module, operations: Sequence[Operation], seed: int
     ) -> CutChannels | None:
         like = next((op for op in operations if isinstance(op, KeptChannels)), None)
@@ -89,8 +89,8 @@ class CutChannels(Structural):
         control.importance, control.operations, control.like = Random(seed), [], like
         return control
 
-    def facts(self) -> Mapping[str, str | float]:
-        return {**super().facts()} | {f"predicted_{k}": v for k, v in self.predicted.items()}
+    def metrics(self) -> Mapping[str, str | float]:
+        return {**super().metrics()} | {f"predicted_{k}": v for k, v in self.predicted.items()}
 
     def named(self, model: nn.Module, image: Tensor | None) -> dict[str, Patterns]:
         names = [name for name, layer in model.named_modules() if isinstance(layer, CUTTABLE)]
@@ -100,13 +100,13 @@ class CutChannels(Structural):
         groups = self.find(model, image)
         if not groups:
             self.refuse_all(model)
-        if self.key == "rate" and self.choose.scope is keep_across:
+        if self.key == "rate" and self.choose.scope is global_threshold:
             return  # which layers it empties is in the weights
         whole = {group.name: torch.ones(group.size, dtype=torch.bool) for group in groups}
         scores = Random()(model, groups, None)
         self.reach(scores, whole, groups, Cost(model, image), 1.0)
 
-    def cut(self, model: nn.Module, image: Tensor, probe: Probe) -> None:
+    def cut(self, model: nn.Module, image: Tensor, probe: CalibrationData) -> None:
         groups = self.find(model, image)
         if not groups:
             self.refuse_all(model)
@@ -135,7 +135,7 @@ class CutChannels(Structural):
         if self.key != "rate":
             return [what_is_left(self.key, self.goal, self.before[self.key])]
         total, sizes = sum(self.groups.values()), list(self.groups.values())
-        across = getattr(self.choose.scope, "func", self.choose.scope) is keep_across
+        across = getattr(self.choose.scope, "func", self.choose.scope) is global_threshold
         rounding = sum(self.choose.round_to / 2 for _ in sizes) if self.choose.round_to > 1 else 0
         rounding += 0.5 if across else 0.5 * len(sizes)
         spared = sum(min(self.choose.floor, size) for size in sizes)  # by cut.min_channels
@@ -156,7 +156,7 @@ class CutChannels(Structural):
         return groups
 
     def masks(
-        self, model: nn.Module, groups: list[Group], cost: Cost, probe: Probe
+        self, model: nn.Module, groups: list[Group], cost: Cost, probe: CalibrationData
     ) -> dict[str, Tensor]:
         """What is left of each group. Between steps the importance sees the channels at zero."""
         if self.like is not None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import Probe
+from condenser.compress.base import CalibrationData
 from condenser.compress.channels.groups import IN, Group
 from condenser.compress.channels.importance import (
     Importance,
@@ -40,7 +40,9 @@ class Taylor(Importance):
     def __init__(self, images: int = 512, batch: int = 32) -> None:
         self.images, self.batch = positive("images", images), positive("batch", batch)
 
-    def __call__(self, model: nn.Module, groups: list[Group], probe: Probe | None) -> Scores:
+    def __call__(
+        self, model: nn.Module, groups: list[Group], probe: CalibrationData | None
+    ) -> Scores:
         seen, targets = needed(probe, "Taylor").sample(self.images)
         scores = {group.name: torch.zeros(group.size) for group in groups}
         batches = list(zip(seen.split(self.batch), targets.split(self.batch), strict=True))
@@ -88,7 +90,9 @@ class Activation(Importance):
     def __init__(self, images: int = 512) -> None:
         self.images = positive("images", images)
 
-    def __call__(self, model: nn.Module, groups: list[Group], probe: Probe | None) -> Scores:
+    def __call__(
+        self, model: nn.Module, groups: list[Group], probe: CalibrationData | None
+    ) -> Scores:
         images, _ = needed(probe, "Activation").sample(self.images)
         readers = {part.layer for group in groups for part in group.slices if part.side == IN}
         means = mean_inputs(model, readers, images)
@@ -123,7 +127,7 @@ def mean_inputs(
     return {name: (sums / len(images)).float() for name, sums in total.items()}
 
 
-def needed(probe: Probe | None, criterion: str) -> Probe:
+def needed(probe: CalibrationData | None, criterion: str) -> CalibrationData:
     """Raises ConfigError where there are no training images to look at."""
     if probe is None:
         allowed = "a criterion that needs no data, such as Norm: there are no training images here"

@@ -21,7 +21,7 @@ class Place(NamedTuple):
     root_idx: int
 
 
-class Reach(NamedTuple):
+class Coupling(NamedTuple):
     """What a layer's channels lead to: (layer, side) → {place: that layer's channel}.
 
     ``refusal`` says why they cannot be cut; empty if they can.
@@ -56,12 +56,12 @@ class Tracer:
         roots = [module for module in self.names if isinstance(module, ROOTS)]
         self.widest = max((max(root.weight.shape[:2]) for root in roots), default=0)
 
-    def reach(self, root: str, free: list[int]) -> Reach:
+    def reach(self, root: str, free: list[int]) -> Coupling:
         """Everything that the channels ``free``, which layer ``root`` makes, are coupled with."""
         start = self.graph.model.get_submodule(root)
         if start not in self.graph.module2node:
             only = {(root, OUT): {c: c for c in free}}
-            return Reach(only, "its forward is not called as a layer")
+            return Coupling(only, "its forward is not called as a layer")
         seen, lost = self.walk(start, free)
         sides: dict[Side, dict[int, int]] = {}
         for (node, fn), known in seen.items():
@@ -69,7 +69,7 @@ class Tracer:
                 side = OUT if self.graph.is_out_channel_pruning_fn(fn) else IN
                 sides.setdefault((self.names[node.module], side), {}).update(known)
         reasons = (obstacle(node.module, self.names) for node, _ in seen)
-        return Reach(sides, next(filter(None, reasons), "") or lost or self.beyond(sides))
+        return Coupling(sides, next(filter(None, reasons), "") or lost or self.beyond(sides))
 
     def wrong(self, place: Place, known: dict[int, int]) -> bool:
         """Whether a place belongs to two channels, or is beyond what the widest layer has."""

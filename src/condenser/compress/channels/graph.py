@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from condenser.compress.channels.chains import chain_groups
-from condenser.compress.channels.dependency_graph import Reach, Tracer
+from condenser.compress.channels.dependency_graph import Coupling, Tracer
 from condenser.compress.channels.groups import OUT, ROOTS, Group, Side, Slice, depthwise
 from condenser.compress.channels.verify import agrees
 from condenser.compress.patterns import matches
@@ -73,7 +73,7 @@ def excluded(sides: Iterable[Side], exclude: Sequence[str]) -> str:
     return f"exclude names {hit[0]}" if hit else ""
 
 
-def as_group(name: str, free: list[int], reach: Reach) -> Group:
+def as_group(name: str, free: list[int], reach: Coupling) -> Group:
     """The reach as tensors, channels numbered from 0."""
     number = {channel: index for index, channel in enumerate(free)}
     slices = []

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import Probe
+from condenser.compress.base import CalibrationData
 from condenser.compress.channels.groups import OUT, Group, Slice
 
 Scores = dict[str, Tensor]
@@ -19,7 +19,9 @@ class Importance(ABC):
     """(model, groups, probe) → group name → (size,) scores."""
 
     @abstractmethod
-    def __call__(self, model: nn.Module, groups: list[Group], probe: Probe | None) -> Scores: ...
+    def __call__(
+        self, model: nn.Module, groups: list[Group], probe: CalibrationData | None
+    ) -> Scores: ...
 
 
 class Random(Importance):
@@ -28,7 +30,9 @@ class Random(Importance):
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
 
-    def __call__(self, model: nn.Module, groups: list[Group], probe: Probe | None) -> Scores:
+    def __call__(
+        self, model: nn.Module, groups: list[Group], probe: CalibrationData | None
+    ) -> Scores:
         generator = torch.Generator().manual_seed(self.seed)
         return {group.name: torch.rand(group.size, generator=generator) for group in groups}
 

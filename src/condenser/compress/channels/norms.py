@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import Probe
+from condenser.compress.base import CalibrationData
 from condenser.compress.channels.groups import IN, OUT, Group
 from condenser.compress.channels.importance import (
     Importance,
@@ -37,7 +37,9 @@ class Norm(Importance):
             raise ConfigError("cut.importance.p", p, "> 0")
         self.p, self.readers, self.relative = p, readers, relative
 
-    def __call__(self, model: nn.Module, groups: list[Group], probe: Probe | None) -> Scores:
+    def __call__(
+        self, model: nn.Module, groups: list[Group], probe: CalibrationData | None
+    ) -> Scores:
         scores = {group.name: self.powers(model, group) ** (1 / self.p) for group in groups}
         if self.relative:
             scores = {
@@ -55,7 +57,7 @@ class Norm(Importance):
         return sum(parts, torch.zeros(group.size))
 
 
-class Lamp(Norm):
+class LAMP(Norm):
     """s²ᵢ / Σ {s²ⱼ: sⱼ ≥ sᵢ}: what a channel is of all that would be left in its group.
 
     The last channel of every group scores 1, so one threshold never empties a layer. The paper
@@ -68,7 +70,9 @@ class Lamp(Norm):
     def __init__(self, readers: bool = False) -> None:
         super().__init__(p=2, readers=readers, relative=False)
 
-    def __call__(self, model: nn.Module, groups: list[Group], probe: Probe | None) -> Scores:
+    def __call__(
+        self, model: nn.Module, groups: list[Group], probe: CalibrationData | None
+    ) -> Scores:
         return {group.name: lamp(self.powers(model, group)) for group in groups}
 
 
@@ -91,7 +95,9 @@ class BatchNormScale(Importance):
     https://arxiv.org/abs/1708.06519
     """
 
-    def __call__(self, model: nn.Module, groups: list[Group], probe: Probe | None) -> Scores:
+    def __call__(
+        self, model: nn.Module, groups: list[Group], probe: CalibrationData | None
+    ) -> Scores:
         scores = {group.name: mean_of(group, self.scales(model, group)) for group in groups}
         bare = [name for name, score in scores.items() if score is None]
         if bare:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from condenser.functional.pruning import keep_across
+from condenser.functional.pruning import global_threshold
 
 Scope = Callable[[dict[str, Tensor], float], dict[str, Tensor]]
 
@@ -23,7 +23,7 @@ class Chooser:
         round_to: a cut group's channels are the nearest multiple of this (at least one of them).
     """
 
-    scope: Scope = keep_across
+    scope: Scope = global_threshold
     floor: int = 0
     round_to: int = 1
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import AtOnce, Operation, Patterns, Probe
-from condenser.compress.factorization.kinds import KINDS, Layer, Sites
+from condenser.compress.base import AtOnce, CalibrationData, Operation, Patterns
+from condenser.compress.factorization.kinds import KINDS, Layer, Positions
 from condenser.compress.factorization.layers import (
     WEIGHTED,
     factorable,
@@ -18,7 +18,13 @@ from condenser.compress.factorization.layers import (
     sites_of,
 )
 from condenser.compress.factorization.operation import Factorized
-from condenser.compress.factorization.ranks import Offer, by_budget, by_energy, by_ratio, the_one
+from condenser.compress.factorization.ranks import (
+    RankOption,
+    by_budget,
+    by_energy,
+    by_ratio,
+    the_one,
+)
 from condenser.compress.masks.sparse import Sparse
 from condenser.compress.patterns import listed
 from condenser.compress.promises import Promise, some, what_is_left
@@ -78,10 +84,10 @@ class Factorization(AtOnce):
         self.achieved = 1.0
         self.taken: dict[str, str] = {}  # layer → the word of an earlier stage whose it is
 
-    def facts(self) -> Mapping[str, str | float]:
+    def metrics(self) -> Mapping[str, str | float]:
         ranks = {n: "×".join(map(str, layer["ranks"])) for n, layer in self.layers.items()}
         text = {f"achieved_ranks/{name}": rank for name, rank in ranks.items()}
-        return {"achieved": self.achieved, **text, **super().facts()}
+        return {"achieved": self.achieved, **text, **super().metrics()}
 
     def named(self, model: nn.Module, image: Tensor | None) -> dict[str, Patterns]:
         names = [name for name, layer in model.named_modules() if isinstance(layer, WEIGHTED)]
@@ -124,7 +130,7 @@ class Factorization(AtOnce):
         return layers
 
     @torch.no_grad()
-    def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
+    def prepare(self, model: nn.Module, probe: CalibrationData | None = None) -> None:
         operations = probe.operations if probe is not None else ()
         if not operations:
             self.refuse_unmatched(model, None)
@@ -147,10 +153,10 @@ class Factorization(AtOnce):
         self.full = {o.name: tuple(o.kept.shape) for o in kept}
 
     def _offers(
-        self, model: nn.Module, layers: Mapping[str, Layer], probe: Probe | None
-    ) -> list[Offer]:
+        self, model: nn.Module, layers: Mapping[str, Layer], probe: CalibrationData | None
+    ) -> list[RankOption]:
         kinds = {n: "svd" if pointwise(layer) else self.convolutions for n, layer in layers.items()}
-        sites: dict[str, Sites] = {}
+        sites: dict[str, Positions] = {}
         moments: dict[str, Tensor] = {}
         if self.rule == "macs":
             sites = sites_of(model, layers, self._images(probe, 1))
@@ -158,11 +164,11 @@ class Factorization(AtOnce):
             matrices = {name: layer for name, layer in layers.items() if kinds[name] == "svd"}
             moments = second_moments(model, matrices, self._images(probe, self.images))
         return [
-            Offer(name, layer, kinds[name], sites.get(name, Sites()), moments.get(name))
+            RankOption(name, layer, kinds[name], sites.get(name, Positions()), moments.get(name))
             for name, layer in layers.items()
         ]
 
-    def _choose(self, offers: list[Offer], before: int) -> dict[str, list[int] | None]:
+    def _choose(self, offers: list[RankOption], before: int) -> dict[str, list[int] | None]:
         if self.rule == "energy":
             return {offer.name: by_energy(offer, self.value) for offer in offers}
         if self.rule == "rank_ratio":
@@ -170,7 +176,7 @@ class Factorization(AtOnce):
         return by_budget(offers, before, self.rule, self.value)
 
     def _smaller(
-        self, offers: list[Offer], chosen: Mapping[str, list[int] | None]
+        self, offers: list[RankOption], chosen: Mapping[str, list[int] | None]
     ) -> dict[str, list[int]]:
         """Ranks by layer; a layer that would not get smaller goes to ``skipped``."""
         found = {}
@@ -185,12 +191,12 @@ class Factorization(AtOnce):
                 found[offer.name] = ranks
         return found
 
-    def _cost(self, model: nn.Module, probe: Probe | None) -> int:
+    def _cost(self, model: nn.Module, probe: CalibrationData | None) -> int:
         if self.rule == "macs":
             return compute(model, self._images(probe, 1))["macs"]
         return size(model)["params"]
 
-    def _images(self, probe: Probe | None, count: int) -> Tensor:
+    def _images(self, probe: CalibrationData | None, count: int) -> Tensor:
         if probe is None:
             key, value = ("images", self.images) if self.images else (self.rule, self.value)
             raise ConfigError(f"factorize.{key}", value, "what needs no image: there is none")

@@ -21,7 +21,7 @@ from condenser.functional.low_rank import (
 Layer = nn.Linear | nn.Conv2d
 
 
-class Sites(NamedTuple):
+class Positions(NamedTuple):
     """How many positions an image a factor is applied at; all 1 where parameters are counted.
 
     ``between``: after the rows of a map have been strided over, before its columns have.
@@ -32,7 +32,7 @@ class Sites(NamedTuple):
     output: int = 1
 
 
-ONCE = Sites()
+ONCE = Positions()
 
 
 class Kind(Protocol):
@@ -41,7 +41,7 @@ class Kind(Protocol):
     def kept(self, weight: Tensor, moment: Tensor | None = None) -> Tensor:
         """The share of energy that ranks keep: one dimension a rank, index r - 1."""
 
-    def cost(self, shape: Sequence[int], ranks: Sequence[Any], sites: Sites) -> Any:
+    def cost(self, shape: Sequence[int], ranks: Sequence[Any], sites: Positions) -> Any:
         """Weights, or multiply-accumulates an image, of the factors; ranks may be tensors."""
 
     def stand_in(self, layer: Layer, ranks: Sequence[int]) -> nn.Sequential:
@@ -63,7 +63,7 @@ class Svd:
         matrix = weight.flatten(1).double()
         return kept_energy(matrix if moment is None else matrix @ whitening(moment)[0])
 
-    def cost(self, shape: Sequence[int], ranks: Sequence[Any], sites: Sites) -> Any:
+    def cost(self, shape: Sequence[int], ranks: Sequence[Any], sites: Positions) -> Any:
         outputs, inputs, height, width = shape
         return ranks[0] * (inputs * height * width + outputs) * sites.output
 
@@ -91,7 +91,7 @@ class Spatial:
     def kept(self, weight: Tensor, moment: Tensor | None = None) -> Tensor:
         return kept_energy(unfold_separable(weight))
 
-    def cost(self, shape: Sequence[int], ranks: Sequence[Any], sites: Sites) -> Any:
+    def cost(self, shape: Sequence[int], ranks: Sequence[Any], sites: Positions) -> Any:
         outputs, inputs, height, width = shape
         return ranks[0] * (inputs * height * sites.between + outputs * width * sites.output)
 
@@ -111,7 +111,7 @@ class Tucker:
     def kept(self, weight: Tensor, moment: Tensor | None = None) -> Tensor:
         return tucker2_energy(weight)
 
-    def cost(self, shape: Sequence[int], ranks: Sequence[Any], sites: Sites) -> Any:
+    def cost(self, shape: Sequence[int], ranks: Sequence[Any], sites: Positions) -> Any:
         (outputs, inputs, height, width), (out, inner) = shape, ranks
         core = out * inner * height * width
         return inner * inputs * sites.input + (core + out * outputs) * sites.output

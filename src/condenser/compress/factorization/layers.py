@@ -10,7 +10,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from condenser.compress.factorization.kinds import Layer, Sites
+from condenser.compress.factorization.kinds import Layer, Positions
 from condenser.compress.patterns import matches
 from condenser.measure import evaluating
 
@@ -50,17 +50,19 @@ def pointwise(layer: Layer) -> bool:
     return isinstance(layer, nn.Linear) or layer.kernel_size == (1, 1)
 
 
-def sites_of(model: nn.Module, layers: Mapping[str, nn.Module], image: Tensor) -> dict[str, Sites]:
+def sites_of(
+    model: nn.Module, layers: Mapping[str, nn.Module], image: Tensor
+) -> dict[str, Positions]:
     """At how many positions of one image (1, C, H, W) each layer works, over all its calls."""
-    found = dict.fromkeys(layers, Sites(0, 0, 0))
+    found = dict.fromkeys(layers, Positions(0, 0, 0))
 
     def note(name: str, layer: Any, x: Tensor, y: Tensor) -> None:
         if isinstance(layer, nn.Linear):
-            here = Sites(*[y.numel() // layer.out_features] * 3)
+            here = Positions(*[y.numel() // layer.out_features] * 3)
         else:
             (height, width), (rows, columns) = x.shape[-2:], y.shape[-2:]
-            here = Sites(height * width, rows * width, rows * columns)
-        found[name] = Sites(*(a + b for a, b in zip(found[name], here, strict=True)))
+            here = Positions(height * width, rows * width, rows * columns)
+        found[name] = Positions(*(a + b for a, b in zip(found[name], here, strict=True)))
 
     _watch(model, layers, image, note)
     return found

@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.factorization.kinds import KINDS, ONCE, Layer, Sites
+from condenser.compress.factorization.kinds import KINDS, ONCE, Layer, Positions
 from condenser.errors import ConfigError
-from condenser.functional.budget_allocation import Choices, allot
+from condenser.functional.budget_allocation import Choices, allocate
 
 ROUNDING = 1e-12  # of the energy: what float32 weights hold of a rank that is not there
 
 
 @dataclass(frozen=True, eq=False)
-class Offer:
+class RankOption:
     """What a layer's ranks cost and keep.
 
     Attributes:
@@ -31,7 +31,7 @@ class Offer:
     name: str
     layer: Layer
     kind: str
-    sites: Sites = ONCE
+    sites: Positions = ONCE
     moment: Tensor | None = None
 
     @cached_property
@@ -97,20 +97,20 @@ def the_one(**rules: float | None) -> tuple[str, float]:
     return name, float(value)
 
 
-def by_energy(offer: Offer, energy: float) -> list[int]:
+def by_energy(offer: RankOption, energy: float) -> list[int]:
     """The cheapest ranks that keep this share of it."""
     dear = offer.cost.max() + 1
     enough = offer.kept >= energy - ROUNDING
     return offer.ranks(int(torch.where(enough, offer.cost, dear).argmin()))
 
 
-def by_ratio(offer: Offer, ratio: float) -> list[int]:
+def by_ratio(offer: RankOption, ratio: float) -> list[int]:
     """This share of the highest ranks there can be, each at least 1."""
     return [max(1, round(ratio * full)) for full in offer.kept.shape]
 
 
 def by_budget(
-    offers: Sequence[Offer], before: int, rule: str, share: float
+    offers: Sequence[RankOption], before: int, rule: str, share: float
 ) -> dict[str, list[int] | None]:
     """Ranks that leave this share of what the whole network costs; None leaves a layer whole.
 
@@ -129,7 +129,7 @@ def by_budget(
         allowed = f"{math.ceil(1e4 * least / before) / 1e4} to less than 1"
         hint = f"rank 1 everywhere leaves {least:,} of {before:,}"
         raise ConfigError(f"factorize.{rule}", share, allowed, hint)
-    chosen = allot({offer.name: offer.choices() for offer in offers}, budget - rest)
+    chosen = allocate({offer.name: offer.choices() for offer in offers}, budget - rest)
     return {
         offer.name: None if i == offer.kept.numel() else offer.ranks(i)
         for offer in offers

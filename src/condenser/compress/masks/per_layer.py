@@ -14,7 +14,7 @@ from condenser.functional.pruning import Scope, Shapes, keep_largest
 BELOW_ONE = "a number from 0 up to, not including, 1"
 
 
-class Given:
+class PerLayerRates:
     """A scope in which each layer has its own rate.
 
     Args:
@@ -47,13 +47,13 @@ class Given:
 def agreed_rate(rate: float | None, scope: Scope, granularity: Granularity) -> float:
     """What the schedule runs up to: of scope and granularity one may have a rate of its own.
 
-    Under ``Given`` it is 1, the whole of each layer's.
+    Under ``PerLayerRates`` it is 1, the whole of each layer's.
 
     Raises:
         ConfigError: nothing says the rate, or two say it differently.
     """
     own = granularity.rate
-    if isinstance(scope, Given):
+    if isinstance(scope, PerLayerRates):
         if rate is not None or own is not None:
             allowed = "null with prune.scope.rates, which go with no n:m granularity"
             raise ConfigError("prune.rate", own if rate is None else rate, allowed)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from condenser.compress import pruned
-from condenser.compress.base import Compression, Operation, Patterns, Probe, State
+from condenser.compress.base import CalibrationData, Compression, Operation, Patterns, State
 from condenser.compress.masks.granularity import Granularity, Weight
-from condenser.compress.masks.per_layer import BELOW_ONE, Given, agreed_rate
+from condenser.compress.masks.per_layer import BELOW_ONE, PerLayerRates, agreed_rate
 from condenser.compress.masks.regrowth import regrown
 from condenser.compress.masks.rewinding import restart
 from condenser.compress.masks.sparse import Masks, Sparse, prunable, sparsity, weighted
@@ -21,7 +21,7 @@ from condenser.compress.pruned import fallen
 from condenser.compress.scores.base import Criterion, Plain
 from condenser.compress.scores.random import Random
 from condenser.errors import ConfigError
-from condenser.functional.pruning import Scope, keep_across
+from condenser.functional.pruning import Scope, global_threshold
 from condenser.functional.schedules import cosine, cubic
 
 
@@ -37,7 +37,7 @@ class WeightPruning(Compression):
 
     Args:
         rate: fraction of zeros among the weights at the end, in [0, 1); None where scope
-            (``Given``) or granularity (``NofM``) say it.
+            (``PerLayerRates``) or granularity (``NofM``) say it.
         criterion: scores of weights; a function (layer name, weight) → scores is one too.
         granularity: which weights fall together.
         scope: scores by layer, rate → masks: across all layers, within each, at given rates.
@@ -65,7 +65,7 @@ class WeightPruning(Compression):
         rate: float | None,
         criterion: Criterion | Callable[[str, nn.Parameter], Tensor],
         granularity: Granularity | None = None,
-        scope: Scope = keep_across,
+        scope: Scope = global_threshold,
         schedule: Callable[[float], float] = cubic,
         until: float = 0.5,
         updates: int = 20,
@@ -92,7 +92,7 @@ class WeightPruning(Compression):
         found: dict[str, Patterns] = {
             "prune.exclude": (self.exclude, [name for name, _ in weighted(model)])
         }
-        if isinstance(self.scope, Given):
+        if isinstance(self.scope, PerLayerRates):
             found["prune.scope.rates"] = (list(self.scope.rates), list(self._select(model)))
         return found
 
@@ -108,7 +108,7 @@ class WeightPruning(Compression):
         tried.criterion, tried.rewind = Random(), False
         tried.prepare(model)
 
-    def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
+    def prepare(self, model: nn.Module, probe: CalibrationData | None = None) -> None:
         if probe is None and self.criterion.needs_data:
             allowed = "one that needs no data, as Magnitude does, where there is none"
             raise ConfigError("prune.criterion", type(self.criterion).__name__, allowed)
@@ -164,7 +164,7 @@ class WeightPruning(Compression):
     def finish(self) -> list[Operation]:
         return [Sparse(list(self.reached or ()))]
 
-    def by_lot(
+    def random_baseline(
         self, made: nn.Module, operations: Sequence[Operation], seed: int
     ) -> WeightPruning | None:
         pruned = [name for op in operations if isinstance(op, Sparse) for name in op.layers]
@@ -172,7 +172,9 @@ class WeightPruning(Compression):
         control.criterion = Random(seed)
         if self.granularity.rate is None:
             weights = prunable(made)
-            control.scope = Given({name: sparsity({name: weights[name]}) for name in pruned})
+            control.scope = PerLayerRates(
+                {name: sparsity({name: weights[name]}) for name in pruned}
+            )
             control.rate = 1.0
         return control
 
@@ -181,10 +183,10 @@ class WeightPruning(Compression):
 
     @property
     def across(self) -> bool:
-        return getattr(self.scope, "func", self.scope) is keep_across
+        return getattr(self.scope, "func", self.scope) is global_threshold
 
     def _asks(self, name: str) -> bool:
-        return not isinstance(self.scope, Given) or self.scope.rate(name) > 0
+        return not isinstance(self.scope, PerLayerRates) or self.scope.rate(name) > 0
 
     def _left(self, model: nn.Module) -> dict[str, str]:
         """Layers that could be pruned and are not, exclude aside → why."""
@@ -240,6 +242,6 @@ class WeightPruning(Compression):
         return list(masks.values())
 
     def _rate(self, share: float) -> float:
-        if isinstance(self.scope, Given):
+        if isinstance(self.scope, PerLayerRates):
             return share
         return self.start + (self.rate - self.start) * share

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import Operation, Project, State
+from condenser.compress.base import Operation, Projection, State
 from condenser.compress.layout import follow
 from condenser.compress.patterns import matches
 from condenser.functional.pruning import pack_bits, unpack_bits
@@ -48,14 +48,14 @@ class Sparse(Operation):
                 whole[name] = weight.masked_scatter_(mask, whole[name])
         return whole
 
-    def lost(self, before: State, after: State) -> list[str]:
+    def violations(self, before: State, after: State) -> list[str]:
         """Weights of which a zero is none any more, or that others have taken the place of."""
         names = [f"{layer}.weight" for layer in self.layers]
         pairs = {n: (before[n], after[n]) for n in names if n in before and n in after}
         torn = [n for n, (was, now) in pairs.items() if bool((now[was == 0] != 0).any())]
         return torn + replaced(self.layers, after)
 
-    def hold(self, model: nn.Module) -> Project:
+    def constraint(self, model: nn.Module) -> Projection:
         parameters = dict(model.named_parameters())
         names = [f"{layer}.weight" for layer in self.layers]
         weights = [parameters[name] for name in names if name in parameters]

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import Compression, Operation, Patterns, Probe, State
+from condenser.compress.base import CalibrationData, Compression, Operation, Patterns, State
 from condenser.compress.masks.penalties import Penalty
 from condenser.compress.patterns import listed
 from condenser.errors import ConfigError
@@ -62,7 +62,7 @@ class SparseTraining(Compression):
     def check(self, model: nn.Module, image: Tensor) -> None:
         self.prepare(model)
 
-    def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
+    def prepare(self, model: nn.Module, probe: CalibrationData | None = None) -> None:
         if probe is None or not probe.operations:
             self.refuse_unmatched(model, None)
         self.parameters = self.penalty.parameters(model, self.exclude)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import AtOnce, Operation, Patterns, Probe
+from condenser.compress.base import AtOnce, CalibrationData, Operation, Patterns
 from condenser.compress.channels.compression import CutChannels
 from condenser.compress.channels.groups import Side
 from condenser.compress.channels.importance import Random
@@ -97,8 +97,8 @@ class Merging(AtOnce):
         self.looks = data or similarity == "activation"
         self.merged: dict[str, int] = {}
 
-    def facts(self) -> Mapping[str, str | float]:
-        return {f"merged/{k}": v for k, v in self.merged.items()} | dict(super().facts())
+    def metrics(self) -> Mapping[str, str | float]:
+        return {f"merged/{k}": v for k, v in self.merged.items()} | dict(super().metrics())
 
     def named(self, model: nn.Module, image: Tensor | None) -> dict[str, Patterns]:
         names = [name for name, layer in model.named_modules() if isinstance(layer, LAYERS)]
@@ -121,7 +121,7 @@ class Merging(AtOnce):
         self.find(model)
 
     @torch.no_grad()
-    def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
+    def prepare(self, model: nn.Module, probe: CalibrationData | None = None) -> None:
         if self.looks and probe is None:
             key, value = ("data", True) if self.data else ("similarity", self.similarity)
             allowed = "false or l2 or cosine where there are no training images"
@@ -199,11 +199,11 @@ class Merging(AtOnce):
         fit = pairs.scale if seen is None else projected(seen).scale
         return kept, removed, one_to_one(pairs, fit, kept, removed)
 
-    def by_lot(
+    def random_baseline(
         self, made: nn.Module, operations: Sequence[Operation], seed: int
     ) -> CutChannels | None:
         """Cutting as many neurons of each layer, with nobody taking over their work."""
-        return CutChannels(Random(seed), rate=0).by_lot(made, operations, seed)
+        return CutChannels(Random(seed), rate=0).random_baseline(made, operations, seed)
 
 
 def parts(gram: Tensor, removed: list[int]) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from condenser.compress.base import Probe, State
+from condenser.compress.base import CalibrationData, State
 from condenser.compress.quantization.base import Quantization
 from condenser.compress.quantization.folding import fold
 from condenser.compress.quantization.operation import FoldBatchNorm
@@ -70,7 +70,7 @@ class QuantizationAware(Quantization):
             allowed = "how many training images, as 10000; or 0"
             raise ConfigError("quantize.reestimate", self.reestimate, allowed)
 
-    def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
+    def prepare(self, model: nn.Module, probe: CalibrationData | None = None) -> None:
         images, before = self.given(probe)
         self.settle(model, images, before)
         self.pairs = self.folds(model)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from condenser.compress.base import AtOnce, Operation, Patterns, Probe
+from condenser.compress.base import AtOnce, CalibrationData, Operation, Patterns
 from condenser.compress.patterns import listed
 from condenser.compress.promises import Promise
 from condenser.compress.quantization.calibration import (
@@ -32,7 +32,7 @@ from condenser.compress.quantization.quantizers import (
 )
 from condenser.compress.quantization.sites import quantizable, running_order, weight_name
 from condenser.compress.quantization.tracing import foldable, rounded_outputs
-from condenser.compress.quantization.widths import Widths, Wish, packed_widths, within_budget
+from condenser.compress.quantization.widths import BitConfig, Widths, packed_widths, within_budget
 from condenser.compress.sharing import Shared
 from condenser.errors import ConfigError
 
@@ -72,7 +72,7 @@ class Quantization(AtOnce):
 
     def __post_init__(self) -> None:
         super().__init__()
-        self.wish = Wish(self.bits, self.activation_bits, self.first_last, self.budget)
+        self.wish = BitConfig(self.bits, self.activation_bits, self.first_last, self.budget)
         self.wish.check()
         check_ranges(self.ranges)
         self.exclude = listed("quantize.exclude", self.exclude)
@@ -87,7 +87,7 @@ class Quantization(AtOnce):
     def check(self, model: nn.Module, image: Tensor) -> None:
         quantizable(model, self.exclude)
 
-    def given(self, probe: Probe | None) -> tuple[Tensor, Sequence[Operation]]:
+    def given(self, probe: CalibrationData | None) -> tuple[Tensor, Sequence[Operation]]:
         """Training images, and what was done to the network before."""
         if probe is None:
             allowed = "training images to find ranges with; there are none"

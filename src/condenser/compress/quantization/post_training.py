@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import Operation, Probe
+from condenser.compress.base import CalibrationData, Operation
 from condenser.compress.quantization.base import Quantization
 from condenser.compress.quantization.correction import channel_means, correct
 from condenser.compress.quantization.equalization import equalize
@@ -54,7 +54,7 @@ class PostTraining(Quantization):
             allowed = "nearest with 1 bit: a sign is a sign"
             raise ConfigError("quantize.rounding", self.rounding, allowed)
 
-    def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
+    def prepare(self, model: nn.Module, probe: CalibrationData | None = None) -> None:
         self(model, *self.given(probe))
 
     @torch.no_grad()

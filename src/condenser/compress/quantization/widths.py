@@ -12,14 +12,14 @@ from condenser.compress.quantization.calibration import Ranges, covered
 from condenser.compress.quantization.quantizers import WeightQuantizer
 from condenser.compress.quantization.sites import weight_name
 from condenser.errors import ConfigError
-from condenser.functional.budget_allocation import allot
+from condenser.functional.budget_allocation import allocate
 
 Widths = dict[str, tuple[int, int | None]]  # layer → bits of its weight and of its input
 OPTIONS = (2, 3, 4, 6, 8)
 
 
 @dataclass(frozen=True)
-class Wish:
+class BitConfig:
     """What is asked for.
 
     Attributes:
@@ -80,7 +80,7 @@ def within_budget(
         costs[name] = [-(-weight.numel() * bits // 8) for bits in OPTIONS]
         worths[name] = [-loss_with(model, weight, bits, loss, ranges) for bits in OPTIONS]
     try:
-        chosen = allot({name: (costs[name], worths[name]) for name in names}, budget)
+        chosen = allocate({name: (costs[name], worths[name]) for name in names}, budget)
     except ValueError as error:
         least = sum(cost[0] for cost in costs.values())
         allowed = f"at least {least}: all weights at {OPTIONS[0]} bits"

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from condenser.capture.conditions import evaluating
-from condenser.compress.base import Probe
+from condenser.compress.base import CalibrationData
 from condenser.compress.scores.base import Criterion, Weights, count
 from condenser.errors import ConfigError
 
@@ -35,7 +35,7 @@ class Activation(Criterion):
     def __init__(self, images: int = 512, batch: int = 128) -> None:
         self.images, self.batch = count("images", images), count("batch", batch)
 
-    def prepare(self, model: nn.Module, weights: Weights, probe: Probe | None) -> None:
+    def prepare(self, model: nn.Module, weights: Weights, probe: CalibrationData | None) -> None:
         assert probe is not None
         self.energies: dict[str, Tensor] = {}
         self.layers: dict[str, Any] = {name: model.get_submodule(name) for name in weights}

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from condenser.compress.base import Probe, State
+from condenser.compress.base import CalibrationData, State
 from condenser.errors import ConfigError
 
 Weights = Mapping[str, nn.Parameter]
@@ -34,7 +34,7 @@ class Criterion(ABC):
         """
         return list(layers)
 
-    def prepare(self, model: nn.Module, weights: Weights, probe: Probe | None) -> None:  # noqa: B027
+    def prepare(self, model: nn.Module, weights: Weights, probe: CalibrationData | None) -> None:  # noqa: B027
         """Look at the network before training; ``weights`` by layer name. Modes stay as they are.
 
         Raises:

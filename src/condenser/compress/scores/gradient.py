@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from condenser.capture.conditions import evaluating
-from condenser.compress.base import Probe, State
+from condenser.compress.base import CalibrationData, State
 from condenser.compress.layout import follow
 from condenser.compress.scores.base import Criterion, Weights, count
 from condenser.errors import ConfigError
@@ -45,7 +45,7 @@ class GradientMean(Criterion):
     def terms(self, gradients: list[Tensor]) -> list[Tensor]:
         """x for each layer's gradient."""
 
-    def prepare(self, model: nn.Module, weights: Weights, probe: Probe | None) -> None:
+    def prepare(self, model: nn.Module, weights: Weights, probe: CalibrationData | None) -> None:
         assert probe is not None
         self.weights, self.steps = dict(weights), 0
         batches = gradients(model, weights, probe, self.images, self.batch)
@@ -73,7 +73,7 @@ class GradientMean(Criterion):
 
 
 def gradients(
-    model: nn.Module, weights: Weights, probe: Probe, images: int, batch: int
+    model: nn.Module, weights: Weights, probe: CalibrationData, images: int, batch: int
 ) -> Iterator[list[Tensor]]:
     """The gradient of the loss of each batch with the weights, in eval mode; none is left behind.
 

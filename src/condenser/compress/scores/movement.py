@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import Probe, State
+from condenser.compress.base import CalibrationData, State
 from condenser.compress.layout import follow
 from condenser.compress.scores.base import Criterion, Weights, count
 from condenser.compress.scores.gradient import gradients, mean_of, of_step
@@ -32,7 +32,7 @@ class Movement(Criterion):
     def __init__(self, images: int = 512, batch: int = 128) -> None:
         self.images, self.batch = count("images", images), count("batch", batch)
 
-    def prepare(self, model: nn.Module, weights: Weights, probe: Probe | None) -> None:
+    def prepare(self, model: nn.Module, weights: Weights, probe: CalibrationData | None) -> None:
         assert probe is not None
         self.weights, self.steps = dict(weights), 0
         self.before = [w.detach().clone() for w in weights.values()]

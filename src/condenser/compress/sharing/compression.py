@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import Compression, Operation, Patterns, Probe, State
+from condenser.compress.base import CalibrationData, Compression, Operation, Patterns, State
 from condenser.compress.masks.sparse import prunable, weighted
 from condenser.compress.patterns import listed
 from condenser.compress.promises import Promise, at_most, some, values
@@ -72,7 +72,7 @@ class KMeansSharing(Compression):
         return weights
 
     @torch.no_grad()
-    def prepare(self, model: nn.Module, probe: Probe | None = None) -> None:
+    def prepare(self, model: nn.Module, probe: CalibrationData | None = None) -> None:
         if probe is None or not probe.operations:
             self.refuse_unmatched(model, None)
         weights = self._select(model)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.base import Operation, Project, State
+from condenser.compress.base import Operation, Projection, State
 from condenser.compress.masks.sparse import prunable, replaced
 from condenser.compress.sharing.tied import Tied, tied
 from condenser.functional.clustering import bits_for, nearest, pack_labels, unpack_labels
@@ -58,7 +58,7 @@ class Shared(Operation):
                 whole[f"{name}.weight"] = self._decode(name, whole, book)
         return whole
 
-    def lost(self, before: State, after: State) -> list[str]:
+    def violations(self, before: State, after: State) -> list[str]:
         """Weights of which two that were one number are two, and neither of them zero."""
         whole = {n: f"{n}.weight" for n in self.layers if real(before, n) and real(after, n)}
         torn = []
@@ -74,7 +74,7 @@ class Shared(Operation):
                 torn += [whole[name] for name in names]
         return torn + replaced(self.layers, after)
 
-    def hold(self, model: nn.Module) -> Project | None:
+    def constraint(self, model: nn.Module) -> Projection | None:
         weights = {}
         for name, weight in prunable(model).items():
             if name in self.layers and not tied(weight):

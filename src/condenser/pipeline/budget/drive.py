@@ -14,7 +14,7 @@ from condenser.pipeline import recipe
 from condenser.pipeline.budget.choice import CHOSEN, Point, best, choose, refusal
 from condenser.pipeline.budget.trials import entries, replaced, shown, space, trial
 from condenser.pipeline.recipe import Made
-from condenser.pipeline.stages import Stage, Workbench
+from condenser.pipeline.stages import RunContext, Stage
 from condenser.search.outcome import TRIAL
 from condenser.store import Store, key_of
 
@@ -30,7 +30,7 @@ def place(stages: Sequence[Stage]) -> int | None:
 def run(
     config: Mapping[str, Any],
     stages: list[Stage],
-    bench: Workbench,
+    ctx: RunContext,
     store: Store,
     started: Callable[[Stage], None] = lambda stage: None,
     tell: Callable[[str], None] = print,
@@ -45,15 +45,15 @@ def run(
     """
     at = place(stages)
     if at is None:
-        yield from recipe.run(stages, bench, store, started)
+        yield from recipe.run(stages, ctx, store, started)
         return
     before: list[Made] = []
-    for made, facts in recipe.run(stages[:at], bench, store, started):
+    for made, metrics in recipe.run(stages[:at], ctx, store, started):
         before.append(made)
-        yield made, facts
+        yield made, metrics
     settings = config["budget"]
-    warn_of(before[-1], settings, bench)
-    tried = Trials(config, at, before, bench, store, tell)
+    warn_of(before[-1], settings, ctx)
+    tried = Trials(config, at, before, ctx, store, tell)
     yield from tried.steps()
     point = choose(tried.points, settings)
     tell("front, by validation:")
@@ -63,11 +63,11 @@ def run(
         raise refusal(tried.points, settings)
     final = replaced(config, at, point.entries)
     settled(final)
-    after = recipe.run(recipe.plan(final), bench, store, started)
+    after = recipe.run(recipe.plan(final), ctx, store, started)
     last = len(before) + len(point.entries) - 1
-    for number, (made, facts) in enumerate(islice(after, len(before), None), len(before)):
+    for number, (made, metrics) in enumerate(islice(after, len(before), None), len(before)):
         chosen = {CHOSEN: True, **limits(settings), **told(point)} if number == last else {}
-        yield made, facts | chosen
+        yield made, metrics | chosen
 
 
 @dataclass
@@ -82,7 +82,7 @@ class Trials:
     config: Mapping[str, Any]
     place: int
     before: Sequence[Made]
-    bench: Workbench
+    ctx: RunContext
     store: Store
     tell: Callable[[str], None]
     points: list[Point] = field(default_factory=list)
@@ -92,15 +92,15 @@ class Trials:
         from condenser.search.journal import alone  # brings Optuna, which other runs do without
 
         settings = self.config["budget"]
-        self.points = [point_of(self.before[-1].entry.facts)]
-        self.bench = replace(self.bench, loggers=lambda label: [])
+        self.points = [point_of(self.before[-1].entry.metrics)]
+        self.ctx = replace(self.ctx, loggers=lambda label: [])
         path = self.store.root / f"search-{self.key()}.journal"
         with alone(path, wait=True):
             found = search.Search(
                 path,
                 space(settings),
                 ["maximize", "minimize"],
-                self.bench.build(settings["sampler"]),
+                self.ctx.build(settings["sampler"]),
                 settings["seed"],
                 {},
             )
@@ -129,11 +129,11 @@ class Trials:
     def tried(self, asked: search.Trial) -> Step:
         """Make the trial's model, or find it in the store."""
         whole = trial(self.config, self.place, asked.params)
-        *_, (made, facts) = recipe.run(recipe.plan(whole), self.bench, self.store)
+        *_, (made, metrics) = recipe.run(recipe.plan(whole), self.ctx, self.store)
         steps = entries(self.config, asked.params)
-        point = replace(point_of(facts), entries=steps, trial=asked.number)
+        point = replace(point_of(metrics), entries=steps, trial=asked.number)
         self.points.append(point)
-        return made, facts | told(point)
+        return made, metrics | told(point)
 
     def key(self) -> str:
         """The hash of all that determines the trials: other limits find the same search."""
@@ -146,16 +146,16 @@ class Trials:
                 "sections": [self.config[w] for w in ("distill", "prune", *settings["coding"])],
                 "seed": self.config["seed"],
                 "code": sources(settings["sampler"]),
-                "numerics": recipe.numerics(self.bench),
+                "numerics": recipe.numerics(self.ctx),
             }
         )
 
 
-def point_of(facts: Mapping[str, Any]) -> Point:
+def point_of(metrics: Mapping[str, Any]) -> Point:
     """CondenserError for a model without an accuracy."""
-    if facts["val/accuracy"] is None:
+    if metrics["val/accuracy"] is None:
         raise CondenserError("val/accuracy is none: this network was made for another task")
-    return Point(facts["val/accuracy"], facts["size/packed_bytes"])
+    return Point(metrics["val/accuracy"], metrics["size/packed_bytes"])
 
 
 def told(point: Point) -> dict[str, Any]:
@@ -169,11 +169,11 @@ def limits(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {f"budget/{key}": settings[key] for key in LIMITS if settings[key] is not None}
 
 
-def warn_of(made: Made, settings: Mapping[str, Any], bench: Workbench) -> None:
+def warn_of(made: Made, settings: Mapping[str, Any], ctx: RunContext) -> None:
     """A network seldom gains by being made smaller: say so before hours of search."""
     least, accuracy = settings["min_accuracy"], recipe.accuracy(made)
     if least is not None and accuracy < least:
-        bench.warn(
+        ctx.warn(
             f"{made.stage.word} {made.model_name} itself has {accuracy:.2%} on validation, less "
             f"than budget.min_accuracy={least}: what is made of it seldom has more"
         )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from condenser.pipeline.stages import Outcome, Workbench
+from condenser.pipeline.stages import RunContext, StageResult
 
 if TYPE_CHECKING:
     from condenser.checkpoint.packed import Row
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from condenser.measure import Widths
 
 
-def files(outcome: Outcome, folder: Path) -> dict[str, Any]:
+def files(outcome: StageResult, folder: Path) -> dict[str, Any]:
     """Bytes of what would be shipped."""
     from condenser import deploy
 
@@ -28,13 +28,13 @@ def files(outcome: Outcome, folder: Path) -> dict[str, Any]:
 
 def packed(rows: Sequence[Row]) -> dict[str, int]:
     """Bytes of the packed file, in all and of each layer, and how many numbers a layer stores."""
-    facts = {"size/packed_bytes": sum(row.bytes for row in rows)}
+    metrics = {"size/packed_bytes": sum(row.bytes for row in rows)}
     for row in rows:
         name = re.split(r"\.(?:parametrizations|input_quantizer|output_quantizer)\.", row.name)[0]
         layer = name if name != row.name else name.rpartition(".")[0] or name
         for key, value in ((f"packed/{layer}", row.bytes), (f"entries/{layer}", row.entries)):
-            facts[key] = facts.get(key, 0) + value
-    return facts
+            metrics[key] = metrics.get(key, 0) + value
+    return metrics
 
 
 def widths(operations: Sequence[Operation]) -> Widths:
@@ -45,17 +45,17 @@ def widths(operations: Sequence[Operation]) -> Widths:
     return {layer: op.bits_of(layer) for op in made for layer in op.layers}
 
 
-def running(outcome: Outcome, bench: Workbench) -> dict[str, Any]:
+def running(outcome: StageResult, ctx: RunContext) -> dict[str, Any]:
     """Time, memory and counted energy of one image; no time of a network that only simulates
     integers, memory of files alone."""
     from condenser import deploy, measure
     from condenser.compress import Quantized
 
-    data = bench.data
-    if outcome.file is None and any(isinstance(o, Quantized) for o in outcome.blueprint.operations):
+    data = ctx.data
+    if outcome.file is None and any(isinstance(o, Quantized) for o in outcome.spec.operations):
         none = dict.fromkeys(("ms_b1", "iqr_b1", "threads"))
         return {f"latency/{k}": v for k, v in {**none, "runtime": "simulated"}.items()}
-    facts: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
     if outcome.file is None:
         times = measure.torch_latency(outcome.model, data.example())
         call = measure.torch_call(outcome.model, data.example())
@@ -63,9 +63,9 @@ def running(outcome: Outcome, bench: Workbench) -> dict[str, Any]:
         session = deploy.session(outcome.file, outcome.threads)
         call = session.call(data.pixels() if session.pixels else data.example())
         times = measure.call_latency(call, 1, session.runtime, session.threads)
-        facts["memory/peak_bytes"] = deploy.peak_bytes(outcome.file, outcome.threads)
+        metrics["memory/peak_bytes"] = deploy.peak_bytes(outcome.file, outcome.threads)
     with measure.evaluating(outcome.model), measure.settled(outcome.threads):
         counted = measure.joules(call)
     if counted is not None:
-        facts["energy/counted_uj"] = 1e6 * counted
-    return facts | {f"latency/{k}": v for k, v in times.items()}
+        metrics["energy/counted_uj"] = 1e6 * counted
+    return metrics | {f"latency/{k}": v for k, v in times.items()}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from condenser.errors import CondenserError
-from condenser.pipeline.stages import Stage, Workbench
+from condenser.pipeline.stages import RunContext, Stage
 from condenser.store import Entry
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def by_class(test: Predictions, data: DataModule) -> dict[str, float | None]:
     return {f"class/{name}": value for name, value in found.items()}
 
 
-def beside_teachers(entry: Entry, teachers: Sequence[Entry], bench: Workbench) -> dict[str, Any]:
+def beside_teachers(entry: Entry, teachers: Sequence[Entry], ctx: RunContext) -> dict[str, Any]:
     """What its answers on the test images are beside its teachers', these averaged as logits."""
     import torch
 
@@ -52,15 +52,15 @@ def beside_teachers(entry: Entry, teachers: Sequence[Entry], bench: Workbench) -
     own = load_logits(entry)
     if any(logits.shape != own.logits.shape for logits in given):
         return {}  # teachers of another task
-    logits, task = torch.stack(given).mean(0), bench.data.task
+    logits, task = torch.stack(given).mean(0), ctx.data.task
     beside = measure.quality(own, logits, task)
-    damage = measure.damage(own, logits, bench.data.classes, task)
+    damage = measure.damage(own, logits, ctx.data.classes, task)
     found = {k[8:]: v for k, v in beside.items() if k.startswith("teacher_")} | damage
     return {f"teacher/{key}": value for key, value in found.items()}
 
 
 def similarity(
-    stage: Stage, model: nn.Module, teachers: Sequence[Entry], bench: Workbench
+    stage: Stage, model: nn.Module, teachers: Sequence[Entry], ctx: RunContext
 ) -> dict[str, float]:
     """Linear CKA with the teacher on training images; nothing where there are several teachers, or
     where ``teacher.cka`` leaves the layers to be found and a network has none of the kind."""
@@ -70,8 +70,8 @@ def similarity(
     asked = stage.config["teacher"]["cka"]
     if asked is None or len(teachers) != 1:
         return {}
-    _, teacher = teachers[0].load(bench.trusted)
-    images = bench.data.calibration(min(IMAGES, bench.data.train_size))
+    _, teacher = teachers[0].load(ctx.trusted)
+    images = ctx.data.calibration(min(IMAGES, ctx.data.train_size))
     if isinstance(asked, Mapping):
         pairs = asked["student"], asked["teacher"]
     else:

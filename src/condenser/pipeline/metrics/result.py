@@ -8,11 +8,11 @@ from typing import Any
 
 from condenser.errors import CondenserError
 from condenser.pipeline.metrics import costs, quality
-from condenser.pipeline.stages import Given, Outcome, Stage, Workbench
+from condenser.pipeline.stages import RunContext, Stage, StageInputs, StageResult
 
 
 def measured(
-    stage: Stage, outcome: Outcome, bench: Workbench, folder: Path, given: Given
+    stage: Stage, outcome: StageResult, ctx: RunContext, folder: Path, inputs: StageInputs
 ) -> dict[str, Any]:
     """Save the outcome and measure all that does not depend on the run around it."""
     import torch
@@ -21,39 +21,39 @@ def measured(
     from condenser.checkpoint import model_spec
     from condenser.checkpoint.packed import table
 
-    data, model = bench.data, outcome.model
-    model_spec.save(folder, outcome.blueprint, model)
+    data, model = ctx.data, outcome.model
+    model_spec.save(folder, outcome.spec, model)
     predictor = deploy.session(outcome.file, outcome.threads) if outcome.file else model
     raw = isinstance(predictor, deploy.Session) and predictor.pixels
     test = measure.predict(predictor, batches(data.test_dataloader(), raw))
     quality.save_logits(folder, test)
     val = quality.graded(measure.predict(predictor, batches(data.val_dataloader(), raw)), data.task)
     best = quality.graded(test, data.task)
-    facts = {f"test/{k}": v for k, v in best.items()} | {"val/accuracy": val["accuracy"]}
-    facts |= {"val/accuracy_last": val["accuracy"], "test/accuracy_last": best["accuracy"]}
+    metrics = {f"test/{k}": v for k, v in best.items()} | {"val/accuracy": val["accuracy"]}
+    metrics |= {"val/accuracy_last": val["accuracy"], "test/accuracy_last": best["accuracy"]}
     if outcome.last is not None:
         for split, loader in (("val", data.val_dataloader()), ("test", data.test_dataloader())):
             last = quality.graded(measure.predict(outcome.last, loader), data.task)
-            facts[f"{split}/accuracy_last"] = last["accuracy"]
+            metrics[f"{split}/accuracy_last"] = last["accuracy"]
     if outcome.file:
         simulated = measure.predict(model, data.test_dataloader())
-        facts |= quality.agreement(stage.word, test, simulated, data.task)
-    facts |= quality.by_class(test, data)
+        metrics |= quality.agreement(stage.word, test, simulated, data.task)
+    metrics |= quality.by_class(test, data)
     if stage.uses_teacher:
-        facts |= quality.similarity(stage, model, given.teachers, bench)
-    facts |= {f"size/{k}": v for k, v in measure.size(model).items()}
-    if any(not isinstance(op, model_spec.Lens) for op in outcome.blueprint.operations):
-        rates = model_spec.rates(outcome.blueprint, model, bench.trusted)
-        facts |= {f"gone/{layer}": rate for layer, rate in rates.items()}
-    facts |= costs.files(outcome, folder)
-    facts |= costs.packed(table(outcome.blueprint, model))
+        metrics |= quality.similarity(stage, model, inputs.teachers, ctx)
+    metrics |= {f"size/{k}": v for k, v in measure.size(model).items()}
+    if any(not isinstance(op, model_spec.InputAdapter) for op in outcome.spec.operations):
+        rates = model_spec.rates(outcome.spec, model, ctx.trusted)
+        metrics |= {f"gone/{layer}": rate for layer, rate in rates.items()}
+    metrics |= costs.files(outcome, folder)
+    metrics |= costs.packed(table(outcome.spec, model))
     with torch.no_grad():
-        facts |= {f"compute/{k}": v for k, v in measure.compute(model, data.example()).items()}
-    bits = costs.widths(outcome.blueprint.operations)
-    facts |= {f"bits/{layer}": pair[0] for layer, pair in bits.items()}
-    facts |= {f"energy/{k}": v for k, v in measure.energy(model, data.example(), bits).items()}
-    facts |= costs.running(outcome, bench)
-    return facts | outcome.facts | provenance()
+        metrics |= {f"compute/{k}": v for k, v in measure.compute(model, data.example()).items()}
+    bits = costs.widths(outcome.spec.operations)
+    metrics |= {f"bits/{layer}": pair[0] for layer, pair in bits.items()}
+    metrics |= {f"energy/{k}": v for k, v in measure.energy(model, data.example(), bits).items()}
+    metrics |= costs.running(outcome, ctx)
+    return metrics | outcome.metrics | provenance()
 
 
 def batches(loader: Any, raw: bool) -> Any:
@@ -61,8 +61,8 @@ def batches(loader: Any, raw: bool) -> Any:
     return loader.raw() if raw and loader else loader
 
 
-def keep_promises(
-    stage: Stage, outcome: Outcome, given: Given, bench: Workbench
+def check_invariants(
+    stage: Stage, outcome: StageResult, inputs: StageInputs, ctx: RunContext
 ) -> dict[str, str | float]:
     """What was asked for, as it is read from the weights: a law at the end of every stage.
 
@@ -72,23 +72,23 @@ def keep_promises(
     """
     import torch
 
-    from condenser.checkpoint.model_spec import lost
+    from condenser.checkpoint.model_spec import violations
 
-    facts: dict[str, str | float] = {}
-    image = bench.data.example(1)
+    metrics: dict[str, str | float] = {}
+    image = ctx.data.example(1)
     for promise in outcome.promises:
         with torch.no_grad():
             amount = float(promise.read(outcome.model, image))
         if not promise.kept(amount):
             raise CondenserError(f"{stage.label}: {stage.word}.{promise.broken(amount)}")
-        if not facts:
-            facts = {"achieved": amount, "achieved_of": promise.what}
-    if given.source is not None and stage.takes_model:
-        torn = lost(*given.source.load(bench.trusted), outcome.blueprint, outcome.model)
+        if not metrics:
+            metrics = {"achieved": amount, "achieved_of": promise.what}
+    if inputs.source is not None and stage.takes_model:
+        torn = violations(*inputs.source.load(ctx.trusted), outcome.spec, outcome.model)
         if torn:
             what = ", ".join(f"{name} ({operation})" for name, operation in torn.items())
             raise CondenserError(f"{stage.label} undid what stages before it made of {what}")
-    return {f"{stage.word}/{key}": fact for key, fact in facts.items()}
+    return {f"{stage.word}/{key}": fact for key, fact in metrics.items()}
 
 
 def provenance() -> dict[str, Any]:

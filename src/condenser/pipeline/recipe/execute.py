@@ -10,10 +10,10 @@ from typing import Any
 
 from condenser.errors import CondenserError
 from condenser.models.sources import in_words
-from condenser.pipeline.metrics import beside_teachers, keep_promises, measured
+from condenser.pipeline.metrics import beside_teachers, check_invariants, measured
 from condenser.pipeline.recipe.key import but_for_the_seed, ingredients, together
-from condenser.pipeline.stages import Given, Stage, Workbench
-from condenser.store import Entry, Place, Store, key_of
+from condenser.pipeline.stages import RunContext, Stage, StageInputs
+from condenser.store import Entry, StageDir, Store, key_of
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Made:
 
 def run(
     stages: list[Stage],
-    bench: Workbench,
+    ctx: RunContext,
     store: Store,
     started: Callable[[Stage], None] = lambda stage: None,
 ) -> Iterator[tuple[Made, dict[str, Any]]]:
@@ -59,18 +59,18 @@ def run(
                 gate(teacher)
         else:
             teachers = tuple(m for m in made if m.stage.word == "teacher")[-1:]
-        made.append(make(stage, bench, store, line, teachers, reference))
+        made.append(make(stage, ctx, store, line, teachers, reference))
         by_stage[stage.position] = made[-1]
-        yield made[-1], facts_of(made[-1], bench)
+        yield made[-1], facts_of(made[-1], ctx)
 
 
 def accuracy(made: Made) -> float:
-    return made.entry.facts["val/accuracy"] or 0.0
+    return made.entry.metrics["val/accuracy"] or 0.0
 
 
 def make(
     stage: Stage,
-    bench: Workbench,
+    ctx: RunContext,
     store: Store,
     line: tuple[Made, ...],
     teachers: tuple[Made, ...],
@@ -80,16 +80,16 @@ def make(
     used = teachers if stage.uses_teacher else ()
     parent = line[-1] if line and stage.takes_model else None
     before = parent, used, reference
-    own = ingredients(stage, bench)
+    own = ingredients(stage, ctx)
     made_of = own | lineage(*before, lambda made: made.entry.key)
     group = key_of(but_for_the_seed(own) | lineage(*before, lambda made: made.group))
 
-    def work(place: Place) -> Mapping[str, Any]:
-        outcome = stage.work(bench, given, place)
-        outcome.facts |= keep_promises(stage, outcome, given, bench)
-        return measured(stage, outcome, bench, place.folder, given)
+    def work(place: StageDir) -> Mapping[str, Any]:
+        outcome = stage.work(ctx, given, place)
+        outcome.metrics |= check_invariants(stage, outcome, given, ctx)
+        return measured(stage, outcome, ctx, place.folder, given)
 
-    given = Given(
+    given = StageInputs(
         [made.entry for made in line],
         [teacher.entry for teacher in used],
         reference.entry if reference else None,
@@ -115,7 +115,7 @@ def lineage(
 def gate(teacher: Made) -> None:
     """CondenserError for a teacher below ``teacher.min_accuracy`` on validation."""
     least, got = teacher.stage.config["teacher"]["min_accuracy"], accuracy(teacher)
-    foreign = teacher.entry.facts["val/accuracy"] is None
+    foreign = teacher.entry.metrics["val/accuracy"] is None
     if got < least and not foreign:
         raise CondenserError(
             f"teacher {teacher.model_name} reaches {got:.4f} on validation, less than "
@@ -123,15 +123,15 @@ def gate(teacher: Made) -> None:
         )
 
 
-def facts_of(made: Made, bench: Workbench) -> dict[str, Any]:
+def facts_of(made: Made, ctx: RunContext) -> dict[str, Any]:
     """A stage's part of the record: what was measured, where it stands, what led to it."""
-    facts = dict(made.entry.facts)
+    metrics = dict(made.entry.metrics)
     if made.teachers:
-        facts |= beside_teachers(made.entry, [t.entry for t in made.teachers], bench)
-    facts = made.stage.described() | facts
+        metrics |= beside_teachers(made.entry, [t.entry for t in made.teachers], ctx)
+    metrics = made.stage.described() | metrics
     for before in reversed(made.stage.chain):
-        facts = before.described() | facts
-    return facts | {
+        metrics = before.described() | metrics
+    return metrics | {
         "stage": made.stage.word,
         "position": made.stage.position,
         "model": made.model_name,

@@ -6,21 +6,21 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from condenser.models.sources import sources
-from condenser.pipeline.stages import Stage, Workbench
+from condenser.pipeline.stages import RunContext, Stage
 
 VERSION = 6  # of what stages compute: raise it when the same settings give another result
 
 
-def ingredients(stage: Stage, bench: Workbench) -> dict[str, Any]:
+def ingredients(stage: Stage, ctx: RunContext) -> dict[str, Any]:
     """Of what the stage makes of the models that it is given."""
     return {
         "version": VERSION,
         "stage": stage.word,
         "settings": stage.ingredients(),
         "seed": stage.seed,
-        "data": bench.data.fingerprint,
+        "data": ctx.data.fingerprint,
         "code": code(stage),
-        "numerics": numerics(bench),
+        "numerics": numerics(ctx),
     }
 
 
@@ -47,19 +47,19 @@ def code(stage: Stage) -> dict[str, str]:
     return sources([stage.ingredients(), stage.config["data"]])
 
 
-def numerics(bench: Workbench) -> dict[str, Any]:
+def numerics(ctx: RunContext) -> dict[str, Any]:
     """What changes the bits of a result without being asked for in the recipe."""
     from importlib import metadata
 
     from condenser import measure
 
-    own, size = bench.trainer, bench.team.size
+    own, size = ctx.trainer, ctx.team.size
     found = {
         **measure.arithmetic(measure.device_kind(own["accelerator"])),
         "lightning": metadata.version("pytorch-lightning"),
         "precision": own["precision"],
         "deterministic": bool(own["deterministic"]),
-        "compile": bench.compile,
+        "compile": ctx.compile,
         "processes": size,
     }
     if size == 1:

@@ -6,9 +6,9 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from condenser.errors import UnknownError
-from condenser.pipeline.stages.base import Given, Outcome, Stage, Workbench
+from condenser.pipeline.stages.base import RunContext, Stage, StageInputs, StageResult
 
-__all__ = ["Given", "Outcome", "Stage", "Workbench", "find", "words"]
+__all__ = ["RunContext", "Stage", "StageInputs", "StageResult", "find", "words"]
 
 
 def words() -> list[str]:

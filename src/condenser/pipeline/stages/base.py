@@ -14,14 +14,14 @@ from condenser.training.distributed.process_group import Team
 if TYPE_CHECKING:
     from torch import nn
 
-    from condenser.checkpoint.model_spec import Blueprint
+    from condenser.checkpoint.model_spec import ModelSpec
     from condenser.compress import Promise
     from condenser.data import DataModule
-    from condenser.store import Entry, Place
+    from condenser.store import Entry, StageDir
 
 
 @dataclass(frozen=True)
-class Workbench:
+class RunContext:
     """What the stages of a run share.
 
     Attributes:
@@ -45,7 +45,7 @@ class Workbench:
 
 
 @dataclass(frozen=True)
-class Given:
+class StageInputs:
     """The models that a stage works with.
 
     Attributes:
@@ -66,7 +66,7 @@ class Given:
 
 
 @dataclass
-class Outcome:
+class StageResult:
     """What a stage made.
 
     Attributes:
@@ -78,9 +78,9 @@ class Outcome:
         promises: what a compression was asked for, to be read from the model.
     """
 
-    blueprint: Blueprint
+    spec: ModelSpec
     model: nn.Module
-    facts: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
     last: nn.Module | None = None
     file: Path | None = None
     threads: int = 1
@@ -150,9 +150,9 @@ class Stage(ABC):
         """The network that the stage starts from scratch, if it does."""
         return None
 
-    def example(self, bench: Workbench) -> nn.Module:
+    def example(self, ctx: RunContext) -> nn.Module:
         """A network as its result will be, but for the weights and for what made it smaller."""
-        return self.chain[0].example(bench)
+        return self.chain[0].example(ctx)
 
     def accept(self) -> None:  # noqa: B027 - most stages take any
         """ConfigError if it cannot work on the model that ``chain`` would make."""
@@ -162,27 +162,27 @@ class Stage(ABC):
         """All settings that determine the result, beside models, data, seed and hardware."""
 
     @abstractmethod
-    def check(self, bench: Workbench) -> None:
+    def check(self, ctx: RunContext) -> None:
         """Build all that ``run`` will need, so that what cannot work fails before training."""
 
     @abstractmethod
-    def run(self, bench: Workbench, given: Given, place: Place) -> Outcome:
+    def run(self, ctx: RunContext, inputs: StageInputs, place: StageDir) -> StageResult:
         """Do the work."""
 
-    def work(self, bench: Workbench, given: Given, place: Place) -> Outcome:
+    def work(self, ctx: RunContext, inputs: StageInputs, place: StageDir) -> StageResult:
         """``run``, on every process where something is trained."""
         if self.trains:
-            bench.team.together(follow, self, given, place)
-        return self.run(bench, given, place)
+            ctx.team.together(follow, self, inputs, place)
+        return self.run(ctx, inputs, place)
 
     def described(self) -> dict[str, Any]:
         """The stage's settings as record keys: the config's path with slashes, scalars only."""
         return dict(flat(self.word, self.settings))
 
 
-def follow(bench: Workbench, stage: Stage, given: Given, place: Place) -> None:
+def follow(ctx: RunContext, stage: Stage, inputs: StageInputs, place: StageDir) -> None:
     """Take part in what another process leads."""
-    stage.run(bench, given, place)
+    stage.run(ctx, inputs, place)
 
 
 def flat(path: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from condenser.pipeline.stages.base import Given, Outcome, Stage, Workbench
+from condenser.pipeline.stages.base import RunContext, Stage, StageInputs, StageResult
 
 
 class Budget(Stage):
@@ -25,13 +25,13 @@ class Budget(Stage):
         for params in budget.corners(self.settings):
             self._planned(params)
 
-    def check(self, bench: Workbench) -> None:
+    def check(self, ctx: RunContext) -> None:
         from condenser.pipeline import budget
 
-        bench.build(self.settings["sampler"])(seed=0)
+        ctx.build(self.settings["sampler"])(seed=0)
         for params in budget.corners(self.settings):
             for stage in self._planned(params)[self.position :]:
-                stage.check(bench)
+                stage.check(ctx)
 
     def _planned(self, params: Mapping[str, Any]) -> list[Stage]:
         from condenser.pipeline import budget, recipe
@@ -41,5 +41,5 @@ class Budget(Stage):
     def ingredients(self) -> dict[str, Any]:
         return dict(self.settings)
 
-    def run(self, bench: Workbench, given: Given, place: Any) -> Outcome:
+    def run(self, ctx: RunContext, inputs: StageInputs, place: Any) -> StageResult:
         raise AssertionError("a run puts the stages that it found in the place of budget")

@@ -16,14 +16,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from condenser.errors import ConfigError
-from condenser.pipeline.stages.base import Given, Workbench
+from condenser.pipeline.stages.base import RunContext, StageInputs
 from condenser.pipeline.stages.compression import CompressionStage
 from condenser.pipeline.stages.training import TrainingStage
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from condenser.checkpoint.model_spec import Blueprint
+    from condenser.checkpoint.model_spec import ModelSpec
     from condenser.compress import Compression
     from condenser.store import Entry
     from condenser.training import Plan
@@ -71,25 +71,25 @@ class Random(Control):
     fits: ClassVar[tuple[str, ...]] = (*MASKED, "cut", "merge")
     takes_model: ClassVar[bool] = True
 
-    def check(self, bench: Workbench) -> None:
+    def check(self, ctx: RunContext) -> None:
         from condenser.compress import Compression
 
-        super().check(bench)
+        super().check(ctx)
         assert self.of.compression is not None
-        kind = type(bench.build(self.of.compression))
-        if kind.by_lot is Compression.by_lot:
+        kind = type(ctx.build(self.of.compression))
+        if kind.random_baseline is Compression.random_baseline:
             allowed = f"controls without it: {kind.__name__} takes nothing that could be drawn"
             raise ConfigError("controls", self.kind, allowed, "as in controls=[scratch,dense]")
 
-    def compressor(self, bench: Workbench, given: Given) -> Compression | None:
-        assert given.source is not None
-        assert given.reference is not None
+    def compressor(self, ctx: RunContext, inputs: StageInputs) -> Compression | None:
+        assert inputs.source is not None
+        assert inputs.reference is not None
         config = self.of.compression
         assert config is not None
-        before, _ = given.source.load(bench.trusted)
-        after, made = given.reference.load(bench.trusted)
+        before, _ = inputs.source.load(ctx.trusted)
+        after, made = inputs.reference.load(ctx.trusted)
         operations = after.operations[len(before.operations) :]
-        return bench.build(config).by_lot(made, operations, self.seed)
+        return ctx.build(config).random_baseline(made, operations, self.seed)
 
 
 class Dense(Control):
@@ -113,38 +113,39 @@ class Scratch(Control):
     def architecture(self) -> Mapping[str, Any] | None:
         return self.chain[0].architecture
 
-    def start(self, bench: Workbench, given: Given) -> tuple[Blueprint, nn.Module]:
-        assert given.reference is not None
-        blueprint, made = given.reference.load(bench.trusted)
-        return blueprint, afresh(blueprint, made, bench)
+    def start(self, ctx: RunContext, inputs: StageInputs) -> tuple[ModelSpec, nn.Module]:
+        assert inputs.reference is not None
+        spec, made = inputs.reference.load(ctx.trusted)
+        return spec, afresh(spec, made, ctx)
 
-    def plan(self, bench: Workbench, given: Given | None = None) -> Plan:
-        plan = super().plan(bench)
-        return plan if given is None else replace(plan, epochs=self.epochs(given))
+    def plan(self, ctx: RunContext, inputs: StageInputs | None = None) -> Plan:
+        plan = super().plan(ctx)
+        return plan if inputs is None else replace(plan, epochs=self.epochs(inputs))
 
-    def epochs(self, given: Given) -> int:
+    def epochs(self, inputs: StageInputs) -> int:
         """Of all stages that led to the small network."""
-        assert given.reference is not None
-        return sum(epochs(entry) for entry in (*given.line, given.reference))
+        assert inputs.reference is not None
+        return sum(epochs(entry) for entry in (*inputs.line, inputs.reference))
 
 
 class Compute(Scratch):
     kind: ClassVar[str] = "compute"
     fits: ClassVar[tuple[str, ...]] = REBUILT  # masks and codebooks save no multiply-accumulates
 
-    def epochs(self, given: Given) -> int:
-        assert given.reference is not None
+    def epochs(self, inputs: StageInputs) -> int:
+        assert inputs.reference is not None
         spent = sum(
-            epochs(entry) * entry.facts["compute/macs"] for entry in (*given.line, given.reference)
+            epochs(entry) * entry.metrics["compute/macs"]
+            for entry in (*inputs.line, inputs.reference)
         )
-        return round(spent / given.reference.facts["compute/macs"])
+        return round(spent / inputs.reference.metrics["compute/macs"])
 
 
 def epochs(entry: Entry) -> int:
-    return int(entry.facts.get("cost/epochs") or 0)
+    return int(entry.metrics.get("cost/epochs") or 0)
 
 
-def afresh(blueprint: Blueprint, made: nn.Module, bench: Workbench) -> nn.Module:
+def afresh(spec: ModelSpec, made: nn.Module, ctx: RunContext) -> nn.Module:
     """A network of the shape and with the zeros of ``made``, its weights drawn anew.
 
     Layers that a compression gave another shape draw theirs for that shape.
@@ -153,15 +154,15 @@ def afresh(blueprint: Blueprint, made: nn.Module, bench: Workbench) -> nn.Module
 
     from condenser.compress import Sparse
 
-    whole = replace(blueprint, operations=()).build(bench.trusted).state_dict()
-    model = blueprint.build(bench.trusted)
+    whole = replace(spec, operations=()).build(ctx.trusted).state_dict()
+    model = spec.build(ctx.trusted)
     for name, layer in model.named_modules():
         own = {f"{name}.{key}": p for key, p in layer.named_parameters(recurse=False)}
         changed = any(key not in whole or whole[key].shape != p.shape for key, p in own.items())
         if changed and hasattr(layer, "reset_parameters"):
             layer.reset_parameters()
     weights = dict(made.named_parameters())
-    pruned = [op.layers for op in blueprint.operations if isinstance(op, Sparse)]
+    pruned = [op.layers for op in spec.operations if isinstance(op, Sparse)]
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if any(name == f"{layer}.weight" for layers in pruned for layer in layers):

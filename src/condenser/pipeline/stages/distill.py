@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from condenser.errors import ConfigError
-from condenser.pipeline.stages.base import Given, Workbench
+from condenser.pipeline.stages.base import RunContext, StageInputs
 from condenser.pipeline.stages.training import TrainingStage, objective, own
 
 if TYPE_CHECKING:
@@ -69,57 +69,57 @@ class Distill(TrainingStage):
             allowed = f"null where there is not one teacher but {len(self.teachers)}"
             raise ConfigError("distill.inherit", self.settings["inherit"], allowed)
 
-    def check(self, bench: Workbench) -> None:
-        super().check(bench)
+    def check(self, ctx: RunContext) -> None:
+        super().check(ctx)
         from condenser.measure import cka
-        from condenser.training import connect
+        from condenser.training import build_projectors
         from condenser.training.teacher_cache import Cache
 
-        student = self.example(bench)
-        teachers = [stage.example(bench) for stage in self.teachers]
+        student = self.example(ctx)
+        teachers = [stage.example(ctx) for stage in self.teachers]
         if self.peer is not None:
-            teachers = [network(self.peer, bench)]
+            teachers = [network(self.peer, ctx)]
         if self.settings["inherit"]:
-            bench.build(self.settings["inherit"])(student, teachers[0], bench.data.example(2))
+            ctx.build(self.settings["inherit"])(student, teachers[0], ctx.data.example(2))
         for teacher in teachers:
-            built = objective(self.objective, bench)
+            built = objective(self.objective, ctx)
             if not built.needs_teacher:
                 continue
-            connect(built, student, teacher, bench.data.example(2))
-            Cache(**self.cache).check(bench.data, built.teacher_layers, self.vote == "random")
+            build_projectors(built, student, teacher, ctx.data.example(2))
+            Cache(**self.cache).check(ctx.data, built.teacher_layers, self.vote == "random")
             if built.teacher_layers and len(teachers) > 1:
                 allowed = "an objective on logits where there are several teachers"
                 raise ConfigError("distill", self.objective["_target_"], allowed)
         if isinstance(layers := self.config["teacher"]["cka"], Mapping) and len(teachers) == 1:
             pairs = layers["student"], layers["teacher"]
-            cka(student, teachers[0], bench.data.example(2), pairs)
+            cka(student, teachers[0], ctx.data.example(2), pairs)
         small = parameters(student)
         large = max(map(parameters, teachers))
         if small > large and self.peer is None:
-            bench.warn(
+            ctx.warn(
                 f"student {self.architecture['name']} has {small:,} parameters, more than "
                 f"its teacher with {large:,}"
             )
 
     def inherit(
-        self, bench: Workbench, model: nn.Module, teachers: Sequence[Entry]
+        self, ctx: RunContext, model: nn.Module, teachers: Sequence[Entry]
     ) -> dict[str, Any]:
         if not self.settings["inherit"]:
             return {}
-        _, teacher = teachers[0].load(bench.trusted)
-        took = bench.build(self.settings["inherit"])(model, teacher, bench.data.example(2))
+        _, teacher = teachers[0].load(ctx.trusted)
+        took = ctx.build(self.settings["inherit"])(model, teacher, ctx.data.example(2))
         return {"distill/inherited": took.parameters, "distill/inherited_tensors": took.tensors}
 
     def module(
         self,
-        bench: Workbench,
+        ctx: RunContext,
         model: nn.Module,
-        given: Given,
-        shelf: Path,
+        inputs: StageInputs,
+        cache_dir: Path,
         **kwargs: Any,
     ) -> Student:
         if self.peer is None:
-            return super().module(bench, model, given, shelf, **kwargs)
+            return super().module(ctx, model, inputs, cache_dir, **kwargs)
         import torch
 
         from condenser.training.mutual import Mutual
@@ -127,21 +127,21 @@ class Distill(TrainingStage):
         torch.manual_seed(self.seed + 1)  # the peer is another network from its first weights on
         return Mutual(
             model,
-            self.plan(bench),
-            bench.data,
-            peer=network(self.peer, bench),
-            objective=bench.build(self.objective),
-            peer_objective=bench.build(self.objective),
+            self.plan(ctx),
+            ctx.data,
+            peer=network(self.peer, ctx),
+            objective=ctx.build(self.objective),
+            peer_objective=ctx.build(self.objective),
             seed=self.seed,
             **kwargs,
         )
 
 
-def network(model: Mapping[str, Any], bench: Workbench) -> nn.Module:
+def network(model: Mapping[str, Any], ctx: RunContext) -> nn.Module:
     """A network of the config, its weights as initialised."""
     from condenser import models
 
-    return models.build(model, bench.data.input_shape, bench.data.num_classes, bench.trusted)
+    return models.build(model, ctx.data.input_shape, ctx.data.num_classes, ctx.trusted)
 
 
 def parameters(model: nn.Module) -> int:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from condenser.errors import ConfigError
-from condenser.pipeline.stages.base import Given, Outcome, Stage, Workbench
+from condenser.pipeline.stages.base import RunContext, Stage, StageInputs, StageResult
 
 if TYPE_CHECKING:
     from condenser.deploy import Form
-    from condenser.store import Place
+    from condenser.store import StageDir
 
 FLOAT, DENSE, FILE = "float32", "dense", "model"
 # What a target needs beside requirements.txt: module → what to install (requirements-extras.txt).
@@ -64,55 +64,55 @@ class Export(Stage):
         packages = ["onnx", "onnxscript", "onnxruntime", *EXTRAS.get(self.settings["target"], {})]
         return {**self.settings, "versions": {name: metadata.version(name) for name in packages}}
 
-    def check(self, bench: Workbench) -> None:
+    def check(self, ctx: RunContext) -> None:
         """Nothing of its own: networks from outside are tried whole, see ``condenser.pipeline.tryout``."""
 
-    def run(self, bench: Workbench, given: Given, place: Place) -> Outcome:
+    def run(self, ctx: RunContext, inputs: StageInputs, place: StageDir) -> StageResult:
         from condenser import deploy, measure
         from condenser.compress import Quantized
 
-        assert given.source is not None
-        blueprint, model = given.source.load(bench.trusted)
-        quantized = [op for op in blueprint.operations if isinstance(op, Quantized)]
+        assert inputs.source is not None
+        spec, model = inputs.source.load(ctx.trusted)
+        quantized = [op for op in spec.operations if isinstance(op, Quantized)]
         operation = quantized[-1] if quantized else None
-        images = bench.data.calibration(operation.images if operation else 2)
-        form = self.form(bench)
+        images = ctx.data.calibration(operation.images if operation else 2)
+        form = self.form(ctx)
         plain = replace(form, dynamic=False, codes=False)
         file = deploy.write(model, form, images, place.folder / FILE, operation)
         float32 = file
         if operation is not None or form != plain:
             float32 = deploy.write(model, plain, images, place.folder / FLOAT)
-        facts: dict[str, Any] = {"export/fp32_file_bytes": deploy.size(float32)}
+        metrics: dict[str, Any] = {"export/fp32_file_bytes": deploy.size(float32)}
         if file.suffix == ".onnx":
-            facts["export/graph_bytes"] = deploy.graph_bytes(file)
+            metrics["export/graph_bytes"] = deploy.graph_bytes(file)
         if form.dynamic:
             bits = dict.fromkeys(deploy.matrices(model), (8, 8))
-            estimate = measure.energy(model, bench.data.example(), bits)
-            facts |= {f"energy/{key}": value for key, value in estimate.items()}
-        batch = min(self.settings["batch"], bench.data.train_size)
-        times = self.times(bench, batch, float32, file)
-        facts |= {"export/latency_ms": times["median"], "export/latency_iqr_ms": times["iqr"]}
-        facts["export/speedup"] = times["ratio"]
-        if len(given.line) > 1:
-            _, dense = given.line[0].load(bench.trusted)
+            estimate = measure.energy(model, ctx.data.example(), bits)
+            metrics |= {f"energy/{key}": value for key, value in estimate.items()}
+        batch = min(self.settings["batch"], ctx.data.train_size)
+        times = self.times(ctx, batch, float32, file)
+        metrics |= {"export/latency_ms": times["median"], "export/latency_iqr_ms": times["iqr"]}
+        metrics["export/speedup"] = times["ratio"]
+        if len(inputs.line) > 1:
+            _, dense = inputs.line[0].load(ctx.trusted)
             dense_file = deploy.write(dense, plain, images, place.folder / DENSE)
             for key, count in (("", batch), ("_b1", 1)):
-                ratio = self.times(bench, count, dense_file, file)["ratio"]
-                facts[f"export/speedup_dense{key}"] = ratio
+                ratio = self.times(ctx, count, dense_file, file)["ratio"]
+                metrics[f"export/speedup_dense{key}"] = ratio
             delete(dense_file)
         if float32 != file:
             delete(float32)
-        return Outcome(blueprint, model, facts, file=file, threads=self.settings["threads"])
+        return StageResult(spec, model, metrics, file=file, threads=self.settings["threads"])
 
-    def form(self, bench: Workbench) -> Form:
+    def form(self, ctx: RunContext) -> Form:
         """What the file is to be, as the settings say."""
         from condenser.deploy import Form
 
-        own, data = self.settings, bench.data
+        own, data = self.settings, ctx.data
         pixels = (data.mean, data.std) if own["input"] == "uint8" else None
         return Form(own["target"], own["dynamic"], pixels, own["output"] == "uint8")
 
-    def times(self, bench: Workbench, batch: int, before: Path, file: Path) -> dict[str, float]:
+    def times(self, ctx: RunContext, batch: int, before: Path, file: Path) -> dict[str, float]:
         """Milliseconds of a batch, and the ratio to a file that runs in turn with it."""
         from condenser import deploy, measure
 
@@ -120,7 +120,7 @@ class Export(Stage):
         calls = {}
         for name, path in (("before", before), ("file", file)):
             session = deploy.session(path, threads)
-            images = bench.data.pixels(batch) if session.pixels else bench.data.example(batch)
+            images = ctx.data.pixels(batch) if session.pixels else ctx.data.example(batch)
             calls[name] = session.call(images)
         with measure.settled(threads):
             return measure.interleaved(calls, rounds=30)["file"]

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from condenser.errors import ConfigError, DamagedError
 from condenser.files import loads, read_bytes
-from condenser.pipeline.stages.base import Given, Outcome, Workbench
+from condenser.pipeline.stages.base import RunContext, StageInputs, StageResult
 from condenser.pipeline.stages.compression import CompressionStage
 from condenser.pipeline.stages.training import own
 
 if TYPE_CHECKING:
-    from condenser.store import Place
+    from condenser.store import StageDir
 
 
 class Prune(CompressionStage):
@@ -29,12 +29,12 @@ class Prune(CompressionStage):
             method["scope"] = {**scope, "rates": analysed(scope["rates"])}
         return method
 
-    def run(self, bench: Workbench, given: Given, place: Place) -> Outcome:
+    def run(self, ctx: RunContext, inputs: StageInputs, place: StageDir) -> StageResult:
         from condenser import measure
 
-        outcome = super().run(bench, given, place)
+        outcome = super().run(ctx, inputs, place)
         found = measure.size(outcome.model)
-        outcome.facts["prune/achieved_of_all"] = 1 - found["nonzero"] / found["params"]
+        outcome.metrics["prune/achieved_of_all"] = 1 - found["nonzero"] / found["params"]
         return outcome
 
 

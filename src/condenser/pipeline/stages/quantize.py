@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from condenser.errors import ConfigError
-from condenser.pipeline.stages.base import Workbench
+from condenser.pipeline.stages.base import RunContext
 from condenser.pipeline.stages.compression import CompressionStage
 
 
@@ -18,10 +18,10 @@ class Quantize(CompressionStage):
 
     word: ClassVar[str] = "quantize"
 
-    def check(self, bench: Workbench) -> None:
-        super().check(bench)
+    def check(self, ctx: RunContext) -> None:
+        super().check(ctx)
         assert self.compression is not None
-        epochs, built = self.settings["optim"]["epochs"], bench.build(self.compression)
+        epochs, built = self.settings["optim"]["epochs"], ctx.build(self.compression)
         if epochs and not built.trains:
             allowed = f"0 with {type(built).__name__}, which rounds what was trained"
             raise ConfigError("quantize.optim.epochs", epochs, allowed, "quantize=lsq trains")

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from condenser.errors import CondenserError, ConfigError, shown
-from condenser.pipeline.stages.base import Given, Outcome, Workbench
+from condenser.pipeline.stages.base import RunContext, StageInputs, StageResult
 from condenser.pipeline.stages.training import TrainingStage
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from condenser.checkpoint.model_spec import Blueprint
-    from condenser.store import Place
+    from condenser.checkpoint.model_spec import ModelSpec
+    from condenser.store import StageDir
     from condenser.training import Student
 
 
@@ -53,11 +53,11 @@ class Teacher(TrainingStage):
         seen = self.settings["input"]
         return super().ingredients() | ({"input": seen} if any(seen.values()) else {})
 
-    def blueprint(self, bench: Workbench) -> Blueprint:
-        from condenser.checkpoint.input_adapter import lens
+    def spec(self, ctx: RunContext) -> ModelSpec:
+        from condenser.checkpoint.input_adapter import adapter
 
-        plain, seen = super().blueprint(bench), self.settings["input"]
-        data = (bench.data.mean, bench.data.std)
+        plain, seen = super().spec(ctx), self.settings["input"]
+        data = (ctx.data.mean, ctx.data.std)
         mean, std = seen["mean"] or data[0], seen["std"] or data[1]
         if len(mean) != len(std):
             allowed = f"as many numbers as teacher.input.mean={mean}"
@@ -65,17 +65,17 @@ class Teacher(TrainingStage):
         size = [seen["size"]] * 2 if seen["size"] else plain.input_shape[1:]
         shape = (len(mean), *size)
         own = replace(plain, input_shape=shape, normalisation=(mean, std))
-        return own.then(lens(shape, (mean, std), plain.input_shape, data))
+        return own.then(adapter(shape, (mean, std), plain.input_shape, data))
 
-    def example(self, bench: Workbench) -> nn.Module:
-        return super().example(bench) if self.folder is None else self.loaded(bench)[1]
+    def example(self, ctx: RunContext) -> nn.Module:
+        return super().example(ctx) if self.folder is None else self.loaded(ctx)[1]
 
-    def run(self, bench: Workbench, given: Given, place: Place) -> Outcome:
+    def run(self, ctx: RunContext, inputs: StageInputs, place: StageDir) -> StageResult:
         if self.folder is None:
-            return super().run(bench, given, place)
-        return Outcome(*self.loaded(bench))
+            return super().run(ctx, inputs, place)
+        return StageResult(*self.loaded(ctx))
 
-    def read(self, bench: Workbench) -> tuple[Blueprint, nn.Module]:
+    def read(self, ctx: RunContext) -> tuple[ModelSpec, nn.Module]:
         """The ready-made model as it was stored; ConfigError where nobody named its network."""
         from condenser.checkpoint import model_spec
         from condenser.files import read_json
@@ -84,7 +84,7 @@ class Teacher(TrainingStage):
 
         assert self.folder is not None
         try:
-            return load(self.folder, bench.trusted)
+            return load(self.folder, ctx.trusted)
         except CondenserError as error:
             causes = error.__cause__, getattr(error.__cause__, "__cause__", None)
             if not any(isinstance(cause, trust.Distrusted) for cause in causes):
@@ -98,29 +98,31 @@ class Teacher(TrainingStage):
                 f"add model@teacher.model=NAME, conf/model/NAME.yaml with _target_: {target}",
             ) from error
 
-    def loaded(self, bench: Workbench) -> tuple[Blueprint, nn.Module]:
+    def loaded(self, ctx: RunContext) -> tuple[ModelSpec, nn.Module]:
         """The ready-made model, with the lens that these data ask for."""
-        from condenser.checkpoint.input_adapter import Lens, lens
+        from condenser.checkpoint.input_adapter import InputAdapter, adapter
         from condenser.models import weights
 
         assert self.folder is not None
-        found, model = self.read(bench)
-        given = (bench.data.mean, bench.data.std)
-        own = found.normalisation or given
-        bare = replace(found, operations=tuple(o for o in found.operations if type(o) is not Lens))
-        fitted = bare.then(lens(found.input_shape, own, bench.data.input_shape, given))
-        again = fitted.build(bench.trusted)
+        found, model = self.read(ctx)
+        inputs = (ctx.data.mean, ctx.data.std)
+        own = found.normalisation or inputs
+        bare = replace(
+            found, operations=tuple(o for o in found.operations if type(o) is not InputAdapter)
+        )
+        fitted = bare.then(adapter(found.input_shape, own, ctx.data.input_shape, inputs))
+        again = fitted.build(ctx.trusted)
         weights.fill(again, model.state_dict())
         return fitted, again.eval()
 
     def module(
         self,
-        bench: Workbench,
+        ctx: RunContext,
         model: nn.Module,
-        given: Given,
-        shelf: Path,
+        inputs: StageInputs,
+        cache_dir: Path,
         **kwargs: Any,
     ) -> Student:
         from condenser import training
 
-        return training.Teacher(model, self.plan(bench), bench.data, seed=self.seed, **kwargs)
+        return training.Teacher(model, self.plan(ctx), ctx.data, seed=self.seed, **kwargs)

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from condenser.errors import CondenserError, ConfigError
-from condenser.pipeline.stages.base import Given, Outcome, Stage, Workbench
+from condenser.pipeline.stages.base import RunContext, Stage, StageInputs, StageResult
 from condenser.training.distributed import strategies
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from condenser.checkpoint.model_spec import Blueprint
-    from condenser.compress import Compression, Probe
+    from condenser.checkpoint.model_spec import ModelSpec
+    from condenser.compress import CalibrationData, Compression
     from condenser.distill import Objective
-    from condenser.store import Entry, Place
+    from condenser.store import Entry, StageDir
     from condenser.training import Plan, Student
     from condenser.training.fit import Fit
 
@@ -66,22 +66,22 @@ class TrainingStage(Stage):
             "compression": self.compression,
         } | (several | rounded if self.uses_teacher else {})
 
-    def check(self, bench: Workbench) -> None:
-        objective(self.objective, bench)
-        self.try_optimizer(bench)
+    def check(self, ctx: RunContext) -> None:
+        objective(self.objective, ctx)
+        self.try_optimizer(ctx)
         if isinstance(self.vote, list) and len(self.vote) != len(self.teachers):
             allowed = f"a weight for each of its {len(self.teachers)} teachers"
             raise ConfigError(f"{self.word}.vote", self.vote, allowed)
         if self.compression is not None:
-            self.try_compression(bench)
+            self.try_compression(ctx)
         if self.architecture is not None:
-            self.example(bench)
+            self.example(ctx)
 
-    def try_optimizer(self, bench: Workbench) -> None:
+    def try_optimizer(self, ctx: RunContext) -> None:
         """ConfigError where the optimiser refuses its settings."""
         settings = self.settings["optim"]
         try:
-            self.plan(bench).optimizer([zero()], lr=settings["lr"])
+            self.plan(ctx).optimizer([zero()], lr=settings["lr"])
         except (TypeError, ValueError) as error:
             if isinstance(error, CondenserError):
                 raise
@@ -89,120 +89,120 @@ class TrainingStage(Stage):
             allowed = "an optimiser that takes its settings"
             raise ConfigError(f"{self.word}.optim.optimizer", asked, allowed, str(error)) from error
 
-    def try_compression(self, bench: Workbench) -> None:
+    def try_compression(self, ctx: RunContext) -> None:
         """ConfigError where something else is built."""
         from condenser.compress import Compression
 
         assert self.compression is not None
-        if not isinstance(bench.build(self.compression), Compression):
+        if not isinstance(ctx.build(self.compression), Compression):
             asked = self.compression["_target_"]
             raise ConfigError(f"{self.word}._target_", asked, "a condenser.compress.Compression")
 
-    def run(self, bench: Workbench, given: Given, place: Place) -> Outcome:
+    def run(self, ctx: RunContext, inputs: StageInputs, place: StageDir) -> StageResult:
         import torch
 
         from condenser import measure
-        from condenser.compress.left_alone import facts as left_alone
+        from condenser.compress.left_alone import metrics as left_alone
         from condenser.compress.left_alone import weights_of
 
         torch.manual_seed(self.first)
-        blueprint, model = self.start(bench, given)
-        facts = self.inherit(bench, model, given.teachers)
-        compression = self.compressor(bench, given)
+        spec, model = self.start(ctx, inputs)
+        metrics = self.inherit(ctx, model, inputs.teachers)
+        compression = self.compressor(ctx, inputs)
         if compression is not None:
             weights, total = weights_of(model), measure.size(model)["params"]
-            compression.prepare(model, self.probe(bench, blueprint))
+            compression.prepare(model, self.probe(ctx, spec))
             left = left_alone(weights, compression, total)
-            facts |= {f"{self.word}/{key}": fact for key, fact in left.items()}
+            metrics |= {f"{self.word}/{key}": fact for key, fact in left.items()}
         best, last = model.state_dict(), None
         if compression is not None and not self.settings["optim"]["epochs"]:
             compression.at_once()
         elif self.settings["optim"]["epochs"]:
-            done = self.train(bench, model, blueprint, compression, given, place)
-            facts |= {**done.costs(), **done.facts}
+            done = self.train(ctx, model, spec, compression, inputs, place)
+            metrics |= {**done.costs(), **done.metrics}
             best, last = done.best, done.last if done.best_epoch < done.epochs else None
         if compression is not None:
             best = compression.kept(model, best)
             last = last and compression.kept(model, last)
-            blueprint = blueprint.then(compression.finish())
-            facts |= {f"{self.word}/{key}": fact for key, fact in compression.facts().items()}
-        outcome = Outcome(blueprint, revive(blueprint, best, bench), facts)
+            spec = spec.then(compression.finish())
+            metrics |= {f"{self.word}/{key}": fact for key, fact in compression.metrics().items()}
+        outcome = StageResult(spec, revive(spec, best, ctx), metrics)
         if compression is not None:
             outcome.promises = compression.promises()
         if last is not None:
-            outcome.last = revive(blueprint, last, bench)
+            outcome.last = revive(spec, last, ctx)
         return outcome
 
-    def compressor(self, bench: Workbench, given: Given) -> Compression | None:
+    def compressor(self, ctx: RunContext, inputs: StageInputs) -> Compression | None:
         """What makes the network smaller, before it looks at it."""
-        return bench.build(self.compression) if self.compression is not None else None
+        return ctx.build(self.compression) if self.compression is not None else None
 
     def train(
         self,
-        bench: Workbench,
+        ctx: RunContext,
         model: nn.Module,
-        blueprint: Blueprint,
+        spec: ModelSpec,
         compression: Compression | None,
-        given: Given,
-        place: Place,
+        inputs: StageInputs,
+        place: StageDir,
     ) -> Fit:
         """Fit ``model``; what earlier stages made of it is held."""
         from condenser.training.fit import fit
         from condenser.training.progress import Progress
         from condenser.training.resume import Resume
 
-        module = self.module(bench, model, given, place.shelf, compression=compression)
-        module.held = blueprint.hold(model)
-        if bench.compile:
+        module = self.module(ctx, model, inputs, place.cache_dir, compression=compression)
+        module.constraints = spec.constraints(model)
+        if ctx.compile:
             model.compile()
-        bench.data.batch_size, bench.data.seed = module.plan.batch_size, self.seed
-        resume = Resume(place.checkpoint, bench.checkpoint_seconds, bench.warn)
-        trainer = bench.trainer
-        if compression is not None or module.held:  # they look at whole tensors
+        ctx.data.batch_size, ctx.data.seed = module.plan.batch_size, self.seed
+        resume = Resume(place.checkpoint, ctx.checkpoint_seconds, ctx.warn)
+        trainer = ctx.trainer
+        if compression is not None or module.constraints:  # they look at whole tensors
             trainer = strategies.whole(trainer)
-        progress = bench.progress and Progress(self.label.partition("-")[2], bench.progress)
-        return fit(module, trainer, bench.loggers(self.label), progress, resume)
+        progress = ctx.progress and Progress(self.label.partition("-")[2], ctx.progress)
+        return fit(module, trainer, ctx.loggers(self.label), progress, resume)
 
-    def start(self, bench: Workbench, given: Given) -> tuple[Blueprint, nn.Module]:
+    def start(self, ctx: RunContext, inputs: StageInputs) -> tuple[ModelSpec, nn.Module]:
         """The network before its first step."""
         if self.architecture is not None:
-            blueprint = self.blueprint(bench)
-            return blueprint, blueprint.build(bench.trusted)
-        assert given.source is not None
-        return given.source.load(bench.trusted)
+            spec = self.spec(ctx)
+            return spec, spec.build(ctx.trusted)
+        assert inputs.source is not None
+        return inputs.source.load(ctx.trusted)
 
-    def example(self, bench: Workbench) -> nn.Module:
+    def example(self, ctx: RunContext) -> nn.Module:
         if self.architecture is None:
-            return super().example(bench)
-        return self.blueprint(bench).build(bench.trusted)
+            return super().example(ctx)
+        return self.spec(ctx).build(ctx.trusted)
 
     def inherit(
-        self, bench: Workbench, model: nn.Module, teachers: Sequence[Entry]
+        self, ctx: RunContext, model: nn.Module, teachers: Sequence[Entry]
     ) -> dict[str, Any]:
         """Take parameters over from a teacher, in place; facts about that."""
         return {}
 
-    def probe(self, bench: Workbench, blueprint: Blueprint) -> Probe:
+    def probe(self, ctx: RunContext, spec: ModelSpec) -> CalibrationData:
         """What a compression may look at besides the model."""
         import torch
 
-        from condenser.compress import Probe
+        from condenser.compress import CalibrationData
 
         def origin() -> dict[str, Tensor]:
             torch.manual_seed(self.chain[0].first)
-            return replace(blueprint, operations=()).build(bench.trusted).state_dict()
+            return replace(spec, operations=()).build(ctx.trusted).state_dict()
 
         def in_parts(count: int) -> Iterator[tuple[Tensor, Tensor]]:
-            return bench.data.in_parts(min(count, bench.data.train_size))
+            return ctx.data.in_parts(min(count, ctx.data.train_size))
 
-        return Probe(in_parts, bench.data.task.hard_loss, origin, blueprint.operations)
+        return CalibrationData(in_parts, ctx.data.task.hard_loss, origin, spec.operations)
 
-    def blueprint(self, bench: Workbench) -> Blueprint:
-        from condenser.checkpoint.model_spec import Blueprint
+    def spec(self, ctx: RunContext) -> ModelSpec:
+        from condenser.checkpoint.model_spec import ModelSpec
 
         assert self.architecture is not None
-        data = bench.data
-        return Blueprint(
+        data = ctx.data
+        return ModelSpec(
             nameless(self.architecture),
             data.input_shape,
             data.num_classes,
@@ -211,36 +211,36 @@ class TrainingStage(Stage):
 
     def module(
         self,
-        bench: Workbench,
+        ctx: RunContext,
         model: nn.Module,
-        given: Given,
-        shelf: Path,
+        inputs: StageInputs,
+        cache_dir: Path,
         **kwargs: Any,
     ) -> Student:
         """The Lightning module: a Distillation where there is a teacher to learn from."""
         from condenser.training import Distillation, Student
         from condenser.training.teacher_cache import Cache
 
-        kwargs |= {"objective": bench.build(self.objective), "seed": self.seed}
+        kwargs |= {"objective": ctx.build(self.objective), "seed": self.seed}
         if not kwargs["objective"].needs_teacher:
-            return Student(model, self.plan(bench, given), bench.data, **kwargs)
-        kwargs |= {"teacher": self.frozen(bench, given.teachers), "cache": Cache(**self.cache)}
-        kwargs["warn"] = bench.warn
-        return Distillation(model, self.plan(bench, given), bench.data, shelf=shelf, **kwargs)
+            return Student(model, self.plan(ctx, inputs), ctx.data, **kwargs)
+        kwargs |= {"teacher": self.frozen(ctx, inputs.teachers), "cache": Cache(**self.cache)}
+        kwargs["warn"] = ctx.warn
+        return Distillation(model, self.plan(ctx, inputs), ctx.data, cache_dir=cache_dir, **kwargs)
 
-    def frozen(self, bench: Workbench, teachers: Sequence[Entry]) -> nn.Module:
+    def frozen(self, ctx: RunContext, teachers: Sequence[Entry]) -> nn.Module:
         """The teacher, or several as one."""
-        from condenser.distill.ensemble import committee
+        from condenser.distill.ensemble import ensemble
 
-        models = [entry.load(bench.trusted)[1] for entry in teachers]
-        return models[0] if len(models) == 1 else committee(models, self.vote, bench.data)
+        models = [entry.load(ctx.trusted)[1] for entry in teachers]
+        return models[0] if len(models) == 1 else ensemble(models, self.vote, ctx.data)
 
-    def plan(self, bench: Workbench, given: Given | None = None) -> Plan:
+    def plan(self, ctx: RunContext, inputs: StageInputs | None = None) -> Plan:
         """How long and with what it trains; ``given`` once the models are there."""
         from condenser.training import Plan
 
         settings = self.settings["optim"]
-        built = {key: bench.build(settings[key]) for key in ("optimizer", "schedule")}
+        built = {key: ctx.build(settings[key]) for key in ("optimizer", "schedule")}
         return Plan(**{**settings, **built})
 
 
@@ -249,14 +249,14 @@ def own(section: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in section.items() if key not in AROUND}
 
 
-def objective(config: Mapping[str, Any], bench: Workbench) -> Objective:
+def objective(config: Mapping[str, Any], ctx: RunContext) -> Objective:
     """The objective, told what the data ask for; it refuses what has no meaning for it."""
     from condenser.distill import Objective
 
-    built = bench.build(config)
+    built = ctx.build(config)
     if not isinstance(built, Objective):
         raise ConfigError("distill._target_", config["_target_"], "a condenser.distill.Objective")
-    built.prepare(bench.data.task, bench.data.targets)
+    built.prepare(ctx.data.task, ctx.data.targets)
     return built
 
 
@@ -265,11 +265,11 @@ def nameless(architecture: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in architecture.items() if key != "name"}
 
 
-def revive(blueprint: Blueprint, state: dict[str, Any], bench: Workbench) -> nn.Module:
+def revive(spec: ModelSpec, state: dict[str, Any], ctx: RunContext) -> nn.Module:
     """A fresh network with these weights, in eval mode; a zero that a mask left negative is one."""
     from condenser.models import weights
 
-    model = blueprint.build(bench.trusted)
+    model = spec.build(ctx.trusted)
     weights.fill(model, {name: weights.plain_zero(tensor) for name, tensor in state.items()})
     return model.eval()
 

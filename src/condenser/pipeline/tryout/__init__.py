@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from condenser.pipeline.stages import Stage, Workbench
+from condenser.pipeline.stages import RunContext, Stage
 from condenser.pipeline.stages.teacher import Teacher
 from condenser.pipeline.tryout.loaded import check_loaded
 from condenser.pipeline.tryout.network import attempt, learn_from_one
@@ -16,7 +16,7 @@ from condenser.pipeline.tryout.passed import Passed
 from condenser.pipeline.tryout.trial import trials
 
 
-def try_out(stages: Sequence[Stage], bench: Workbench, store: Path) -> Passed:
+def try_out(stages: Sequence[Stage], ctx: RunContext, store: Path) -> Passed:
     """Try each network of a recipe once for all runs that use ``store``; what went well, to keep.
 
     Raises:
@@ -25,12 +25,12 @@ def try_out(stages: Sequence[Stage], bench: Workbench, store: Path) -> Passed:
     passed = Passed(store)
     for stage in stages:
         if isinstance(stage, Teacher) and stage.folder is not None:
-            check_loaded(stage, stages, bench)
-    for trial in trials(stages, bench):
+            check_loaded(stage, stages, ctx)
+    for trial in trials(stages, ctx):
         if not trial.outside:
             if trial.least == 1:
-                learn_from_one(trial, bench)
-        elif not passed.has(key := trial.key(bench)):
-            attempt(trial, bench)
+                learn_from_one(trial, ctx)
+        elif not passed.has(key := trial.key(ctx)):
+            attempt(trial, ctx)
             passed.new.add(key)
     return passed

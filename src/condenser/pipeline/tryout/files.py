@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from condenser.pipeline.stages import Workbench
+from condenser.pipeline.stages import RunContext
 from condenser.pipeline.tryout.trial import Trial, rounds
 from condenser.pipeline.tryout.words import refuse, step
 
@@ -21,14 +21,14 @@ ROUNDED = ("bits", "activation_bits", "exclude", "per_channel", "affine", "first
 FAR = 1e-2  # of the largest output: more is another function
 
 
-def deploy(trial: Trial, model: nn.Module, export: Export, bench: Workbench, folder: Path) -> None:
+def deploy(trial: Trial, model: nn.Module, export: Export, ctx: RunContext, folder: Path) -> None:
     """CondenserError where the file cannot be written, cannot be run, or answers otherwise."""
     import torch
 
     from condenser import deploy
 
-    form = export.form(bench)
-    images = bench.data.calibration(min(IMAGES, bench.data.train_size))
+    form = export.form(ctx)
+    images = ctx.data.calibration(min(IMAGES, ctx.data.train_size))
     refuse_what_no_program_holds(trial, model, export, images[:1])
     hint = "leave export out, or name another export.target"
     with torch.no_grad():
@@ -37,13 +37,13 @@ def deploy(trial: Trial, model: nn.Module, export: Export, bench: Workbench, fol
         plain = replace(form, dynamic=False, codes=False)
         file = deploy.write(model, plain, images, folder / "float")
     with step(trial.named, f"cannot be run by {form.target} ({hint})"):
-        answers = run(file, images[:2], bench)
+        answers = run(file, images[:2], ctx)
     if not torch.allclose(answers, own, rtol=0, atol=FAR * float(own.abs().max()) + FAR):
         refuse(trial.named, f"answers differently as a file for {form.target}; {hint}")
     for stage in rounds(export):
         with step(trial.named, f"cannot be written for {form.target} in integers ({hint})"):
             operation = rounded(model, stage.settings, images)
-            run(deploy.write(model, form, images, folder / "integers", operation), images, bench)
+            run(deploy.write(model, form, images, folder / "integers", operation), images, ctx)
 
 
 def refuse_what_no_program_holds(
@@ -60,14 +60,12 @@ def refuse_what_no_program_holds(
                 refuse_repeats(model, layers, image)
 
 
-def run(file: Path, images: Tensor, bench: Workbench) -> Tensor:
+def run(file: Path, images: Tensor, ctx: RunContext) -> Tensor:
     from condenser import deploy
 
     session = deploy.session(file, 1)
     if session.pixels:
-        scale, shift = (
-            images.new_tensor(v).view(-1, 1, 1) for v in (bench.data.std, bench.data.mean)
-        )
+        scale, shift = (images.new_tensor(v).view(-1, 1, 1) for v in (ctx.data.std, ctx.data.mean))
         return session((255 * (images * scale + shift)).round().byte())
     return session(images)
 

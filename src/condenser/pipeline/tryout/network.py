@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from condenser.errors import CondenserError
 from condenser.models.weights import shape
-from condenser.pipeline.stages import Workbench
+from condenser.pipeline.stages import RunContext
 from condenser.pipeline.tryout.trial import Trial
 from condenser.pipeline.tryout.words import refuse, step
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NEAR = 1e-6  # of the largest output: what the order of additions may change
 
 
-def attempt(trial: Trial, bench: Workbench) -> None:
+def attempt(trial: Trial, ctx: RunContext) -> None:
     """Build, answer, learn, store, deploy. CondenserError at the first that fails."""
     import torch
 
@@ -27,43 +27,43 @@ def attempt(trial: Trial, bench: Workbench) -> None:
 
     with torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(0)
-        model = built(trial, bench)
-        answer(trial, model, bench)
+        model = built(trial, ctx)
+        answer(trial, model, ctx)
         if trial.trained:
-            learn(trial, model, bench)
-        store(trial, model, bench, Path(folder))
+            learn(trial, model, ctx)
+        store(trial, model, ctx, Path(folder))
         for export in trial.exports:
-            deploy(trial, model, export, bench, Path(folder))
+            deploy(trial, model, export, ctx, Path(folder))
 
 
-def learn_from_one(trial: Trial, bench: Workbench) -> None:
+def learn_from_one(trial: Trial, ctx: RunContext) -> None:
     """What a network of ours may not be able to do: a batch norm has no variance of one sample."""
     import torch
 
     with torch.random.fork_rng(devices=[]):
-        learn(trial, built(trial, bench), bench)
+        learn(trial, built(trial, ctx), ctx)
 
 
-def built(trial: Trial, bench: Workbench) -> nn.Module:
+def built(trial: Trial, ctx: RunContext) -> nn.Module:
     with step(trial.named, "cannot be built"):
-        return trial.blueprint.build(bench.trusted)
+        return trial.spec.build(ctx.trusted)
 
 
-def answer(trial: Trial, model: nn.Module, bench: Workbench) -> None:
+def answer(trial: Trial, model: nn.Module, ctx: RunContext) -> None:
     """It gives logits for one image and for two, twice the same, and leaves the images alone."""
     import torch
 
-    outputs, mend = bench.data.num_classes, wanted(model, bench)
+    outputs, mend = ctx.data.num_classes, wanted(model, ctx)
     model.eval()
     for count in (2, 1):
-        images = bench.data.example(count)
+        images = ctx.data.example(count)
         before = images.clone()
         with step(trial.named, f"fails in eval mode on {count} of the images", mend):
             logits, again = said(model, images), said(model, images.clone())
         if not torch.equal(images, before):
             refuse(trial.named, "changes the images that it is given in place; it must leave them")
         if logits.shape != (count, outputs):
-            right = f"{count}x{outputs}, a logit for each class of {bench.data.name}"
+            right = f"{count}x{outputs}, a logit for each class of {ctx.data.name}"
             what = f"answers {count} images with a tensor of {shape(logits)}; must be of {right}"
             refuse(trial.named, what)
         if not same(logits, again):
@@ -71,49 +71,49 @@ def answer(trial: Trial, model: nn.Module, bench: Workbench) -> None:
             refuse(trial.named, f"answers the same images differently in eval mode; {mend}")
 
 
-def wanted(model: nn.Module, bench: Workbench) -> str:
+def wanted(model: nn.Module, ctx: RunContext) -> str:
     """What the network has to take, that most which fail do not."""
     kinds = {str(p.dtype).removeprefix("torch.") for p in model.parameters()} - {"float32"}
     if kinds:
         return f"its parameters are {', '.join(sorted(kinds))}, the images float32"
-    return f"it must take images of {shape(bench.data.example()[0])}"
+    return f"it must take images of {shape(ctx.data.example()[0])}"
 
 
-def learn(trial: Trial, model: nn.Module, bench: Workbench) -> None:
+def learn(trial: Trial, model: nn.Module, ctx: RunContext) -> None:
     """Two steps on each size of batch reach the parameters that want to be trained."""
     import torch
 
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
         refuse(trial.named, "has no parameter to train: none has requires_grad")
-    optimizer, first = torch.optim.SGD(parameters, lr=1e-3), bench.data.targets[:2].cpu()
+    optimizer, first = torch.optim.SGD(parameters, lr=1e-3), ctx.data.targets[:2].cpu()
     for count in (2, 1) if trial.least == 1 else (2,):
         mend = "" if count == 2 else "optim.batch_size and data.limit must be above 1"
         with step(trial.named, f"cannot be trained on a batch of {count}", mend):
             for _ in range(2):
                 optimizer.zero_grad()
-                logits = model.train()(bench.data.example(count))
-                loss = bench.data.task.hard_loss(logits, first[:count])
+                logits = model.train()(ctx.data.example(count))
+                loss = ctx.data.task.hard_loss(logits, first[:count])
                 if not loss.requires_grad:
                     raise CondenserError("its logits depend on no parameter that has requires_grad")
                 loss.backward()
                 optimizer.step()
 
 
-def store(trial: Trial, model: nn.Module, bench: Workbench, folder: Path) -> None:
+def store(trial: Trial, model: nn.Module, ctx: RunContext, folder: Path) -> None:
     """What is read back answers as what was written."""
     from condenser.checkpoint import model_spec
 
     with step(trial.named, "cannot be stored"):
-        model_spec.save(folder, trial.blueprint, model)
+        model_spec.save(folder, trial.spec, model)
     with step(trial.named, "cannot be loaded once stored"):
-        _, again = model_spec.load(folder, bench.trusted)
+        _, again = model_spec.load(folder, ctx.trusted)
     with step(trial.named, "cannot be copied (copy.deepcopy)"):
         copy.deepcopy(again)
-    images = bench.data.example(2)
+    images = ctx.data.example(2)
     if not same(said(model.eval(), images), said(again, images)):
-        lost = unsaved(model, again)
-        what = f" ({', '.join(lost[:3])})" if lost else ""
+        violations = unsaved(model, again)
+        what = f" ({', '.join(violations[:3])})" if violations else ""
         refuse(
             trial.named,
             f"answers differently once stored and loaded: its state_dict lacks what forward uses"

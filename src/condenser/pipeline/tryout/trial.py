@@ -8,12 +8,12 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from condenser.models.sources import of_targets
-from condenser.pipeline.stages import Stage, Workbench
+from condenser.pipeline.stages import RunContext, Stage
 from condenser.pipeline.stages.training import TrainingStage
 from condenser.store import key_of
 
 if TYPE_CHECKING:
-    from condenser.checkpoint.model_spec import Blueprint
+    from condenser.checkpoint.model_spec import ModelSpec
     from condenser.pipeline.stages.export import Export
 
 VERSION = 1  # of what is tried: raise it when more is
@@ -32,7 +32,7 @@ class Trial:
 
     role: str
     architecture: Mapping[str, Any]
-    blueprint: Blueprint
+    spec: ModelSpec
     trained: bool
     least: int
     exports: tuple[Export, ...]
@@ -49,19 +49,19 @@ class Trial:
     def named(self) -> str:
         return f"{self.role}={self.architecture.get('name', self.architecture['_target_'])}"
 
-    def key(self, bench: Workbench) -> str:
+    def key(self, ctx: RunContext) -> str:
         """Everything that the trial's end depends on."""
         import torch
 
-        forms = [str(export.form(bench)) for export in self.exports]
+        forms = [str(export.form(ctx)) for export in self.exports]
         rounded = [export.settings for export in self.exports if rounds(export)]
         return key_of(
             {
                 "version": VERSION,
                 "torch": [torch.__version__, metadata.version("torchvision")],
-                "blueprint": self.blueprint.to_json(),
+                "blueprint": self.spec.to_json(),
                 "source": of_targets([str(self.architecture["_target_"])]),
-                "task": [bench.data.task.word, bench.data.task.outputs],
+                "task": [ctx.data.task.word, ctx.data.task.outputs],
                 "trained": self.trained,
                 "one": self.least == 1,
                 "files": sorted(forms),
@@ -75,7 +75,7 @@ def rounds(export: Export) -> list[Stage]:
     return [stage for stage in export.chain if stage.word == "quantize"]
 
 
-def trials(stages: Sequence[Stage], bench: Workbench) -> Iterator[Trial]:
+def trials(stages: Sequence[Stage], ctx: RunContext) -> Iterator[Trial]:
     """One for each network that a stage starts from; the same in two places once."""
     seen: list[Any] = []
     for stage in stages:
@@ -84,13 +84,13 @@ def trials(stages: Sequence[Stage], bench: Workbench) -> Iterator[Trial]:
         if getattr(stage, "folder", None) is not None or stage.word == "control":
             continue
         line = [s for s in stages if s is stage or (s.chain and s.chain[0] is stage)]
-        trial = of(stage, line, bench)
-        if (trial.blueprint, trial.least, trial.trained, trial.exports) not in seen:
-            seen.append((trial.blueprint, trial.least, trial.trained, trial.exports))
+        trial = of(stage, line, ctx)
+        if (trial.spec, trial.least, trial.trained, trial.exports) not in seen:
+            seen.append((trial.spec, trial.least, trial.trained, trial.exports))
             yield trial
 
 
-def of(stage: TrainingStage, line: Sequence[Stage], bench: Workbench) -> Trial:
+def of(stage: TrainingStage, line: Sequence[Stage], ctx: RunContext) -> Trial:
     """The trial of the network that ``line``, its first stage and those that go on, works with."""
     assert stage.architecture is not None
     own = stage.settings.get("model")
@@ -98,16 +98,16 @@ def of(stage: TrainingStage, line: Sequence[Stage], bench: Workbench) -> Trial:
     return Trial(
         role=f"{stage.word}.model" if own else "student.model",
         architecture=stage.architecture,
-        blueprint=stage.blueprint(bench),
+        spec=stage.spec(ctx),
         trained=bool(trained),
-        least=min((least(s, bench) for s in trained), default=2),
+        least=min((least(s, ctx) for s in trained), default=2),
         exports=tuple(s for s in line if s.word == "export"),  # type: ignore[misc]
     )
 
 
-def least(stage: TrainingStage, bench: Workbench) -> int:
+def least(stage: TrainingStage, ctx: RunContext) -> int:
     """Samples of the smallest batch of a stage's epoch."""
-    data, usual = bench.data, bench.data.batch_size
+    data, usual = ctx.data, ctx.data.batch_size
     data.batch_size = stage.settings["optim"]["batch_size"]
     smallest = min(data.train_dataloader().sizes, default=0)
     data.batch_size = usual

@@ -70,7 +70,7 @@ def _lines(figure: Figure, axes: Axes, curves: Sequence[Curve], max_drop: float)
             markersize=5.5,
             markeredgecolor="white",
             markeredgewidth=0.7,
-            label=curve.knob,
+            label=curve.unit,
         )
     axes.set_ylabel("validation accuracy (%)")
     axes.grid(color="#e6e6e6", linewidth=0.8)
@@ -92,7 +92,7 @@ def _strips(figure: Figure, axes: Axes, curves: Sequence[Curve], max_drop: float
             at = 100 * curve.rate_within(max_drop)
             axes.plot([at, at], [row - 0.42, row + 0.42], color=LIMIT, linewidth=2)
     axes.set(ylim=(len(curves) - 0.4, -0.6), xlim=(0, 100))
-    axes.set_yticks(range(len(curves)), [curve.knob for curve in curves], fontsize=8.5)
+    axes.set_yticks(range(len(curves)), [curve.unit for curve in curves], fontsize=8.5)
     axes.tick_params(axis="y", length=0)
     label = f"points of accuracy lost; blue line: {points(max_drop)}"
     figure.colorbar(mesh, ax=axes, label=label, pad=0.02, aspect=30)

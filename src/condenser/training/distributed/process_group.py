@@ -34,7 +34,7 @@ class Team:
     channel: Any = None
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         return self.rank == 0
 
     def together(self, work: Order, *args: Any) -> None:
@@ -42,15 +42,15 @@ class Team:
         if self.size > 1:
             self.say((work, args))
 
-    def follow(self, bench: Any) -> None:
+    def follow(self, ctx: Any) -> None:
         """Do as the first process says until it says that the run has ended."""
         while (order := self.say(None)) is not None:
             work, args = order
             with suppress(CondenserError):  # the first one has met it, too, and decides
-                work(bench, *args)
+                work(ctx, *args)
         self.part()
 
-    def dismiss(self) -> None:
+    def shutdown(self) -> None:
         """Say that the run has ended."""
         if self.size > 1:
             self.say(None)

@@ -19,22 +19,22 @@ from condenser.training.teacher_cache.digest import digest
 from condenser.training.teacher_cache.disk import load_or_make
 from condenser.training.teacher_cache.manifest import Manifest, feature
 from condenser.training.teacher_cache.settings import Cache, random_seed, views_of
-from condenser.training.teacher_cache.table import Taught
+from condenser.training.teacher_cache.table import CachedOutputs
 
 if TYPE_CHECKING:
     from condenser.data import DataModule
 
 
-def obtain(
+def load_or_compute(
     teacher: nn.Module,
     given: Capture,
     data: DataModule,
     cache: Cache,
     epochs: int,
-    shelf: Path | None = None,
+    cache_dir: Path | None = None,
     device: torch.device | str = "cpu",
     warn: Callable[[str], None] = print,
-) -> Taught | None:
+) -> CachedOutputs | None:
     """The teacher's outputs for the training set, read or computed; None if they are not kept.
 
     They are computed in batches of the set's own order, whatever the seed and the batch size of
@@ -45,7 +45,7 @@ def obtain(
     Args:
         teacher: one with an attribute ``stochastic`` that is true is asked in every step.
         given: watches the teacher's layers.
-        shelf: where folders are made that are named by what is in them.
+        cache_dir: where folders are made that are named by what is in them.
         warn: hears of one there that is damaged, and made anew.
 
     Raises:
@@ -61,7 +61,7 @@ def obtain(
     device = torch.device(device)
     teacher.to(device)
     manifest = describe(teacher, given, data, cache, views)
-    place = cache.place(views, manifest.bytes, epochs, shelf is not None)
+    place = cache.place(views, manifest.bytes, epochs, cache_dir is not None)
     if place == "none":
         return None
     ask = partial(fill, manifest=manifest, teacher=teacher, given=given, data=data, device=device)
@@ -69,9 +69,9 @@ def obtain(
         empty = {name: np.empty(shape, dtype) for name, (dtype, shape) in manifest.arrays.items()}
         ask(empty)
         whole = {name: torch.from_numpy(array) for name, array in empty.items()}
-        return Taught(manifest, whole).to(device)
+        return CachedOutputs(manifest, whole).to(device)
     own = warn if cache.folder is None else None
-    return load_or_make(cache.where(shelf, manifest.key), manifest, ask, own).to(device)
+    return load_or_make(cache.where(cache_dir, manifest.key), manifest, ask, own).to(device)
 
 
 def describe(

@@ -18,7 +18,7 @@ from condenser.errors import CondenserError, DamagedError
 from condenser.files import damaged, force, put_aside, read_json, sha256, sha256_once
 from condenser.training.teacher_cache.manifest import Manifest
 from condenser.training.teacher_cache.settings import ROOM
-from condenser.training.teacher_cache.table import Taught
+from condenser.training.teacher_cache.table import CachedOutputs
 
 MANIFEST = "manifest.json"
 Fill = Callable[[Mapping[str, np.ndarray]], None]
@@ -26,7 +26,7 @@ Fill = Callable[[Mapping[str, np.ndarray]], None]
 
 def load_or_make(
     folder: Path, manifest: Manifest, fill: Fill, warn: Callable[[str], None] | None = None
-) -> Taught:
+) -> CachedOutputs:
     """What the folder holds; if there is none, what ``fill`` writes into the empty arrays.
 
     While one process makes it, others that want it wait.
@@ -101,11 +101,13 @@ def check_room(folder: Path, size: int) -> None:
         )
 
 
-def load(folder: Path, manifest: Manifest) -> Taught:
+def load(folder: Path, manifest: Manifest) -> CachedOutputs:
     """What the folder holds, see ``check``; mapped from disk if above 1 GiB."""
     check(folder, manifest)
     mapped = manifest.bytes > ROOM
-    return Taught(manifest, {n: tensor(folder / f"{n}.npy", mapped) for n in manifest.arrays})
+    return CachedOutputs(
+        manifest, {n: tensor(folder / f"{n}.npy", mapped) for n in manifest.arrays}
+    )
 
 
 def check(folder: Path, manifest: Manifest) -> None:

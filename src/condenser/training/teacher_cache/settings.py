@@ -84,23 +84,23 @@ class Cache:
             allowed = f"true where the objective looks at the teacher's {', '.join(layers)}"
             raise ConfigError("teacher.cache.features", False, allowed, "or keep=auto, folder=null")
 
-    def place(self, views: int, size: int, epochs: int, shelf: bool) -> str:
-        """``none``, ``memory`` or ``disk``; ``size`` in bytes, ``shelf``: there is a folder."""
+    def place(self, views: int, size: int, epochs: int, cache_dir: bool) -> str:
+        """``none``, ``memory`` or ``disk``; ``size`` in bytes, ``cache_dir``: there is a folder."""
         if self.folder is not None:
             return "disk"
         if self.keep != "auto":
             return self.keep
         if size > ROOM or views > epochs:
             return "none"
-        return "disk" if shelf else "memory"
+        return "disk" if cache_dir else "memory"
 
-    def where(self, shelf: Path | None, key: str) -> Path:
+    def where(self, cache_dir: Path | None, key: str) -> Path:
         """The folder for what has this key."""
         if self.folder is not None:
             return Path(self.folder)
-        if shelf is None:
+        if cache_dir is None:
             raise ConfigError("teacher.cache.folder", None, "a path, where no store is to hold it")
-        return shelf / f"taught-{key}"
+        return cache_dir / f"taught-{key}"
 
 
 def views_of(data: DataModule) -> int | None:

@@ -14,7 +14,7 @@ from condenser.training.teacher_cache.settings import ROOM
 
 
 @dataclass(frozen=True, eq=False)
-class Taught:
+class CachedOutputs:
     """What a teacher said of every view of every training image.
 
     Attributes:
@@ -39,11 +39,11 @@ class Taught:
         logits = self.manifest.form.decode(found, self.manifest.classes)
         return Outputs(logits, features, index)
 
-    def to(self, device: torch.device) -> Taught:
+    def to(self, device: torch.device) -> CachedOutputs:
         """On a device, unless it is larger than 1 GiB."""
         if self.manifest.bytes > ROOM:
             return self
-        return Taught(self.manifest, {name: a.to(device) for name, a in self.arrays.items()})
+        return CachedOutputs(self.manifest, {name: a.to(device) for name, a in self.arrays.items()})
 
 
 def chosen(rows: Tensor, index: Tensor) -> Tensor:

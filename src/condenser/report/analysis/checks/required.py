@@ -115,8 +115,8 @@ def lot(e: Evidence) -> Verdict:
     asked = [row for row in e.compressed if row["stage"] in (*MASKED, "cut", "merge")]
     if not asked:
         return NONE, "nothing is removed here"
-    by_lot = {pair(row) for row in asked if _names(row, "random")} | e.controlled("random")
-    missing = set(pairs(asked)) - by_lot
+    random_baseline = {pair(row) for row in asked if _names(row, "random")} | e.controlled("random")
+    missing = set(pairs(asked)) - random_baseline
     if missing:
         return FAIL, f"random pruning of {said(missing)}; controls=[random]"
     return PASS, said(pairs(asked))
@@ -131,7 +131,7 @@ def magnitude(e: Evidence) -> Verdict:
     missing = set(pairs(asked)) - {pair(row) for row in own}
     if missing:
         return FAIL, f"magnitude pruning of {said(missing)}"
-    whats = {"keep_across": "over the network", "keep_within": "per layer"}
+    whats = {"global_threshold": "over the network", "layerwise_threshold": "per layer"}
     scopes = {scope: {pair(r) for r in own if r["prune/scope"] == scope} for scope in whats}
     gaps = [
         f"{what} for {said(m)}" for s, what in whats.items() if (m := {*pairs(own)} - scopes[s])
