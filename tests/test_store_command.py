@@ -301,7 +301,7 @@ def test_a_store_that_cannot_be_written_is_read(
     """Root may write anywhere, so what the system says of the folder is put in its mouth."""
 
     root, warned = runs / ".store", list[str]()
-    monkeypatch.setattr(keep, "writable", lambda folder: folder != root)
+    monkeypatch.setattr("condenser.store.storage.writable", lambda folder: folder != root)
     store = Store(root, tmp_path / "mine/.store", warned.append)
     prune = key(runs, "prune")
     assert store.get_or_make("prune", prune, lambda place: {})[0].folder == folder(runs, "prune")

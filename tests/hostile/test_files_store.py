@@ -130,7 +130,7 @@ def test_what_cannot_be_put_aside_is_told_and_made_elsewhere(
     theirs = tmp_path / "theirs"
     entry, _ = Store(theirs).get_or_make("prune", KEY, make, INGREDIENTS)
     flip(entry.file("model.json"))
-    monkeypatch.setattr(keep, "writable", lambda root: root != theirs)
+    monkeypatch.setattr("condenser.store.storage.writable", lambda root: root != theirs)
     told = list[str]()
     store = Store(theirs, tmp_path / "mine/.store", told.append)
     for _ in range(2):

@@ -89,7 +89,7 @@ TARGETS: list[tuple[str, Any, str]] = [
     (
         "data._target_",
         "condenser.config.instantiate.build",
-        f"data._target_=condenser.config.instantiate.build: {RULE}, and this is no public class of condenser",
+        f"data._target_=condenser.config.instantiate.build: {RULE}, and this is no public class",
     ),
     (
         "data._target_",

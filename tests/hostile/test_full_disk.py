@@ -19,6 +19,7 @@ import export
 import pack
 import report
 import sensitivity
+from condenser.checkpoint import model_spec
 from condenser.errors import CondenserError
 
 
@@ -127,7 +128,7 @@ def test_unpacking_leaves_nothing_half_written(
 
     packed, out = tmp_path / "m.cndp", tmp_path / "out"
     assert pack.main([str(finished), "--position", "0", "--out", str(packed)]) == 0
-    monkeypatch.setattr(spec, "save_file", full)
+    monkeypatch.setattr(model_spec, "save_file", full)
     capsys.readouterr()
     assert pack.main([str(packed), "--out", str(out)]) == 1
     said = capsys.readouterr().err

@@ -1,1 +1,1 @@
-"""."""
+"""A model as data: its specification and weights, the packed file, the adapter of its inputs."""

@@ -63,8 +63,8 @@ class ModelSpec:
 
     def constraints(self, model: nn.Module) -> list[Projection]:
         """What to call after each optimiser step so that the structure made so far survives."""
-        constraints = (operation.constraints(model) for operation in self.operations)
-        return [project for project in constraints if project is not None]
+        found = (operation.constraint(model) for operation in self.operations)
+        return [project for project in found if project is not None]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -139,11 +139,11 @@ def save(folder: Path, spec: ModelSpec, model: nn.Module) -> None:
     state = weights.kept(model)
     for operation in reversed(spec.operations):
         state = operation.encode(state)
-    with drafts(folder / WEIGHTS, folder / MODEL) as (tensors, spec):
+    with drafts(folder / WEIGHTS, folder / MODEL) as (tensors, described_in):
         save_file(state, tensors)
         digest = {"weights_sha256": sha256(tensors)}
         text = json.dumps({**described(spec, model), **digest}, indent=1)
-        spec.write_text(text + "\n", encoding="utf-8")
+        described_in.write_text(text + "\n", encoding="utf-8")
 
 
 def load(folder: Path, trusted: Sequence[str] = ()) -> tuple[ModelSpec, nn.Module]:

@@ -1,1 +1,1 @@
-"""."""
+"""From the command line to a checked config: names, schema, messages, objects."""

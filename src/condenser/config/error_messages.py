@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from condenser.errors import CondenserError, unknown
 from condenser.runs import disk
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
+CONF = Path(__file__).resolve().parents[3] / "conf"
 COMPOSING = (CondenserError, HydraException, OmegaConfBaseException)  # what bad words raise
 
 

@@ -56,8 +56,8 @@ def rounding(scope: Callable[..., Any], groups: Mapping[str, tuple[float, int]])
     """By how many weights masks may miss a rate: half a group, wherever the scope rounds.
 
     Args:
-        scope: global_threshold rounds once, the others in each layer, keep_per_output and those that are
-            not from here in each output.
+        scope: global_threshold rounds once, the others in each layer, keep_per_output and those
+            that are not from here in each output.
         groups: layer → weights of a group, and outputs.
     """
     kind = getattr(scope, "func", scope)

@@ -21,7 +21,7 @@ from typing import Any
 
 from condenser.errors import CondenserError, nearest, shown
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
+CONF = Path(__file__).resolve().parents[3] / "conf"
 PACKAGE = __name__.partition(".")[0]
 PARTS = ("models", "data", "distill", "inherit", "compress", "functional")
 CALLED = ("models", "functional")  # where functions are public, too

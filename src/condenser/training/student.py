@@ -95,7 +95,7 @@ class Student(pl.LightningModule):
         self.weighed: dict[str, float] = {}
         self.row: dict[str, float] = {}  # of the curves, this epoch's
         self.val_accuracy, self.val_loss = MeanMetric(), MeanMetric()
-        self.objective.prepare(data.task, data.targets)
+        self.objective.setup(data.task, data.targets)
 
     def networks(self) -> list[nn.Module]:
         """All that is trained."""

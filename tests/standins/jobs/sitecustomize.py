@@ -13,7 +13,7 @@ from types import ModuleType
 
 
 def run(config, command=None):
-    """What condenser.pipeline.run.run is to the command line: a folder with records, and its status."""
+    """What the real run is to the command line: a folder with records, and its status."""
     from condenser.pipeline.resolve import digest, folder_of, inputs
     from condenser.runs import ranks, records, status
 

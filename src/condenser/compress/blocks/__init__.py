@@ -1,1 +1,1 @@
-"""."""
+"""Whole residual blocks removed: a shallower network."""

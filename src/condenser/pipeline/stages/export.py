@@ -65,7 +65,7 @@ class Export(Stage):
         return {**self.settings, "versions": {name: metadata.version(name) for name in packages}}
 
     def check(self, ctx: RunContext) -> None:
-        """Nothing of its own: networks from outside are tried whole, see ``condenser.pipeline.tryout``."""
+        """Nothing of its own: networks from outside are tried whole, see tryout."""
 
     def run(self, ctx: RunContext, inputs: StageInputs, place: StageDir) -> StageResult:
         from condenser import deploy, measure

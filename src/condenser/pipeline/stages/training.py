@@ -256,7 +256,7 @@ def objective(config: Mapping[str, Any], ctx: RunContext) -> Objective:
     built = ctx.build(config)
     if not isinstance(built, Objective):
         raise ConfigError("distill._target_", config["_target_"], "a condenser.distill.Objective")
-    built.prepare(ctx.data.task, ctx.data.targets)
+    built.setup(ctx.data.task, ctx.data.targets)
     return built
 
 

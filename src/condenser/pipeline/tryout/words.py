@@ -10,7 +10,7 @@ from pathlib import Path
 
 from condenser.errors import CondenserError
 
-OURS = Path(__file__).resolve().parents[1]
+OURS = Path(__file__).resolve().parents[2]
 PYTHONS = Path(sysconfig.get_path("stdlib"))
 LONGEST = 300  # letters of an exception's own words
 

@@ -1,1 +1,1 @@
-"""."""
+"""What the records say: rows, columns, paired tests, checks."""

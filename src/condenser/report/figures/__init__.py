@@ -1,1 +1,1 @@
-"""."""
+"""Figures for papers, as PNG and SVG."""
