@@ -87,7 +87,7 @@ def f():
 from . import base
 from ..errors import one_of
 """
-    found = [(i.module, i.top) for i in imports(ast.parse(source), "condenser.pipeline.stages")]
+    found = [(i.module, i.top) for i in imports(ast.parse(source), "condenser.stages")]
     assert found == [
         ("torch.nn", True),
         ("typing", True),
@@ -95,7 +95,7 @@ from ..errors import one_of
         ("condenser.sweep", False),
         ("condenser", False),
         ("os", False),
-        ("condenser.pipeline.stages.base", True),
+        ("condenser.stages.base", True),
         ("condenser.errors", True),
     ]
     assert len(MODULES) > 60
