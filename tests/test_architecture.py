@@ -84,10 +84,10 @@ def f():
     from condenser import sweep, __version__
     class A:
         import os
-from . import base
+from . import jobs
 from ..errors import one_of
 """
-    found = [(i.module, i.top) for i in imports(ast.parse(source), "condenser.stages")]
+    found = [(i.module, i.top) for i in imports(ast.parse(source), "condenser.sweep")]
     assert found == [
         ("torch.nn", True),
         ("typing", True),
@@ -95,7 +95,7 @@ from ..errors import one_of
         ("condenser.sweep", False),
         ("condenser", False),
         ("os", False),
-        ("condenser.stages.base", True),
+        ("condenser.sweep.jobs", True),
         ("condenser.errors", True),
     ]
     assert len(MODULES) > 60
