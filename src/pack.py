@@ -58,7 +58,7 @@ def packed(run: Path, position: int | None, out: Path | None, trusted: Sequence[
 
 
 def unpacked(file: Path, out: Path | None, trusted: Sequence[str]) -> None:
-    """Write what blueprint.load reads."""
+    """Write what ``model_spec.load`` reads."""
     from condenser.checkpoint.model_spec import save
     from condenser.checkpoint.packed import unpack
 

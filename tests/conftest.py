@@ -43,7 +43,7 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def network() -> Callable[..., Any]:
     """conf/model's networks by name, with batch norms as lived-in as a trained one's, in eval mode.
 
-    Returns (blueprint, model).
+    Returns (spec, model).
     """
     import torch
     from omegaconf import OmegaConf

@@ -1,4 +1,4 @@
-"""Errors a person can act on: which key, which value, what is allowed, what was probably meant."""
+"""User-facing errors: the key, its value, what is allowed, the nearest spelling."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-# a terminal takes them for commands, or shows what follows in another order
+# control and bidirectional characters: terminal commands, or reordered display
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 LONGEST = 200  # characters of a value that are shown
 
 
 class CondenserError(Exception):
-    """Something the user can mend. Shown as one line, without a traceback."""
+    """An error the user can fix; shown as one line, without a traceback."""
 
 
 class ConfigError(CondenserError, ValueError):
-    """A value in the config that cannot be used.
+    """An invalid value in the config.
 
     Example: ``ConfigError("distill.temperature", 0, "> 0")`` reads
     ``distill.temperature=0: must be > 0``.
@@ -28,7 +28,7 @@ class ConfigError(CondenserError, ValueError):
 
 
 class UnknownError(ConfigError):
-    """A word outside a list: ``distill=kdd: unknown; did you mean kd? (choices: ab, …)``."""
+    """An unknown choice: ``distill=kdd: unknown; did you mean kd? (choices: ab, …)``."""
 
     def __init__(self, key: str, value: object, choices: Iterable[str]) -> None:
         CondenserError.__init__(self, unknown(f"{key}={shown(value)}", str(value), choices))
@@ -42,7 +42,7 @@ class NoSuchKeyError(ConfigError):
 
 
 class DamagedError(CondenserError):
-    """A stored file whose bytes are not the ones that were written."""
+    """A stored file that is corrupt: its bytes are not the ones that were written."""
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
@@ -73,5 +73,5 @@ def shown(value: object) -> str:
 
 
 def printable(text: str) -> str:
-    """Text from anywhere, for a terminal."""
+    """Untrusted text made safe to print on a terminal."""
     return CONTROL.sub("\ufffd", text)

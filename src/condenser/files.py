@@ -1,4 +1,4 @@
-"""Files that are what was written, or an error that names them."""
+"""Atomic writes and checked reads: a file is what was written, or an error names it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _hashed: dict[tuple[str, int, int, int], str] = {}
 
 
 def damaged(path: Path) -> DamagedError:
-    """What to say of a file whose bytes are not those that were written, or not to be had."""
+    """The error for a file that is corrupt or cannot be read."""
     if path.exists() and not os.access(path, os.R_OK):
         return DamagedError(
             f"{path} cannot be read: it belongs to {path.owner()}; ask for the right"
@@ -30,11 +30,11 @@ def damaged(path: Path) -> DamagedError:
 
 
 def read_bytes(path: Path, most: int = MOST) -> bytes:
-    """All of a regular file; nothing is waited for.
+    """The contents of a regular file; never blocks on a pipe or device.
 
     Raises:
         DamagedError: it is a folder, a pipe or a device, or larger than ``most`` bytes.
-        OSError: it is not there, or not to be had.
+        OSError: it does not exist or cannot be read.
     """
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     try:
@@ -61,11 +61,11 @@ def read_json(path: Path, most: int = MOST) -> dict[str, Any]:
 
 
 def loads(text: bytes) -> Any:
-    """What a JSON text says, read as every reader would read it.
+    """Parse strict JSON: only what every parser reads the same way.
 
     Raises:
         ValueError: no JSON in UTF-8; NaN, an infinity, an integer of more than 64 bits, half a
-            character, a key that comes twice, or more levels than anyone writes.
+            character, a duplicate key, or too many nested levels.
     """
     try:
         found = json.loads(
@@ -77,7 +77,7 @@ def loads(text: bytes) -> Any:
         )
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    if rb"\ud" in text.lower():  # half of a pair is no character, and cannot be written again
+    if rb"\ud" in text.lower():  # a lone surrogate is no character and cannot be written back
         json.dumps(found, ensure_ascii=False).encode()
     return found
 
@@ -102,17 +102,17 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Replace the file by this JSON object, whole or not at all."""
+    """Atomically replace the file by this JSON object."""
     write_whole(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Replace the file by this content, text as UTF-8, whole or not at all."""
+    """Atomically replace the file by this content, text as UTF-8."""
     write_files({path: content})
 
 
 def write_files(files: Mapping[Path, str | bytes]) -> None:
-    """Replace the files by these contents, all or none, the last one last."""
+    """Replace the files by these contents, all or none, in this order."""
     with drafts(*files) as hidden:
         for draft, content in zip(hidden, files.values(), strict=True):
             draft.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -120,12 +120,12 @@ def write_files(files: Mapping[Path, str | bytes]) -> None:
 
 @contextmanager
 def drafts(*paths: Path) -> Iterator[list[Path]]:
-    """A hidden file beside each path, for the body to write; folders are made where they lack.
+    """A temporary file beside each path, for the body to write; missing folders are created.
 
-    When the body ends, all of them are forced to disk and then take their paths' places, in this
-    order: whoever reads, and whoever comes after a crash, finds an old file or a new one. Where
-    anything fails, no path has changed, nothing is left, and an OSError names a path. What is no
-    plain file, as /dev/stdout, is written itself.
+    When the body ends, all of them are synced to disk and then renamed to their paths, in this
+    order: readers, also after a crash, find the old file or the new one. On failure no path has
+    changed, nothing is left over, and an OSError names the path. Anything but a regular file, such
+    as /dev/stdout, is written directly.
     """
     pairs = [(draft_of(path), path) for path in paths]
     try:
@@ -156,7 +156,7 @@ def draft_of(path: Path) -> Path:
 
 
 def put_aside(path: Path) -> Path:
-    """Give what is damaged another name beside its own, which is free then. Returns that name."""
+    """Rename a corrupt file or folder out of the way. Returns the new name."""
     aside = path.with_name(f".damaged-{path.name.lstrip('.')}-{secrets.token_hex(4)}")
     os.replace(path, aside)
     force(path.parent)
@@ -164,7 +164,7 @@ def put_aside(path: Path) -> Path:
 
 
 def force(path: Path) -> None:
-    """Nothing of a file, or of the names in a folder, is left in memory only."""
+    """fsync a file, or a folder's entries."""
     if os.name == "posix":
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -174,10 +174,10 @@ def force(path: Path) -> None:
 
 
 def sha256_once(path: Path) -> str:
-    """sha256 of the file, read once a process while size, time and inode are the same.
+    """sha256 of the file, cached per process by size, time and inode.
 
-    A file younger than the coarsest clock of a file system is read again: it could change
-    without a sign.
+    A file younger than the coarsest file-system clock is always read again: it could change
+    without its time changing.
     """
     now = path.stat()
     sign = (str(path.absolute()), now.st_size, now.st_mtime_ns, now.st_ino)

@@ -1,4 +1,4 @@
-"""What is learnt: which of several classes, yes or no, or several yes or no at once."""
+"""Tasks: multiclass, multilabel and binary classification, with their losses and decisions."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Task(ABC):
 
     Attributes:
         outputs: length of the logits.
-        word: what a data set and a record call it.
-        target: what the targets of a set have to be.
+        word: its name in data sets and records.
+        target: dtype and shape of the targets, for messages.
     """
 
     outputs: int
@@ -29,30 +29,30 @@ class Task(ABC):
 
     @abstractmethod
     def hard_loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss on the labels, mean over all choices."""
+        """Loss on the labels, mean over all decisions."""
 
     def soft_loss(self, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-        """T² · KL of the teacher's softened choices and the student's, mean over all choices.
+        """T² · KL of the teacher's and the student's softened outputs, mean over all decisions.
 
-        The same mean as in ``hard_loss``, so that α weighs the two alike however many labels there
+        The same mean as in ``hard_loss``, so that α weighs both equally however many labels there
         are. Hinton et al. 2015, https://arxiv.org/abs/1503.02531
         """
         return soft_loss(self.choices(student), self.choices(teacher), temperature)
 
     @abstractmethod
     def choices(self, logits: Tensor) -> Tensor:
-        """(choices, alternatives): of each choice, the logits whose softmax is its probabilities.
+        """(decisions, alternatives) logits whose softmax gives each decision's probabilities.
 
-        The choices of a batch, one after the other: as many as samples, or samples times labels.
+        One row per decision of the batch: one per sample, or samples times labels.
         """
 
     @abstractmethod
     def decide(self, logits: Tensor) -> Tensor:
-        """The likeliest target, in the target's shape and type."""
+        """The most likely target, in the target's shape and dtype."""
 
     @abstractmethod
     def fits(self, targets: Tensor) -> bool:
-        """Whether these are targets of the task."""
+        """Whether these are valid targets of the task."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Multiclass(Task):
 class Multilabel(Task):
     """Yes or no for every label. Logits (batch, labels); target float32 (batch, labels), 0 or 1.
 
-    Each label is a choice of its own, p(yes) = σ(z), and the losses are means over batch and
+    Each label is an independent decision, p(yes) = σ(z); the losses are means over batch and
     labels: binary cross-entropy, and T² · KL of the Bernoullis σ(z/T).
     """
 
@@ -117,10 +117,10 @@ EVERY = tuple(TASKS)
 
 
 def task_of(word: str, outputs: int) -> Task:
-    """The task that a data set names, for logits of this length.
+    """The task named by a data set, for this number of logits.
 
     Raises:
-        ConfigError: a word for no task, or a binary one of several outputs.
+        ConfigError: an unknown task, or a binary one with several outputs.
     """
     if word not in TASKS:
         raise UnknownError("data.task", word, TASKS)

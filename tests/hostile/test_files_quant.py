@@ -55,7 +55,7 @@ def first(place: int, value: Any) -> bytes:
 
 
 def described(**changes: Any) -> bytes:
-    """The good file with something else in its blueprint."""
+    """The good file with something else in its model spec."""
     return assembled([HEAD[0] | changes, HEAD[1]])
 
 
@@ -95,9 +95,9 @@ FILES: dict[str, tuple[bytes, str]] = {
     "no text": (assembled(b"\xff\xfe\xfa"), "cannot be rebuilt: "),
     "deep": (assembled(b"[" * 100_000), "cannot be rebuilt: maximum recursion depth exceeded"),
     "digits": (assembled(b"[" + b"9" * 9999 + b"]"), "cannot be rebuilt: Exceeds the limit"),
-    "a number": (assembled(7), "its head is no blueprint and list of tensors"),
-    "no blueprint": (assembled([None, []], b""), "its head has no blueprint"),
-    "no tensors": (assembled([HEAD[0], {}]), "its head is no blueprint and list of tensors"),
+    "a number": (assembled(7), "its head is no model spec with a list of tensors"),
+    "no model spec": (assembled([None, []], b""), "its head has no model spec"),
+    "no tensors": (assembled([HEAD[0], {}]), "its head is no model spec with a list of tensors"),
     "short row": (rows(lambda t: t[0].pop()), "a row of its head is no tensor: ['fc1.weight', 'f4"),
     "no row": (rows(lambda t: t.append(3)), "a row of its head is no tensor: 3"),
     "no name": (first(0, 5), "a row of its head is no tensor: [5, "),

@@ -1,4 +1,4 @@
-"""How much of each layer can go before accuracy does, one layer at a time."""
+"""Pruning sensitivity per layer: accuracy against the rate of one layer at a time."""
 
 from condenser.analysis.curves import Curve, Score, rank, rates_for
 from condenser.analysis.prunable_units import PrunableUnit, channel_units, weight_units

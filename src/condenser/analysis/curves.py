@@ -1,4 +1,4 @@
-"""What a sensitivity analysis measured, and what follows from it."""
+"""Sensitivity curves, and pruning rates derived from them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from condenser.errors import ConfigError
 
 
 class Score(NamedTuple):
-    """accuracy: fraction of right decisions; loss: mean over the samples."""
+    """accuracy: fraction of correct decisions; loss: mean over the samples."""
 
     accuracy: float
     loss: float
@@ -19,13 +19,13 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True)
 class Curve:
-    """Scores of the network when one unit alone is pruned; all values are JSON's.
+    """Scores of the network with one unit pruned; JSON-serialisable values.
 
     Attributes:
         unit: its name.
         layers: whose weights it prunes.
         size: how many weights or channels it has.
-        rates: fractions of them that are zero, rising; the first is 0, the network as it is.
+        rates: pruned fractions, ascending; the first is 0, the unpruned network.
         accuracy, loss: at each rate.
     """
 
@@ -38,11 +38,11 @@ class Curve:
 
     @property
     def drops(self) -> list[float]:
-        """Accuracy lost at each rate; below 0 where some is gained."""
+        """Accuracy drop at each rate; negative for a gain."""
         return [self.accuracy[0] - accuracy for accuracy in self.accuracy]
 
     def passes(self, max_drop: float) -> bool:
-        """Whether more than that is lost at any of the rates."""
+        """Whether the drop exceeds ``max_drop`` at any rate."""
         return max(self.drops) > max_drop
 
     def rate_within(self, max_drop: float) -> float:
@@ -66,10 +66,10 @@ class Curve:
 
 
 def rates_for(curves: Sequence[Curve], max_drop: float) -> dict[str, float]:
-    """Layer → the rate at which that layer alone would cost ``max_drop`` of accuracy.
+    """Layer → the rate at which pruning that layer alone costs ``max_drop`` of accuracy.
 
-    For ``prune.scope.rates``. Layers that could not be measured are not in it. Drops of layers that
-    are pruned together add up, and more: fine-tune, or ask for less.
+    For ``prune.scope.rates``. Layers that could not be measured are missing. Drops of layers pruned
+    together add up, or worse: fine-tune, or choose a smaller ``max_drop``.
 
     Args:
         max_drop: of accuracy, a fraction: 0.01 is one percentage point.
@@ -83,5 +83,5 @@ def rates_for(curves: Sequence[Curve], max_drop: float) -> dict[str, float]:
 
 
 def rank(curves: Sequence[Curve]) -> list[tuple[str, float]]:
-    """Knobs from the most to the least sensitive, with the mean drop of each over its rates."""
+    """Units from most to least sensitive, with the mean drop of each over its rates."""
     return sorted(((c.unit, c.mean_drop) for c in curves), key=lambda pair: (-pair[1], pair[0]))

@@ -1,4 +1,4 @@
-"""What can be pruned by itself: a layer's weights, or the channels of coupled layers."""
+"""Units that can be pruned independently: a layer's weights, or channels of coupled layers."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Found = tuple[list["PrunableUnit"], dict[str, str]]  # the units, and layer → 
 
 @dataclass(frozen=True, eq=False)
 class PrunableUnit:
-    """One thing to prune.
+    """A unit that is pruned as a whole.
 
     Attributes:
         layers: whose weights it prunes.
         size: how many weights or channels it has.
-        prune: zeroes so many of them in place, the least important first.
-        tensors: all that ``prune`` writes to.
+        prune: zeroes a given number of them in place, least important first.
+        tensors: everything that ``prune`` writes to.
     """
 
     name: str
@@ -35,7 +35,7 @@ class PrunableUnit:
 
 
 def weight_units(model: nn.Module, exclude: Sequence[str] = ()) -> Found:
-    """A unit for each weight of a linear or convolution layer; a weight that layers share is one.
+    """A unit per weight of a linear or convolution layer; a shared weight is one unit.
 
     The smallest |w| go first.
     """
@@ -57,13 +57,13 @@ def weight_units(model: nn.Module, exclude: Sequence[str] = ()) -> Found:
 
 
 def by_size(weight: Tensor) -> Callable[[int], object]:
-    """Zeroes the smallest, of the weight as it is now."""
+    """Zero the smallest entries of the current weight."""
     scores = weight.abs()
     return lambda count: weight.masked_fill_(~keep_largest(scores, count / scores.numel()), 0)
 
 
 def channel_units(model: nn.Module, image: Tensor, exclude: Sequence[str] = ()) -> Found:
-    """A unit for each group of channels that can only be cut together.
+    """A unit per group of channels that can only be removed together.
 
     Layers joined by a residual sum, and a depthwise convolution with what feeds it, are one unit,
     named after the first. Zeroing a channel (its filters, biases, batch norms and what reads it) is
@@ -74,10 +74,10 @@ def channel_units(model: nn.Module, image: Tensor, exclude: Sequence[str] = ()) 
     """
     groups, left = channel_groups(model, image, exclude)
     scores = Norm(p=2, relative=False)(model, groups, None)
-    return [channel_knob(model, group, scores[group.name]) for group in groups], left
+    return [channel_unit(model, group, scores[group.name]) for group in groups], left
 
 
-def channel_knob(model: nn.Module, group: Group, scores: Tensor) -> PrunableUnit:
+def channel_unit(model: nn.Module, group: Group, scores: Tensor) -> PrunableUnit:
     """The unit of one group, ``scores`` (channels,)."""
 
     def prune(count: int) -> None:

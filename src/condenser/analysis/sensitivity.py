@@ -1,4 +1,4 @@
-"""Prune one unit at a time, look what is lost, and put everything back."""
+"""Prune one unit at a time, measure the drop, restore the weights."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def sensitivity(
 ) -> tuple[list[Curve], dict[str, str]]:
     """The curve of each unit, and layer → why it has none.
 
-    One unit is pruned at a time; afterwards every weight has the bits that it had, whatever
-    happens in between. A unit without which the network answers the same is not robust but out of
-    use: it gets no curve.
+    One unit is pruned at a time; afterwards every weight is restored bit for bit, also after an
+    exception. A unit that does not affect the output at all is unused, not robust: it gets no
+    curve.
 
     Args:
-        evaluate: the model, in whatever mode it is → its score on fixed data.
+        evaluate: model, in its current mode → score on fixed data.
         rates: fractions to prune, in (0, 1); each is rounded to whole weights or channels.
 
     Raises:
@@ -65,7 +65,7 @@ def measured(
     rates: Sequence[float],
     base: Score,
 ) -> Curve | str:
-    """One unit's curve, or why it has none."""
+    """The curve of one unit, or why it has none."""
     counts = sorted({round(rate * unit.size) for rate in rates} - {0, unit.size})
     if not counts:
         return f"of its {unit.size} none can go at these rates"
@@ -84,7 +84,7 @@ def measured(
 
 @contextmanager
 def put_back(unit: PrunableUnit) -> Iterator[None]:
-    """Whatever is written to the unit's tensors inside, afterwards they hold what they held."""
+    """Restore the unit's tensors on exit."""
     saved = [tensor.clone() for tensor in unit.tensors]
     try:
         yield

@@ -1,4 +1,4 @@
-"""The sensitivity of a model on the data that it was trained for."""
+"""Sensitivity analysis of a model on validation data."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def analyse(
     images: int = 2000,
     exclude: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The sensitivity of a model on validation images of its data; all values are JSON's.
+    """Sensitivity of a model on its validation images, as JSON-serialisable values.
 
     Args:
-        granularity: weights, one unit a layer; or channels, one a group of coupled layers.
-        images: how many validation images to look at, of all classes; all where there are fewer.
+        granularity: weights, one unit per layer; or channels, one per group of coupled layers.
+        images: number of stratified validation images; all if there are fewer.
         exclude: patterns of layer names.
 
     Returns:
@@ -62,7 +62,7 @@ def analyse(
 
 
 def validation(data: DataModule, count: int, device: torch.device) -> list[Batch]:
-    """Batches of ``count`` validation images, the classes in proportion."""
+    """Batches of ``count`` stratified validation images."""
     from condenser.data.batches import Batch, Normalise
     from condenser.data.split import take
 
@@ -79,7 +79,7 @@ def validation(data: DataModule, count: int, device: torch.device) -> list[Batch
 
 
 def evaluator(batches: Sequence[Batch], task: Task) -> Callable[[nn.Module], Score]:
-    """Scores on these batches, which stay in memory."""
+    """A function that scores a model on these batches, which stay in memory."""
 
     def evaluate(model: nn.Module) -> Score:
         right = lost = total = 0.0

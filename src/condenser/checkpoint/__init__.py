@@ -1,1 +1,1 @@
-"""A model as data: its specification and weights, the packed file, the adapter of its inputs."""
+"""Models as data: specification and weights, packed file, input adapter."""

@@ -1,4 +1,4 @@
-"""A network that sees images as it was trained to, whatever the data's own form."""
+"""Adapt the data's images to a network trained on another size or normalisation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Normalisation = tuple[Sequence[float], Sequence[float]]  # mean and std of each 
 
 @dataclass(frozen=True)
 class InputAdapter(Operation):
-    """What goes into the network first becomes what it knows: x ← (x·σ + μ - μ') / σ'.
+    """Forward pre-hook that resizes and renormalises the input: x ← (x·σ + μ - μ') / σ'.
 
     μ, σ (``given``) are the data's, μ', σ' (``own``) the network's, for each channel. In between
     the image is resized (bilinear, antialiased) and grey becomes colour or colour the mean of its
@@ -51,7 +51,7 @@ class InputAdapter(Operation):
 def adapter(
     input_shape: Sequence[int], own: Normalisation, given_shape: Sequence[int], given: Normalisation
 ) -> tuple[InputAdapter, ...]:
-    """The lens that a network needs for the data; none where it knows them as they are."""
+    """The adapter that a network needs for the data; None if it needs none."""
     known, shown = plain(own), plain(given)
     if tuple(input_shape) == tuple(given_shape) and known == shown:
         return ()

@@ -1,4 +1,4 @@
-"""A model as data: architecture, replayable operations, weights. No pickled code."""
+"""Model specification: architecture, replayable operations, weights; no pickled code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import nn
 
 from condenser import models
 from condenser.checkpoint.input_adapter import (
-    InputAdapter as InputAdapter,  # an operation that a stored model may name
+    InputAdapter as InputAdapter,  # where a stored model's operations may come from
 )
 from condenser.compress import Operation, prunable
 from condenser.compress.base import Projection
@@ -23,8 +23,8 @@ from condenser.files import damaged, drafts, read_json, sha256, sha256_once
 from condenser.models import weights
 
 FORMAT = 1
-LARGEST = 1 << 24  # pixels on a side, classes
-# what a description raises that is no network's, or not that of these weights
+LARGEST = 1 << 24  # limits on image side and classes
+# raised by a spec that is invalid or does not match its weights
 UNFIT = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError),
     *(RuntimeError, TypeError, ValueError),
@@ -34,14 +34,14 @@ MODEL, WEIGHTS = "model.json", "weights.safetensors"
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """How to build a network: an architecture and the operations done to it since.
+    """How to rebuild a network: its architecture and the operations applied to it.
 
     Attributes:
         architecture: ``_target_`` and its settings, as in conf/model.
         input_shape: (channels, height, width) of one image.
         num_classes: length of the logits.
-        operations: in the order they were done.
-        normalisation: mean and std of each channel of the images it is given.
+        operations: in order of application.
+        normalisation: mean and std per channel of its inputs.
     """
 
     architecture: Mapping[str, Any]
@@ -51,18 +51,18 @@ class ModelSpec:
     normalisation: tuple[Sequence[float], Sequence[float]] | None = None
 
     def build(self, trusted: Sequence[str] = ()) -> nn.Module:
-        """The network with its structure, its weights as initialised."""
+        """The network with its structure and freshly initialised weights."""
         model = models.build(self.architecture, self.input_shape, self.num_classes, trusted)
         for operation in self.operations:
             operation.apply(model)
         return model
 
     def then(self, operations: Sequence[Operation]) -> ModelSpec:
-        """The same network after more operations."""
+        """The spec after further operations."""
         return replace(self, operations=(*self.operations, *operations))
 
     def constraints(self, model: nn.Module) -> list[Projection]:
-        """What to call after each optimiser step so that the structure made so far survives."""
+        """Call after each optimiser step: re-applies the structure created so far."""
         found = (operation.constraint(model) for operation in self.operations)
         return [project for project in found if project is not None]
 
@@ -78,7 +78,7 @@ class ModelSpec:
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> ModelSpec:
-        """Raises an exception of Python's for what ``to_json`` never gave."""
+        """Raises one of ``BROKEN`` for anything that ``to_json`` does not produce."""
         sizes = [*data["input_shape"], data["num_classes"]]
         if not all(type(size) is int and 0 < size <= LARGEST for size in sizes):
             raise ValueError(f"input_shape and num_classes are {sizes}")
@@ -94,7 +94,7 @@ class ModelSpec:
 def violations(
     source: ModelSpec, start: nn.Module, made: ModelSpec, end: nn.Module
 ) -> dict[str, str]:
-    """Weight → the operation of ``source`` whose work on it is undone in ``end``; none, if right.
+    """Weight → the operation of ``source`` that ``end`` violates; empty if all hold.
 
     ``made`` goes on from ``source``; ``start`` is done anew what came after, in place.
     """
@@ -109,10 +109,10 @@ def violations(
 
 
 def rates(spec: ModelSpec, model: nn.Module, trusted: Sequence[str] = ()) -> dict[str, float]:
-    """Layer of the architecture → the share of its weights that is gone from ``model``.
+    """Layer of the architecture → fraction of its weights removed in ``model``.
 
-    Zeros are gone as much as what was cut; of a layer that was replaced all weights below its name
-    count, and one that was removed is gone whole.
+    Zeros count as removed, like cut weights; for a replaced layer all weights below its name count,
+    and a removed layer is removed whole.
     """
     whole = prunable(replace(spec, operations=()).build(trusted))
     left = prunable(model)
@@ -125,7 +125,7 @@ def rates(spec: ModelSpec, model: nn.Module, trusted: Sequence[str] = ()) -> dic
 
 
 def described(spec: ModelSpec, model: nn.Module) -> dict[str, Any]:
-    """The blueprint as JSON, with the versions of the network's state where its authors count."""
+    """The spec as JSON, with the state_dict versions of modules that declare one."""
     known = weights.versions(model)
     return spec.to_json() | ({"versions": known} if known else {})
 
@@ -134,7 +134,7 @@ def save(folder: Path, spec: ModelSpec, model: nn.Module) -> None:
     """Write ``model.json`` and ``weights.safetensors``; the json holds the weights' sha256.
 
     Raises:
-        CondenserError: the network's state is not only tensors.
+        CondenserError: the network's state contains non-tensors.
     """
     state = weights.kept(model)
     for operation in reversed(spec.operations):
@@ -147,7 +147,7 @@ def save(folder: Path, spec: ModelSpec, model: nn.Module) -> None:
 
 
 def load(folder: Path, trusted: Sequence[str] = ()) -> tuple[ModelSpec, nn.Module]:
-    """Rebuild what ``save`` wrote, bit for bit, in eval mode.
+    """Rebuild the saved network, bit for bit, in eval mode.
 
     Raises:
         DamagedError: a file is missing, cut, altered or of a later format.

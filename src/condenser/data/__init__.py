@@ -1,6 +1,6 @@
-"""Data sets as batches: L1.
+"""Data sets and their batches.
 
-`DataModule` is imported when it is first asked for: it brings Lightning, which takes seconds.
+`DataModule` is imported on first use, as importing Lightning takes seconds.
 """
 
 from __future__ import annotations

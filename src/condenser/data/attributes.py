@@ -1,4 +1,4 @@
-"""Sets whose samples have several labels, made from sets of one class each."""
+"""Multilabel data sets derived from multiclass ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ATTRIBUTES = {
 
 
 def fashion_attributes(root: str | Path) -> Splits:
-    """FashionMNIST with seven attributes of each piece instead of its class.
+    """FashionMNIST with seven binary attributes per image instead of its class.
 
     Each is true of a fifth to a half of the pieces and a function of the class, so that a network
     which tells the classes apart can tell all of them. Source: https://arxiv.org/abs/1708.07747

@@ -1,4 +1,4 @@
-"""Augmentations of whole batches of uint8 images; each sample's randomness is handed in."""
+"""Augmentations of uint8 batches; each sample's random numbers are passed in."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class HorizontalFlip:
 
 
 def describe(augment: Iterable[Augmentation]) -> str:
-    """What the augmentations are, for the fingerprint.
+    """A description of the augmentations for the fingerprint.
 
     Raises:
         ConfigError: a repr holds a memory address, so it would differ from run to run.
@@ -116,7 +116,7 @@ def _pad_reflect(images: Tensor, by: int) -> Tensor:
 
 
 def _cut(padded: Tensor, corner: Tensor, height: int, width: int) -> Tensor:
-    """Each sample's window from (B,C,H',W') at its own corner (B,2).
+    """Crop each sample's window from (B,C,H',W') at its own corner (B,2).
 
     A window is, in memory, one run that starts at its corner: copying B·C runs is 5 to 30 times as
     fast as gathering B·C·H·W pixels. The strides then skip what lies between the rows.

@@ -16,7 +16,7 @@ from condenser.data.samples import Samples
 
 
 class Batch(NamedTuple):
-    """What a model is trained and evaluated on."""
+    """One batch for training or evaluation."""
 
     image: Tensor  # float32 (B,C,H,W), normalised
     target: Tensor  # int64 (B,), or float32 (B, labels)
@@ -35,13 +35,13 @@ class Normalise:
         self._scale = scale.reciprocal().to(device, torch.float32)
 
     def __call__(self, images: Tensor) -> Tensor:
-        # two roundings, no fused multiply-add: the same bits in any batch and on any device
+        # two roundings, no fused multiply-add: bit-identical in any batch and on any device
         return images.to(torch.float32).sub_(self._shift).mul_(self._scale)
 
 
 @dataclass(eq=False)
 class InOrder:
-    """A set from first to last sample, nothing random done: for evaluation, whole on every rank."""
+    """A set in order, without random transforms: for evaluation, complete on every rank."""
 
     samples: Samples
     batch_size: int
@@ -57,7 +57,7 @@ class InOrder:
             yield Batch(self.normalise(image), targets[index], index)
 
     def raw(self) -> InOrder:
-        """The same set, its images uint8 as they are stored."""
+        """The same batches with uint8 images, not normalised."""
         return replace(self, normalise=_as_stored)
 
 
@@ -71,7 +71,7 @@ def _zero() -> int:
 
 @dataclass(eq=False)
 class Shuffled:
-    """A training set, one epoch an iteration: shuffled, augmented, normalised.
+    """Training batches, one epoch per iteration: shuffled, augmented, normalised.
 
     The order is a function of (seed, epoch), a sample's augmentation of (seed, index, view), where
     view is the epoch, or epoch % views. `epoch` is asked when the first batch is drawn. Rank r of w
@@ -102,7 +102,7 @@ class Shuffled:
 
     @property
     def sizes(self) -> list[int]:
-        """Of the batches of an epoch on one rank."""
+        """Batch sizes of an epoch on one rank."""
         whole, left = divmod(len(self.samples.targets) // self.world_size, self.batch_size)
         sizes = [self.batch_size] * whole
         if self.drop_last or not left:
@@ -112,7 +112,7 @@ class Shuffled:
         return [*sizes, left]
 
     def order(self, epoch: int) -> Tensor:
-        """This rank's positions in the order of the epoch: int64, on the device of the samples."""
+        """This rank's indices in the order of the epoch: int64, on the device of the samples."""
         total = len(self.samples.targets)
         generator = torch.Generator().manual_seed(key(self.seed, epoch))
         shuffled = torch.randperm(total, generator=generator)
@@ -129,10 +129,10 @@ class Shuffled:
         return self.shown(order, view, self.sizes[start_step:])
 
     def shown(self, order: Tensor, view: int, batch_size: int | list[int]) -> Iterator[Batch]:
-        """A view of the samples at the positions of `order`, in batches of one size or of these."""
+        """A view of the samples at the indices of `order`, in batches of one or of these sizes."""
         chunks = order.split(batch_size)
         targets = self.samples.targets[order].split(batch_size)
-        # for the epoch at once: the twenty small operations of the hash cost more than their work
+        # for the whole epoch at once: launching the hash's twenty small operations dominates
         draws = [
             uniform(self.seed, order, view, stream, one.draws).split(batch_size)
             for stream, one in enumerate(self.augment)

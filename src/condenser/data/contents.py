@@ -1,4 +1,4 @@
-"""What is in many image files: each is decoded once, and remembered until it changes."""
+"""Decode image files once and cache the result until a file changes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from condenser.data.decode import decode
 from condenser.errors import DamagedError
 from condenser.files import read_json, sha256, write_whole
 
-FORMAT = 1  # of what is remembered, and of what ``decode`` takes
-FRESH = 2.0  # seconds; a file as young may change again and keep its time of change
-State = list[int]  # size, times of change of content and of the file, inode
+FORMAT = 1  # of the cache format and of what ``decode`` accepts
+FRESH = 2.0  # seconds; a younger file may change again without a new modification time
+State = list[int]  # size, mtime, ctime, inode
 
 
 class Picture(NamedTuple):
-    """An image file that can be decoded: the sha256 of its bytes, its size in pixels."""
+    """A decodable image file: sha256 of its bytes, size in pixels."""
 
     sha256: str
     width: int
@@ -34,7 +34,7 @@ class Picture(NamedTuple):
 def examine(
     root: Path, paths: Iterable[str], workers: int = 1
 ) -> tuple[dict[str, Picture], dict[str, str]]:
-    """Every file decoded: path → what is in it, and path → why it cannot be used.
+    """Decode every file: path → contents, and path → why it cannot be used.
 
     What was found of a file is kept in the user's cache folder (``CONDENSER_CACHE``, else
     ``XDG_CACHE_HOME/condenser``, else ``~/.cache/condenser``), by path, size, times and inode. If
@@ -60,7 +60,7 @@ def examine(
 
 
 def look(root: Path, known: dict[str, list[Any]], path: str) -> tuple[State, Picture | str]:
-    """The file's state, and what is in it, or why it cannot be used."""
+    """The file's stat, and its contents or why it cannot be used."""
     file = root / path
     try:
         state = state_of(file)
@@ -80,7 +80,7 @@ def state_of(file: Path) -> State:
 
 
 def place(root: Path) -> Path:
-    """The file that remembers what is below a folder."""
+    """The cache file of a folder."""
     given = os.environ.get("CONDENSER_CACHE")
     shared = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
@@ -88,7 +88,7 @@ def place(root: Path) -> Path:
 
 
 def recall(memory: Path) -> dict[str, list[Any]]:
-    """The rows that were written there; none where they are not whole, or of other decoders."""
+    """The cached rows; none if they are damaged or from other decoders."""
     try:
         found = read_json(memory)
     except DamagedError:

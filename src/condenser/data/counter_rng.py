@@ -1,4 +1,4 @@
-"""Randomness without state: numbers that are a function of what they are for."""
+"""Counter-based random numbers: a pure function of (seed, index, view, stream)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SECOND = 0x94D049BB133111EB
 
 
 def mix(word: int) -> int:
-    """The finaliser of splitmix64 on 64-bit words: every input bit reaches every output bit.
+    """The finaliser of splitmix64 on 64-bit words: full avalanche.
 
     Source: Steele, Lea, Flood, Fast splittable pseudorandom number generators (2014),
     https://doi.org/10.1145/2660193.2660195; constants of https://prng.di.unimi.it/splitmix64.c
@@ -24,7 +24,7 @@ def mix(word: int) -> int:
 
 
 def key(*words: int) -> int:
-    """One unsigned 64-bit seed from integers in their order: h ← mix(h + γ + word), from h = 0."""
+    """Combine integers into one unsigned 64-bit seed: h ← mix(h + γ + word), from h = 0."""
     state = 0
     for word in words:
         state = mix(state + _GAMMA + word)
@@ -32,7 +32,7 @@ def key(*words: int) -> int:
 
 
 def uniform(seed: int, index: Tensor, view: int, stream: int, count: int) -> Tensor:
-    """Draws from [0, 1) that depend on (seed, index, view, stream, position) and on nothing else.
+    """Uniform samples in [0, 1), a pure function of (seed, index, view, stream, position).
 
     u[b, j] = ⌊mix(mix(key(seed, view, stream) + (index[b] + 1)·γ) + (j + 1)·γ) / 2⁴⁰⌋ / 2²⁴,
     the same bits on CPU and GPU (integer arithmetic modulo 2⁶⁴).
@@ -40,8 +40,8 @@ def uniform(seed: int, index: Tensor, view: int, stream: int, count: int) -> Ten
     Args:
         index: int64 (B,), positions of the samples in their set.
         view: which augmented version of the samples.
-        stream: which consumer draws (the place of the augmentation in its list).
-        count: draws for each sample.
+        stream: which consumer (the augmentation's position in its list).
+        count: numbers per sample.
 
     Returns:
         float32 (B, count) on the device of `index`.
@@ -61,7 +61,7 @@ def _mix(word: Tensor) -> Tensor:
 
 
 def _shift(word: Tensor, bits: int) -> Tensor:
-    """Right shift that fills with zeros: torch's own repeats the sign bit."""
+    """Logical right shift: torch's own is arithmetic."""
     return (word >> bits).bitwise_and_((1 << (64 - bits)) - 1)
 
 

@@ -1,4 +1,4 @@
-"""An image file as a person sees it: upright, 8 bits a channel, white where transparent."""
+"""Decode an image file: EXIF orientation applied, 8 bits per channel, white where transparent."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from condenser.errors import DamagedError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# Pillow knows more, some of which start other programs
+# Pillow knows more formats, some of which start other programs
 FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 READ = (
     *(".avif", ".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm"),
     *(".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
 )
-# refused by name: left out in silence, a set would be smaller than it looks
+# rejected by name: silently skipped, the set would be smaller than it looks
 UNREAD = (
     *(".arw", ".cr2", ".cr3", ".dng", ".exr", ".heic", ".heif", ".hdr", ".jxl", ".nef", ".orf"),
     *(".pfm", ".psd", ".svg"),
@@ -58,7 +58,7 @@ def decode(path: Path, mode: str) -> Image:
 
 
 def check_file(path: Path) -> None:
-    """Opening a pipe would wait for ever."""
+    """DamagedError for anything but a regular image file: opening a pipe would block for ever."""
     size, suffix = path.stat().st_size, path.suffix.lower()
     if suffix in UNREAD:
         raise DamagedError(f"{suffix} is not read: make it a PNG or a JPEG")
@@ -90,7 +90,7 @@ def upright(image: Image) -> Image:
 
 
 def eight_bits(image: Image) -> Image:
-    """Grey of 16 bits in 8; other kinds as they are, which Pillow reads in 8 bits a channel."""
+    """Reduce 16-bit grey to 8 bits; other modes already have 8 bits per channel in Pillow."""
     import numpy as np
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""Image files in one folder a class, decoded by worker processes."""
+"""Image files in one folder per class, decoded by worker processes."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _TRANSFORM_STREAM = -1  # augmentations of batches have the streams 0, 1, …
 
 @dataclass(frozen=True, eq=False)
 class Files:
-    """A set of image files: paths relative to `root`, targets int64 (N,).
+    """A data set of image files: paths relative to `root`, targets int64 (N,).
 
-    `contents` are the sha256 of the files, where they are known: two sets are one if their files'
-    bytes, targets, order and transforms are, wherever they lie and whatever they are called.
+    `contents` are the files' sha256, if known: two sets are the same if their files' bytes,
+    targets, order and transforms are, regardless of location and names.
 
-    `random` is applied to a view of an image, `fixed` where nothing random may happen; both must
-    give all images one size. `random` draws from torch's generator, which is seeded by
+    `random` is applied to training views, `fixed` for evaluation; both must give all images one
+    size. `random` draws from torch's generator, which is seeded by
     (seed, index, view).
     """
 
@@ -83,7 +83,7 @@ class Files:
             batch_sampler=[chunk.tolist() for chunk in chunks],
             num_workers=min(self.num_workers, len(chunks)) if len(chunks) > 1 else 0,
             collate_fn=torch.stack,
-            generator=torch.Generator(),  # else it draws from, and so moves, the global generator
+            generator=torch.Generator(),  # else it would advance the global generator
         )
         return iter(loader)
 
@@ -97,7 +97,7 @@ class Files:
 
 @dataclass(frozen=True, eq=False)
 class _View(Dataset[Tensor]):
-    """One view of every image, whichever process reads it."""
+    """One view of every image, identical in whichever worker process reads it."""
 
     files: Files
     seed: int
@@ -122,9 +122,9 @@ def imagefolder(
 ) -> Splits:
     """root/train/CLASS/*, and root/val or root/test or both alike; or root/CLASS/*.
 
-    `valid` and `validation` are `val` by other names. Where there are both, `val` does the choosing
-    and `test` is measured. Where there is one, that is measured, and a part of train does the
-    choosing. Where there is none, a fixed 20 % become the test part.
+    `valid` and `validation` are aliases of `val`. With both, `val` is used for selection and `test`
+    for evaluation. With one of them, it is the test set, and validation is split from train. With
+    neither, a fixed 20 % become the test set.
 
     Every file is decoded before anything is trained. Images are resized to `resize` on the shorter
     side and cut to the middle `size`×`size`. For training `random` is used instead, by default a
@@ -173,7 +173,7 @@ def files_of(
 
 
 def too_long(pictures: Mapping[str, Picture], resize: int) -> dict[str, str]:
-    """The images that `resize` on the shorter side would make too large: a line of pixels."""
+    """Images so elongated that `resize` of the shorter side would make them too large."""
     return {
         path: f"{one.width}×{one.height} pixels, too long for data.source.resize={resize}"
         for path, one in pictures.items()
@@ -190,7 +190,7 @@ def refuse_bad(root: object, bad: Mapping[str, str]) -> None:
 
 
 def repeated(found: Mapping[str, Classes], pictures: Mapping[str, Picture]) -> Iterator[str]:
-    """A warning for the same image in two parts or two classes; for any where they will be cut."""
+    """A warning for duplicates across splits or classes; for any if splits are yet to be made."""
     places: dict[str, list[tuple[str, str, str]]] = {}
     for part, classes in found.items():
         for name, files in classes.items():

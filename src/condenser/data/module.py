@@ -1,4 +1,4 @@
-"""A set as Lightning wants it: loaders, normalisation and a fingerprint."""
+"""The LightningDataModule: loaders, normalisation and a fingerprint."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ _PART = 256  # samples
 
 
 class DataModule(pl.LightningDataModule):
-    """Batches of a set, a pure function of (seed, epoch, step).
+    """Batches of a data set as a pure function of (seed, epoch, step).
 
-    The set is read when something of it is first asked for. It stays on the CPU until `to_device`,
+    The set is read on first use. It stays on the CPU until `to_device`,
     or until a trainer on a GPU asks for a loader.
 
     Args:
-        source: from the root folder to the set's `Splits`; or to `Arrays`, of which a fixed 20 %
-            become the test part.
-        batch_size: training samples a step on each process.
-        val_fraction: share of the training part that is cut off for validation, where the set has
-            no part for it; 0 for none.
-        split_seed: of the validation cut, of `limit` and of `calibration`; not the seed of the run,
+        source: function of the root folder that returns `Splits`; or `Arrays`, of which a fixed
+            20 % become the test set.
+        batch_size: training samples per step and process.
+        val_fraction: fraction of the training set held out for validation if the data set has no
+            validation part; 0 for none.
+        split_seed: of the validation split, of `limit` and of `calibration`; not the run's seed,
             so that runs with other seeds are compared on the same samples.
-        seed: of order and augmentation.
-        augment: applied in turn to training batches, see `Augmentation`.
-        mean, std: for each channel on the scale 0…1; None: those of the training part.
-        views: how many augmented versions of a sample there are; None: a new one each epoch.
+        seed: of sample order and augmentation.
+        augment: applied in sequence to training batches, see `Augmentation`.
+        mean, std: per channel on the scale 0…1; None: computed on the training set.
+        views: number of augmented versions of a sample; None: a new one each epoch.
         limit: train on that many samples only, stratified.
-        drop_last: leave the smaller batch at the end of an epoch out.
+        drop_last: drop the incomplete last batch of an epoch.
 
     Raises:
-        ConfigError: a value that cannot be used; before anything is read where that can be told.
+        ConfigError: an invalid value; raised before reading data where possible.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class DataModule(pl.LightningDataModule):
         self._parts: Parts | None = None
 
     def setup(self, stage: str | None = None) -> None:
-        """Read and cut the set, once."""
+        """Read and split the data set, once."""
         if self._parts is None:
             mean, std = self._given
             loaded = self.source(self.root)
@@ -102,7 +102,7 @@ class DataModule(pl.LightningDataModule):
 
     @property
     def task(self) -> Task:
-        """What a model's logits mean."""
+        """The task: what the logits mean."""
         return self.parts.task
 
     @property
@@ -133,17 +133,17 @@ class DataModule(pl.LightningDataModule):
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 over contents, cut, normalisation, augmentation; not over seed and batch size."""
+        """sha256 over contents, splits, normalisation, augmentation; not seed or batch size."""
         return self.parts.fingerprint(self._settings)
 
     @property
     def fixed(self) -> bool:
-        """Whether every epoch shows the same images, so that teacher outputs can be kept."""
+        """Whether every epoch shows the same images, so that teacher outputs can be cached."""
         in_memory = isinstance(self.parts.train, Arrays)
         return self.views == 1 or (in_memory and not self.augment)
 
     def whole_train(self, view: int = 0, batch_size: int = 256) -> Iterator[Batch]:
-        """Every training image once, from first to last, as a view shows it, whatever the rank."""
+        """All training images of one view in order, identical on every rank."""
         loader = self.train_dataloader()
         order = torch.arange(self.train_size, device=loader.samples.targets.device)
         return loader.shown(order, view, batch_size)
@@ -164,7 +164,7 @@ class DataModule(pl.LightningDataModule):
         )
 
     def val_dataloader(self) -> InOrder | list[Batch]:
-        """Lightning takes an empty list for no validation."""
+        """An empty list is Lightning's way to say no validation."""
         samples, normalise = self._placed("val")
         return InOrder(samples, self.eval_batch_size, normalise) if len(samples.targets) else []
 
@@ -178,21 +178,21 @@ class DataModule(pl.LightningDataModule):
         return self._read(torch.arange(batch))
 
     def pixels(self, batch: int = 1) -> Tensor:
-        """The same images as they are stored: uint8 (batch,C,H,W) on the CPU."""
+        """The images of ``example`` before normalisation: uint8 (batch,C,H,W) on the CPU."""
         self._check_enough(batch)
         return self.parts.train.read(torch.arange(batch)).cpu()
 
     def calibration(self, n: int) -> Tensor:
-        """n training images of all classes, not augmented: float32 (n,C,H,W) on the CPU."""
+        """n stratified training images, not augmented: float32 (n,C,H,W) on the CPU."""
         return self.sample(n)[0]
 
     def sample(self, n: int) -> tuple[Tensor, Tensor]:
-        """The same images, and their targets."""
+        """``calibration`` images with their targets."""
         images, targets = zip(*self.in_parts(n), strict=True)
         return torch.cat(images), torch.cat(targets)
 
     def in_parts(self, n: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The same in parts of one size, at most 256: all classes, in proportion, in each."""
+        """``sample`` in equal chunks of at most 256 images, each stratified."""
         self._check_enough(n)
         train = self.parts.train
         order = stratified_order(train.targets, self.split_seed)[:n]
@@ -200,7 +200,7 @@ class DataModule(pl.LightningDataModule):
             yield self._read(index), train.targets.cpu()[index]
 
     def to_device(self, device: torch.device | str) -> None:
-        """Keep the uint8 images there (sets that are read from files stay where they are)."""
+        """Keep the uint8 images on the device (sets read from files stay on disk)."""
         self._parts = self.parts.to(torch.device(device))
 
     def transfer_batch_to_device(

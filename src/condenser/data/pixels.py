@@ -1,4 +1,4 @@
-"""Mean and spread of the pixels of a set."""
+"""Mean and standard deviation of a set's pixels."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import torch
 from condenser.data.samples import Arrays, Samples
 from condenser.data.split import take
 
-_ENOUGH = 2000  # files are decoded, so a set of them is sampled
+_ENOUGH = 2000  # decoding files is slow, so a set of them is sampled
 
 
 def pixel_statistics(samples: Samples) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel on the scale 0…1.
 
-    Exact, from a histogram of the 256 values. Of a set that is not in memory 2,000 images are
-    read. A constant channel gets std 1.
+    Exact, from a histogram of the 256 values. For a set that is not in memory, over 2,000
+    images. A constant channel gets std 1.
     """
     everything = torch.arange(len(samples.targets))
     chosen = everything if isinstance(samples, Arrays) else take(samples.targets, _ENOUGH, 0)

@@ -1,4 +1,4 @@
-"""From what a source returns to the parts of a run, their normalisation and fingerprint."""
+"""Split, normalise and fingerprint what a source returns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from condenser.tasks import Binary, Multiclass, Multilabel, Task, task_of
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """The samples of a run, what is learnt of them and what they are normalised by."""
+    """The splits of a run, with their task and normalisation."""
 
     train: Samples
     val: Samples
@@ -34,7 +34,7 @@ class Parts:
         )
 
     def fingerprint(self, settings: str) -> str:
-        """sha256 over every image, target, the cut, the normalisation, names, task, `settings`."""
+        """sha256 over every image, target, split, normalisation, names, task, `settings`."""
         known = (self.mean, self.std, self.classes, settings, self.task.word)
         digest = hashlib.sha256(repr(known).encode())
         for part in (self.train, self.val, self.test):
@@ -51,7 +51,7 @@ def prepare(
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
 ) -> Parts:
-    """Cut validation from train where it has no part, measure mean and std if not given, keep
+    """Split validation from train if there is none, compute mean and std if not given, keep
     `limit` training samples.
 
     Raises:
@@ -80,7 +80,7 @@ def prepare(
 
 
 def _named(samples: Arrays) -> Splits:
-    """Bare samples with a test part, numbers for names and the task that their targets suggest."""
+    """Turn bare samples into `Splits`: a test set, numbered classes, the task of their targets."""
     if samples.targets.ndim == 1:
         count, task = int(samples.targets.max()) + 1, Multiclass.word
     else:

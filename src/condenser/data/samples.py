@@ -1,4 +1,4 @@
-"""What a set of samples is, and the sets that fit in memory."""
+"""The interface of a set of samples, and sets held in memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from condenser.tasks import Multiclass
 
 
 class Samples(Protocol):
-    """Labelled images that can be read by position."""
+    """Labelled images, read by index."""
 
     @property
     def targets(self) -> Tensor: ...  # int64 (N,), or float32 (N, labels) of 0 and 1
@@ -23,24 +23,24 @@ class Samples(Protocol):
     def shape(self) -> tuple[int, int, int]: ...  # (C,H,W) of one image
 
     def select(self, index: Tensor) -> Samples:
-        """The set of the samples at these positions."""
+        """The subset at these indices."""
 
     def to(self, device: torch.device) -> Samples:
-        """The set on a device, if it can live there; else itself."""
+        """The set moved to a device if it is in memory; else itself."""
 
     def read(self, index: Tensor) -> Tensor:
-        """uint8 (B,C,H,W) at these positions, nothing random done to them."""
+        """uint8 (B,C,H,W) at these indices, without random transforms."""
 
     def stream(self, chunks: Sequence[Tensor], seed: int, view: int | None) -> Iterator[Tensor]:
-        """uint8 (B,C,H,W) for each chunk of positions; `view` None: nothing random done."""
+        """uint8 (B,C,H,W) for each chunk of indices; `view` None: no random transforms."""
 
     def digest(self, update: Callable[[bytes | memoryview], None]) -> None:
-        """Feed everything that tells this set from another to a hash."""
+        """Update a hash with everything that identifies this set."""
 
 
 @dataclass(frozen=True, eq=False)
 class Arrays:
-    """A whole set in memory: images uint8 (N,C,H,W), targets int64 (N,) or float32 (N, labels).
+    """A data set in memory: images uint8 (N,C,H,W), targets int64 (N,) or float32 (N, labels).
 
     Raises:
         ValueError: tensors of other types or shapes, or labels other than 0 and 1.
@@ -91,7 +91,7 @@ def _kind(tensor: Tensor) -> str:
 
 
 class Splits(NamedTuple):
-    """What a source returns. Where it has no `val`, that is cut from `train` later.
+    """The parts a source returns. Without `val`, it is split from `train` later.
 
     `classes` names the logits: the classes, the labels, or of a binary task the one that is yes.
     `task` is one of condenser.tasks by its word. `notes` are warnings for whoever trains on it.
@@ -112,6 +112,6 @@ def split_test(
     seed: int = 0,
     task: str = Multiclass.word,
 ) -> Splits:
-    """For a set without an official test part: `fraction` of it, stratified and seeded."""
+    """Hold out a stratified, seeded `fraction` as the test set, if there is no official one."""
     train, test = cut(samples.targets, fraction, seed)
     return Splits(samples.select(train), samples.select(test), list(classes), task)

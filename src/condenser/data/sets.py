@@ -1,4 +1,4 @@
-"""Sources: functions of a root folder that load a whole set into memory."""
+"""Sources: functions that load a data set from a root folder into memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _IDX = ", ".join(
 
 
 def digits(root: object = None) -> Splits:
-    """1,797 digits of 8×8 pixels that come with scikit-learn; a fixed 20 % are the test part.
+    """scikit-learn's 1,797 digits of 8×8 pixels; a fixed 20 % are the test set.
 
     The values 0…16 become round(255·v/16). Source: https://archive.ics.uci.edu/dataset/80
     """
@@ -64,7 +64,7 @@ def synthetic(
     noise: float = 64.0,
     seed: int = 0,
 ) -> Splits:
-    """n training and n/5 test images: the random template of the class plus Gaussian noise.
+    """n training and n/5 test images: a random template per class plus Gaussian noise.
 
     `noise` is its standard deviation in grey levels, of 255.
     """

@@ -1,4 +1,4 @@
-"""Cutting a set in parts that hold the classes, or combinations of labels, in proportion."""
+"""Stratified splits by class or by combination of labels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from condenser.data.counter_rng import key
 
 
 def stratified_order(targets: Tensor, seed: int) -> Tensor:
-    """A seeded order of the samples of which every prefix holds the classes in proportion.
+    """A seeded order of the samples of which every prefix is stratified.
 
     Sample r (0, 1, …) of a class of n, in random order, gets the place (r + ½) / n; places are
     sorted, ties at random. Prefixes are nested: the first 100 are among the first 1,000.
@@ -32,17 +32,17 @@ def stratified_order(targets: Tensor, seed: int) -> Tensor:
 
 
 def strata(targets: Tensor) -> Tensor:
-    """A class for every sample: int64 (N,)."""
+    """Stratum of each sample: int64 (N,)."""
     return targets if targets.ndim == 1 else targets.unique(dim=0, return_inverse=True)[1]
 
 
 def cut(targets: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Positions (kept, cut out), ascending; `fraction` is cut out, at least one if it is not 0."""
+    """Indices (kept, held out), ascending; `fraction` is held out, at least one if not 0."""
     size = max(1, round(fraction * len(targets))) if fraction > 0 else 0
     order = stratified_order(targets, seed)
     return order[size:].sort().values, order[:size].sort().values
 
 
 def take(targets: Tensor, count: int, seed: int) -> Tensor:
-    """Positions of `count` samples, ascending, the classes in proportion."""
+    """Indices of `count` stratified samples, ascending."""
     return stratified_order(targets, seed)[:count].sort().values

@@ -1,4 +1,4 @@
-"""Sets of messages, as counts of words: an image one pixel high, a pixel a word."""
+"""Text data as hashed bags of words, shaped as images one pixel high."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LABELS = {"ham": 0.0, "spam": 1.0}
 
 
 def sms_spam(root: str | Path, features: int = 1024) -> Splits:
-    """5,574 text messages, of which 747 are spam: is it? A fixed 20 % are the test part.
+    """SMS Spam Collection: 5,574 text messages, 747 of them spam; a fixed 20 % are the test set.
 
     Words are hashed to ``features`` counts, uint8 (1, 1, features). Messages that repeat count once
     (5,171 are left), or the test part would hold some that were trained on.
@@ -35,7 +35,7 @@ def sms_spam(root: str | Path, features: int = 1024) -> Splits:
 
 
 def messages(path: Path, root: str | Path) -> list[tuple[str, str]]:
-    """(ham or spam, text) of each different line."""
+    """(ham or spam, text) of each distinct line."""
     if not path.is_file():
         hint = f"it is not there: put UCI's SMSSpamCollection into {path.parent} as {path.name}"
         raise ConfigError("data.root", root, "a folder that holds SMSSpam", hint)
@@ -56,7 +56,7 @@ def messages(path: Path, root: str | Path) -> list[tuple[str, str]]:
 
 
 def counts(texts: list[str], features: int) -> torch.Tensor:
-    """How often each of the hashed words stands in each text, up to 255: uint8 (N, 1, 1, features).
+    """Feature-hashed word counts per text, capped at 255: uint8 (N, 1, 1, features).
 
     Source: Weinberger et al., "Feature Hashing for Large Scale Multitask Learning", 2009,
     https://arxiv.org/abs/0902.2206, without its random signs

@@ -1,4 +1,4 @@
-"""Sets of torchvision, read from a root folder or downloaded into it."""
+"""torchvision's data sets, read from a root folder or downloaded into it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from condenser.data.samples import Arrays, Splits
 from condenser.errors import ConfigError, DamagedError
 
-# what torchvision raises for a set that is absent, damaged or out of reach
+# what torchvision raises for a set that is missing, corrupt or cannot be downloaded
 _BROKEN = (
     RuntimeError,
     OSError,
@@ -58,7 +58,7 @@ def from_torchvision(
     train: Mapping[str, Any] = {"train": True},
     test: Mapping[str, Any] = {"train": False},
 ) -> Splits:
-    """Any set of torchvision.datasets that has its images in one array; downloaded if absent.
+    """Any torchvision data set that holds its images in one array; downloaded if missing.
 
     Args:
         dataset: the class, for example "MNIST".
@@ -98,7 +98,7 @@ def from_torchvision(
 
 
 def _arrays(part: Any, place: Path, classes: Sized | None) -> Arrays:
-    """Raises DamagedError for labels that are not one to an image, or of no class."""
+    """DamagedError unless there is one valid label per image."""
     images: Tensor = torch.as_tensor(part.data)
     if images.ndim == 3:
         images = images.unsqueeze(1)
@@ -116,7 +116,7 @@ def _arrays(part: Any, place: Path, classes: Sized | None) -> Arrays:
 
 
 class _Arrays(Unpickler):
-    """Reads a pickle of numbers, words and numpy's arrays; any other is refused, nothing called."""
+    """Unpickler for numbers, strings and numpy arrays only; anything else is rejected uncalled."""
 
     def find_class(self, module: str, name: str) -> Any:
         of_numpy = module in ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
@@ -127,7 +127,7 @@ class _Arrays(Unpickler):
 
 @contextmanager
 def _arrays_only() -> Iterator[None]:
-    """CIFAR comes as pickles: torchvision reads them as data within, and not as programs."""
+    """Make torchvision read CIFAR's pickles as data only; none of them can run code."""
     from torchvision.datasets import cifar
 
     before = cifar.pickle
@@ -140,19 +140,19 @@ def _arrays_only() -> Iterator[None]:
 
 @contextmanager
 def _download(path: Path, dataset: str, patience: float = 20.0) -> Iterator[None]:
-    """One process downloads, quietly; a server that does not answer is given up on."""
+    """Download once across processes, quietly, with a timeout."""
     from filelock import FileLock
 
     before, fresh = socket.getdefaulttimeout(), not path.exists()
     path.mkdir(exist_ok=True)
     lock = path / f".{dataset}.lock"
     try:
-        lock.touch()  # where nothing can be written, as in /proc, the lock would wait for ever
+        lock.touch()  # in a folder that is not writable, as in /proc, the lock would block for ever
         with FileLock(lock), redirect_stdout(io.StringIO()):
             socket.setdefaulttimeout(patience)
             yield
     except BaseException:
-        if fresh:  # of a mistyped root nothing is left
+        if fresh:  # a mistyped root leaves nothing behind
             shutil.rmtree(path, ignore_errors=True)
         raise
     finally:

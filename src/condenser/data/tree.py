@@ -1,4 +1,4 @@
-"""Folders of images as parts, classes and files: which is which, and what cannot be meant."""
+"""Read an image folder's layout: splits, classes and files, with errors for ambiguous ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LAYOUT = "a folder with a folder of images for each class, or train/ and test/ o
 
 
 class Tree:
-    """What is below a folder of images, read once; `asked` is the folder as the config has it.
+    """The tree below an image folder, read once; `asked` is the folder as given in the config.
 
     Hidden files and folders, and macOS's ``__MACOSX``, are passed over. Links are followed.
     """
@@ -85,7 +85,7 @@ class Tree:
         return dict(sorted(found.items()))
 
     def name_of(self, folder: Path) -> str:
-        """The same however the file system spells an é."""
+        """The name in NFC, however the file system encodes an é."""
         try:
             folder.name.encode()
         except UnicodeEncodeError:
@@ -93,7 +93,7 @@ class Tree:
         return unicodedata.normalize("NFC", folder.name)
 
     def files(self, folder: Path, prefix: str) -> Iterator[str]:
-        """Every image file below, folder by folder; ``prefix`` goes before the names."""
+        """Every image file below, recursively, with ``prefix`` before the names."""
         self.enter(folder)
         try:
             children = sorted(os.scandir(folder), key=lambda child: child.name)
@@ -106,7 +106,7 @@ class Tree:
             yield from self.files(folder / name, f"{prefix}/{name}")
 
     def enter(self, folder: Path) -> None:
-        """Each folder once: links may run in circles, or mix the images of two classes."""
+        """Register a folder: links may form cycles or mix the images of two classes."""
         real = folder.resolve()
         status = real.stat()
         before = self.seen.setdefault((status.st_dev, status.st_ino), folder)
@@ -124,7 +124,7 @@ class Tree:
                 raise ConfigError("data.root", self.asked, both, f"they differ in {listed(differ)}")
 
     def too_low(self) -> None:
-        """ConfigError where the root is one part, or one class, of what was probably meant."""
+        """ConfigError if the root is one split or one class of the folder probably meant."""
         root = self.root.resolve()
         if self.is_one_of_several(root):
             self.refuse(LAYOUT, f"did you mean {shown(root.parent)}?")
@@ -133,14 +133,14 @@ class Tree:
             self.refuse(LAYOUT, f"images lie in it directly; did you mean {shown(meant)}?")
 
     def is_one_of_several(self, folder: Path) -> bool:
-        """Whether it is a part that has another beside it."""
+        """Whether it is a split with another one beside it."""
         own = {part for part in PARTS if is_part(folder, part)}
         others = set(PARTS) - own
         beside = [child for child in visible(folder.parent) if child != folder]
         return bool(own) and any(is_part(child, part) for child in beside for part in others)
 
     def too_high(self) -> None:
-        """ConfigError where what was probably meant lies one or two folders below."""
+        """ConfigError if the folder probably meant lies one or two levels below."""
         below = list(visible(self.root))
         deeper = [inner for child in below for inner in visible(child)]
         for candidates in (below, deeper):
@@ -152,7 +152,7 @@ class Tree:
                 self.refuse(LAYOUT, f"did you mean {shown(only)}?")
 
     def bare_parts(self) -> None:
-        """ConfigError for parts whose images lie in no class."""
+        """ConfigError for splits whose images are not in class folders."""
         words = {word for part in PARTS.values() for word in part}
         found = [child.name for child in visible(self.root)]
         if found and {name.lower() for name in found} <= words:
@@ -163,7 +163,7 @@ class Tree:
 
 
 def visible(folder: Path) -> Iterator[Path]:
-    """The folders in a folder, in order of names."""
+    """Visible subfolders, sorted by name."""
     try:
         children = sorted(folder.iterdir())
     except OSError:
@@ -174,7 +174,7 @@ def visible(folder: Path) -> Iterator[Path]:
 def is_folder(child: os.DirEntry[str]) -> bool:
     try:
         return child.is_dir()
-    except OSError:  # a link that leads to itself
+    except OSError:  # a link to itself
         return False
 
 
@@ -196,6 +196,6 @@ def has_train(folder: Path) -> bool:
 
 
 def listed(words: list[str], most: int = 10) -> str:
-    """The first of them, and how many more there are."""
+    """The first few, and how many more there are."""
     more = [f"and {len(words) - most} more"] if len(words) > most else []
     return ", ".join([*map(shown, words[:most]), *more])

@@ -1,4 +1,4 @@
-"""The file to deploy, for onnxruntime, OpenVINO or ExecuTorch, and a session that runs it."""
+"""Export to onnxruntime, OpenVINO or ExecuTorch, and sessions that run the file."""
 
 from condenser.deploy.dynamic import matrices
 from condenser.deploy.graph import graph_bytes, to_onnx

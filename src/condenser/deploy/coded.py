@@ -1,4 +1,4 @@
-"""A quantised network whose numbers are integers, in operators that every exporter knows."""
+"""A quantised network in integer arithmetic, with operators that every exporter supports."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from torch import Tensor, nn
 from condenser.compress.quantization import InputQuantizer, Quantized, weight_name
 from condenser.functional.quantization import along_channels
 
-CODES = "codes"  # what the buffers of integers end in, as in ``weight_codes``
+CODES = "codes"  # suffix of integer buffers, as in ``weight_codes``
 OPERATORS: Any = torch.ops.quantized_decomposed
-BIAS_BITS = 31  # of an integer bias, besides its sign; the last is kept free for rounding
+BIAS_BITS = 31  # bits of an integer bias without its sign; the last is headroom for rounding
 Grid = tuple[Tensor, Tensor, Tensor]  # codes, scale and zero point of each output channel
 
 
 def coded(model: nn.Module, operation: Quantized) -> nn.Module:
     """A copy that computes what ``model`` simulates, weights, inputs and outputs as integers.
 
-    Where a layer's input is rounded its bias is an integer, too, of the scale of their products.
+    Where a layer's input is quantised, its bias is an integer too, at the scale of the products.
     """
     made = copy.deepcopy(model).cpu().eval()
     grids = {}
@@ -58,12 +58,12 @@ class Rounding(nn.Module):
 
 
 def biased(layer: Any) -> bool:
-    """Whether it adds a bias to the products of its weight and its rounded input."""
+    """Whether it adds a bias to products of its weight and a quantised input."""
     return hasattr(layer, "input_quantizer") and getattr(layer, "bias", None) is not None
 
 
 def grid_of(layer: Any, affine: bool) -> Grid:
-    """The weight as the simulated network has it."""
+    """The weight's grid in the simulated network."""
     weight = layer.get_parameter(weight_name(layer)).detach()
     scale = layer.weight_scale.expand(len(weight)).clone()
     zero = layer.weight_zero_point if affine else torch.zeros(())
@@ -74,10 +74,10 @@ def grid_of(layer: Any, affine: bool) -> Grid:
 
 
 def fitting(layer: Any, codes: Tensor, scale: Tensor, zero: Tensor) -> Grid:
-    """The same grid, coarser in channels whose bias would not fit its integer, and as fine as the
-    bias lets it where there is nothing but the bias.
+    """The grid, made coarser in channels whose bias would overflow its integer, and as fine as the
+    bias allows in channels that are all bias.
 
-    Where it is coarser the bias is 2^30 times a product: nothing else is to be seen of the sum.
+    Where it is coarser the bias is 2^30 times a product, which dominates the sum anyway.
     """
     alive = (codes != along_channels(zero, codes)).flatten(1).any(1)
     least = layer.bias.detach().abs() / layer.input_quantizer.scale / 2 ** (BIAS_BITS - 1)
@@ -93,7 +93,7 @@ def store(layer: nn.Module, name: str, grid: Grid) -> None:
 
 
 def stored(model: nn.Module) -> Iterator[tuple[Any, str]]:
-    """(layer, name of its parameter) of all that is stored as integers."""
+    """(layer, parameter name) of everything stored as integers."""
     for layer in model.modules():
         for name in layer._parameters:
             if f"{name}_{CODES}" in layer._buffers:
@@ -101,8 +101,8 @@ def stored(model: nn.Module) -> Iterator[tuple[Any, str]]:
 
 
 def show(model: nn.Module, _: object) -> None:
-    """The forward pre-hook of the whole network: layers see what their integers mean, also those
-    that are read and never called."""
+    """The forward pre-hook of the whole network: dequantises parameters, also of layers that are
+    read but never called."""
     for layer, name in stored(model):
         codes, scale, zero = (getattr(layer, f"{name}_{w}") for w in (CODES, "scale", "zero_point"))
         span = torch.iinfo(codes.dtype)
@@ -112,6 +112,6 @@ def show(model: nn.Module, _: object) -> None:
 
 
 def hide(model: nn.Module, *_: object) -> None:
-    """The forward hook that takes it away."""
+    """The forward hook that removes the dequantised parameters."""
     for layer, name in stored(model):
         layer.__dict__.pop(name, None)

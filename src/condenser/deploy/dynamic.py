@@ -1,4 +1,4 @@
-"""A float ONNX graph with matrices in int8, their inputs rounded as they come."""
+"""Dynamic quantisation of an ONNX graph: int8 matrices, input ranges taken at run time."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ MATRICES = ["MatMul", "Gemm"]
 
 
 def to_dynamic_onnx(float_path: Path, path: Path) -> None:
-    """Write the graph with the weights of its matrix products in int8, per output channel.
+    """Quantise the weights of the graph's matrix products to int8, per output channel.
 
-    The range of what they are multiplied with is taken anew from every batch, so that nothing is
-    calibrated. Best for transformers, whose activations have a few very large values; convolutions
-    stay in float, since rounding their inputs so costs more than it saves.
+    Input ranges are computed at run time, so nothing is calibrated. Best for transformers, whose
+    activations have a few outliers; convolutions stay in float, since quantising their inputs at
+    run time costs more than it saves.
 
     Raises:
         ConfigError: there is no matrix product with a weight.

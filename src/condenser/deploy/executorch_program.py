@@ -1,4 +1,4 @@
-"""A network as an ExecuTorch program for XNNPACK: phones and small ARM boards."""
+"""Export to an ExecuTorch program for XNNPACK: phones and small ARM boards."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WHAT = "ExecuTorch export"
 
 
 class Pixels(nn.Module):
-    """A network that takes images as they are stored, uint8, and normalises them itself."""
+    """A network that takes raw uint8 images and normalises them itself."""
 
     shift: Tensor
     factor: Tensor
@@ -44,18 +44,18 @@ def to_executorch(
     operation: Quantized | None = None,
     normalisation: Normalisation | None = None,
 ) -> None:
-    """Write ``model`` as a program for one image at a time, as such runtimes plan their memory.
+    """Export ``model`` for batch size 1, as the runtime plans its memory ahead.
 
-    Where it was quantised by ``operation``, layers take its scales and zero points; what lies
-    between them is calibrated here: XNNPACK wants every operator's output rounded, also where the
+    If it was quantised by ``operation``, layers use its scales and zero points; everything between
+    them is calibrated here, since XNNPACK needs every operator's output quantised, even where the
     network's is not.
 
     Args:
         images: (n, C, H, W) normalised training images.
-        normalisation: put into the program, which then takes uint8 images.
+        normalisation: built into the program, which then takes uint8 images.
 
     Raises:
-        CondenserError: it cannot be written.
+        CondenserError: the export failed.
     """
     plain = without_input_quantizers(model).cpu().eval()
     one = images[:1].cpu().clone()
@@ -68,13 +68,13 @@ def to_executorch(
 
 
 def traced(model: nn.Module, one: Tensor) -> None:
-    """CondenserError for a network that torch cannot trace for one image."""
+    """Trace for one image; CondenserError if torch cannot."""
     with refusing(WHAT, model, one.repeat(2, 1, 1, 1)), quiet(), torch.no_grad():
         torch.export.export(model, (one,))
 
 
 def lowered(program: Any) -> bytes:
-    """The program's bytes, everything that XNNPACK can do left to it."""
+    """The program's bytes, with everything XNNPACK supports delegated to it."""
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
@@ -85,7 +85,7 @@ def lowered(program: Any) -> bytes:
 def quantized(
     plain: nn.Module, model: nn.Module, operation: Quantized, images: Tensor
 ) -> nn.Module:
-    """The network with quantised operators as XNNPACK wants them, activations in int8."""
+    """The network with XNNPACK's quantised operators, activations in int8."""
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         XNNPACKQuantizer,
         get_symmetric_quantization_config,
@@ -132,7 +132,7 @@ def refuse_repeats(model: nn.Module, layers: Sequence[str], image: Tensor) -> No
 
 
 def take_ranges(watched: Any, model: nn.Module, operation: Quantized) -> None:
-    """Let each quantised layer's observers answer with the scales that the network carries."""
+    """Make each quantised layer's observers return the network's own scales."""
     for node in watched.graph.nodes:
         if len(node.args) < 2 or not all(is_observer(watched, arg) for arg in node.args[:2]):
             continue

@@ -1,4 +1,4 @@
-"""What to say of a network that cannot be written as a graph."""
+"""Explain why a network cannot be exported."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MISSING = re.compile(r"No ONNX function found.*?op='(\w+)\.(\w+)'", re.S)
 
 @contextmanager
 def refusing(what: str, model: nn.Module, example: Tensor) -> Iterator[None]:
-    """Whatever is raised inside becomes a CondenserError of one line that names the layer.
+    """Turn any exception inside into a one-line CondenserError that names the layer.
 
     Args:
         what: the attempt, as in ``ONNX export``.
@@ -38,7 +38,7 @@ def refusing(what: str, model: nn.Module, example: Tensor) -> Iterator[None]:
 
 
 def diagnosis(error: Exception, model: nn.Module, example: Tensor) -> tuple[str, str]:
-    """The layer, '' for the network itself or where it cannot be told, and why it failed."""
+    """The layer ('' for the network itself or unknown) and why it failed."""
     chain = causes(error)
     text = " ".join(str(chain[-1]).split()) or type(chain[-1]).__name__
     if operator := MISSING.search(text):
@@ -53,7 +53,7 @@ def diagnosis(error: Exception, model: nn.Module, example: Tensor) -> tuple[str,
 
 
 def causes(error: BaseException | None) -> list[BaseException]:
-    """The error and what led to it, the first cause last."""
+    """The exception chain, root cause last."""
     chain: list[BaseException] = []
     while error is not None and error not in chain:
         chain.append(error)
@@ -62,21 +62,21 @@ def causes(error: BaseException | None) -> list[BaseException]:
 
 
 def running(chain: list[BaseException], model: nn.Module) -> str:
-    """The innermost submodule whose code the errors went through."""
+    """The innermost submodule in the tracebacks."""
     names = {id(module): name for name, module in model.named_modules()}
     found = [names.get(id(owner), "") for cause in chain for owner in owners(cause.__traceback__)]
     return next((name for name in reversed(found) if name), "")
 
 
 def owners(traceback: TracebackType | None) -> Iterator[object]:
-    """The ``self`` of every frame, from the outside in."""
+    """The ``self`` of every frame, outermost first."""
     while traceback is not None:
         yield traceback.tb_frame.f_locals.get("self")
         traceback = traceback.tb_next
 
 
 def failure(model: nn.Module, example: Tensor) -> list[BaseException]:
-    """What the network itself raises for another number of images than it was made for."""
+    """What the network raises for a batch size it was not written for."""
     try:
         with torch.no_grad():
             model(torch.cat([example, example[:1]]))
@@ -86,7 +86,7 @@ def failure(model: nn.Module, example: Tensor) -> list[BaseException]:
 
 
 class Watch(TorchDispatchMode):
-    """Notes which submodule is running when an operator is called."""
+    """Records which submodule is running when an operator is called."""
 
     def __init__(self, operator: str, stack: list[str]) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class Watch(TorchDispatchMode):
 
 
 def caller(model: nn.Module, example: Tensor, operator: str) -> str:
-    """The submodule that calls ``operator``, as in aten::relu; '' where none is seen to."""
+    """The submodule that calls ``operator``, as in aten::relu; '' if none does."""
     stack: list[str] = []
     watch = Watch(operator, stack)
     handles = []

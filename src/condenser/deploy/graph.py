@@ -1,4 +1,4 @@
-"""A network as an ONNX graph in float32."""
+"""Export to an ONNX graph in float32."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def to_onnx(model: nn.Module, example: Tensor, path: Path) -> None:
         example: (n, C, H, W) normalised images.
 
     Raises:
-        CondenserError: it cannot be written; names the layer where that can be told.
+        CondenserError: the export failed; names the layer if it is known.
     """
     program(model, example).save(str(path))
     strip(path)
 
 
 def program(model: nn.Module, example: Tensor) -> Any:
-    """The graph that ``to_onnx`` writes, as torch makes it."""
+    """The ONNX program as torch exports it."""
     plain = without_input_quantizers(model).cpu().eval()
     images = pair(example)
     with refusing("ONNX export", plain, images), quiet():
@@ -56,7 +56,7 @@ def program(model: nn.Module, example: Tensor) -> Any:
 
 
 def pair(example: Tensor) -> Tensor:
-    """Two of the images, in memory of their own.
+    """Two of the images, copied.
 
     A slice would drag its whole storage into the file, and a batch of 1 would be burnt in.
     """
@@ -64,7 +64,7 @@ def pair(example: Tensor) -> Tensor:
 
 
 def without_input_quantizers(model: nn.Module) -> nn.Module:
-    """A copy that computes in float."""
+    """A copy without activation quantisation."""
     plain = copy.deepcopy(model)
     for module in plain.modules():
         for name in ("input_quantizer", "output_quantizer"):
@@ -97,7 +97,7 @@ def graph_bytes(path: Path) -> int:
 
 @contextlib.contextmanager
 def prepared(float_path: Path, path: Path) -> Iterator[Path]:
-    """The graph with all shapes, as onnxruntime's quantisers want it: beside ``path`` for a while.
+    """The graph with inferred shapes, as onnxruntime's quantisers need it: a temporary file.
 
     They are quiet, too.
     """
@@ -114,7 +114,7 @@ def prepared(float_path: Path, path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Exporters talk a lot; errors still raise."""
+    """Silence the exporters' output; errors still raise."""
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)
     with (

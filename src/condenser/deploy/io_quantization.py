@@ -1,4 +1,4 @@
-"""Integers at both ends of an ONNX graph: stored pixels go in, integer logits come out."""
+"""Integer inputs and outputs of an ONNX graph: raw pixels in, integer logits out."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Normalisation = tuple[Sequence[float], Sequence[float]]
 def pixel_constants(normalisation: Normalisation) -> tuple[np.ndarray, np.ndarray]:
     """Shift and factor, float32 (C, 1, 1), of (x - shift) · factor for pixels x of 0 … 255.
 
-    The same roundings as the data's own normalisation, so that the same numbers go in.
+    Rounds as the data's own normalisation does, so the inputs are identical.
     """
     mean, std = (np.array(values, np.float64).reshape(-1, 1, 1) for values in normalisation)
     return (255 * mean).astype(np.float32), (1 / (255 * std)).astype(np.float32)
 
 
 def take_pixels(path: Path, normalisation: Normalisation) -> None:
-    """Let the graph take uint8 images as they are stored, and normalise them itself."""
+    """Make the graph take raw uint8 images and normalise them itself."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -50,7 +50,7 @@ def take_pixels(path: Path, normalisation: Normalisation) -> None:
 
 
 def give_codes(path: Path, low: float, high: float) -> None:
-    """Let the graph answer with uint8 codes: logits = scale · (code - zero point).
+    """Make the graph output uint8 codes: logits = scale · (code - zero point).
 
     A graph that ends in a DequantizeLinear of uint8 loses it, and nothing else changes; another
     gets a QuantizeLinear for logits from ``low`` to ``high``. Scale and zero point are noted in

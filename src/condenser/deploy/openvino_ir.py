@@ -1,4 +1,4 @@
-"""An ONNX file in OpenVINO's own format."""
+"""Convert an ONNX file to OpenVINO IR."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from condenser.errors import CondenserError
 def to_openvino(onnx_path: Path, path: Path) -> None:
     """Write the graph of an ONNX file as ``path`` (.xml) and its weights beside it (.bin).
 
-    Weights in float32 stay so; Q/DQ pairs become OpenVINO's own. What the file notes about its
-    logits is noted here, too.
+    float32 weights stay float32; Q/DQ pairs become OpenVINO's own. The file's metadata on its
+    logits is copied.
 
     Raises:
         CondenserError: OpenVINO cannot read the graph.

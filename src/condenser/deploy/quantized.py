@@ -1,4 +1,4 @@
-"""A quantised network as an ONNX graph: its codes and scales, Q/DQ pairs where it rounds."""
+"""Export a quantised network to ONNX with Q/DQ pairs, from its own codes and scales."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from condenser.deploy.graph import to_onnx
 
 
 def to_quantized_onnx(model: nn.Module, operation: Quantized, images: Tensor, path: Path) -> None:
-    """Write the graph of a network that was quantised by ``operation``.
+    """Export a network that was quantised by ``operation``.
 
-    Everything in it is the simulated network's: codes of weights, scales and zero points, and what
-    is rounded. What that leaves in float stays so. Codes of up to 4 bits are stored as int4, two
-    in a byte; others as int8; without a sign where weights have a zero point.
+    Weight codes, scales, zero points and the set of quantised tensors are the simulated network's;
+    what it leaves in float stays float. Codes of up to 4 bits are stored as int4, two per byte,
+    others as int8; unsigned if weights have a zero point.
 
     Args:
-        images: (n, C, H, W), two or more: what goes in.
+        images: (n, C, H, W), two or more, as example inputs.
     """
     import onnx
 
@@ -39,7 +39,7 @@ def to_quantized_onnx(model: nn.Module, operation: Quantized, images: Tensor, pa
 
 
 def once(graph: Any) -> None:
-    """Let nothing be rounded twice to one grid: codes go on as they are."""
+    """Remove repeated quantisation to the same grid: codes are passed on."""
     tensors, makers = constants(graph), {out: node for node in graph.node for out in node.output}
     for node in [node for node in graph.node if node.op_type == "QuantizeLinear"]:
         before = makers.get(node.input[0])
@@ -58,7 +58,7 @@ def once(graph: Any) -> None:
 
 
 def turned(graph: Any) -> None:
-    """Store matrices as they are multiplied: no Transpose between their codes and the product."""
+    """Store matrices in multiplication order: no Transpose between codes and product."""
     from onnx import numpy_helper
 
     tensors, makers = constants(graph), {out: node for node in graph.node for out in node.output}
@@ -75,7 +75,7 @@ def turned(graph: Any) -> None:
 
 
 def narrow(graph: Any, operation: Quantized) -> None:
-    """Codes in as few bits as there are types for."""
+    """Store codes in the narrowest available type."""
     from onnx import TensorProto
 
     kinds = {
@@ -99,9 +99,9 @@ def narrow(graph: Any, operation: Quantized) -> None:
 
 
 def bare_zeros(graph: Any, operation: Quantized) -> list[Any]:
-    """The nodes whose zero points are zero and may be left out.
+    """Nodes whose zero points are zero and can be omitted.
 
-    Those of weights may not where activations are rounded: onnxruntime would not see the product.
+    Not those of weights if activations are quantised: onnxruntime would not fuse the product.
     """
     tensors = constants(graph)
     return [
@@ -121,7 +121,7 @@ def constants(graph: Any) -> dict[str, np.ndarray]:
 
 
 def replace(graph: Any, name: str, by: str) -> None:
-    """Let everyone read another tensor."""
+    """Rewire all consumers to another tensor."""
     for node in graph.node:
         for place, read in enumerate(node.input):
             if read == name:
@@ -129,7 +129,7 @@ def replace(graph: Any, name: str, by: str) -> None:
 
 
 def unused(graph: Any) -> None:
-    """Take away what nothing reads."""
+    """Remove unused nodes and initializers."""
     while True:
         read = {name for node in graph.node for name in node.input}
         read |= {out.name for out in graph.output}
@@ -143,7 +143,7 @@ def unused(graph: Any) -> None:
 
 
 def codes_tensor(name: str, codes: np.ndarray, kind: int) -> Any:
-    """Integer codes as an ONNX initializer, those of 4 bits two in a byte, low half first."""
+    """Integer codes as an ONNX initializer; 4-bit codes are packed two per byte, low half first."""
     from onnx import TensorProto, helper
 
     signed = kind in (TensorProto.INT4, TensorProto.INT8)

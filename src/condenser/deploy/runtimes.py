@@ -1,7 +1,7 @@
-"""The engines that run deployed files, without torch.
+"""Runtimes that execute deployed files, without torch.
 
-As a script it answers what one of them takes: ``python -P runtimes.py FILE THREADS`` loads the file
-and runs one image in this process alone, and prints the bytes that this took at its peak.
+As a script, ``python -P runtimes.py FILE THREADS`` loads the file, runs one image in this process
+and prints its peak memory in bytes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-META = "condenser"  # what the names of our notes in a file begin with
+META = "condenser"  # prefix of our metadata keys in a file
 SCALE, ZERO = f"{META}_logits_scale", f"{META}_logits_zero_point"
 
 
@@ -22,10 +22,10 @@ class Running(ABC):
     """A loaded file.
 
     Attributes:
-        name: of the engine, as records have it.
+        name: of the runtime, as in records.
         shape: (C, H, W) of an image.
-        dtype: what images have to be: float32, normalised; or uint8, as they were stored.
-        grid: scale and zero point of logits that are integers, else None.
+        dtype: of the input: float32, normalised; or uint8, raw.
+        grid: scale and zero point of integer logits, else None.
     """
 
     name: ClassVar[str]
@@ -36,18 +36,18 @@ class Running(ABC):
     @staticmethod
     @abstractmethod
     def load() -> None:
-        """Import the engine."""
+        """Import the runtime."""
 
     @abstractmethod
     def __init__(self, path: Path, threads: int) -> None: ...
 
     @abstractmethod
     def run(self, images: np.ndarray) -> np.ndarray:
-        """Images (n, C, H, W) → what the file says of them (n, outputs)."""
+        """Images (n, C, H, W) → outputs (n, outputs)."""
 
 
 class OnnxRuntime(Running):
-    """An ONNX graph on the CPU, denormals flushed."""
+    """An ONNX graph on the CPU, with denormals flushed to zero."""
 
     name = "onnxruntime cpu"
 
@@ -78,7 +78,7 @@ class OnnxRuntime(Running):
 class OpenVino(Running):
     """OpenVINO's own format on the CPU, float32 where the file is not in integers.
 
-    It would take bfloat16 by itself on processors that have it.
+    By default it would use bfloat16 on processors that support it.
     """
 
     name = "openvino cpu"
@@ -141,7 +141,7 @@ RUNTIMES: dict[str, type[Running]] = {".onnx": OnnxRuntime, ".xml": OpenVino, ".
 
 
 def peak_bytes() -> int:
-    """The most memory that this process has had since ``forget_peak``, or ever on other systems."""
+    """Peak memory of this process since ``forget_peak``; since its start on other systems."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
@@ -153,7 +153,7 @@ def peak_bytes() -> int:
 
 
 def forget_peak() -> None:
-    """Take what is used now for the peak, where Linux lets one."""
+    """Reset the peak to the current usage, where Linux allows it."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     except OSError:

@@ -1,4 +1,4 @@
-"""The deployed file, running."""
+"""Run a deployed file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Session:
 
     Attributes:
         runtime: the engine that runs it.
-        pixels: whether images go in as they are stored, uint8, and not normalised in float32.
+        pixels: whether it takes raw uint8 images instead of normalised float32.
     """
 
     def __init__(self, path: Path, threads: int = 1) -> None:
@@ -37,22 +37,22 @@ class Session:
         return (said.float() - zero_point) * scale
 
     def call(self, images: Tensor) -> Callable[[], object]:
-        """One run on these images, to be timed: nothing but the engine's own work."""
+        """One call on these images for timing: only the runtime's own work."""
         given = images.cpu().contiguous().numpy()
         assert given.dtype == self.running.dtype, f"{given.dtype}: {self.path} takes another type"
         return lambda: self.running.run(given)
 
 
 def session(path: Path, threads: int = 1) -> Session:
-    """The file in the engine that its suffix names: .onnx, .xml of OpenVINO, .pte of ExecuTorch."""
+    """Open the file in its runtime by suffix: .onnx, .xml of OpenVINO, .pte of ExecuTorch."""
     return Session(path, threads)
 
 
 def peak_bytes(path: Path, threads: int = 1) -> int:
-    """Bytes of memory that loading the file and running one image take at their peak.
+    """Peak memory in bytes of loading the file and running one image.
 
-    Measured in a fresh process: its peak resident memory less what it used with the engine
-    imported and nothing loaded. What the engine's library itself takes is not in it.
+    Measured in a fresh process: its peak resident memory minus what it used with the runtime
+    imported and nothing loaded, so the runtime library itself does not count.
 
     Raises:
         CondenserError: the process failed.

@@ -1,4 +1,4 @@
-"""A network as the file to deploy, whatever form it is to have."""
+"""Export a network in the requested form."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ SUFFIX = {"onnx": ".onnx", "openvino": ".xml", "executorch": ".pte"}
 
 @dataclass(frozen=True)
 class Form:
-    """What a deployed file is to be.
+    """The form of a deployed file.
 
     Attributes:
         target: the runtime: one of ``SUFFIX``.
-        dynamic: matrices of a float network in int8, their inputs' ranges taken as they come.
-        normalisation: mean and std of each channel, put into the graph, which then takes images
-            as they are stored, uint8; None: normalised float32 goes in.
-        codes: uint8 codes of the logits come out, their scale noted in the file.
+        dynamic: dynamic int8 quantisation of a float network's matrices.
+        normalisation: mean and std per channel, built into the graph, which then takes raw uint8
+            images; None: it takes normalised float32.
+        codes: outputs are uint8 codes of the logits, with their scale in the metadata.
     """
 
     target: str = "onnx"
@@ -40,12 +40,12 @@ class Form:
 def write(
     model: nn.Module, form: Form, images: Tensor, stem: Path, operation: Quantized | None = None
 ) -> Path:
-    """Write ``model`` beside ``stem``, with the target's suffix; return the file.
+    """Export ``model`` to ``stem`` with the target's suffix; return the file.
 
     Args:
-        images: (n, C, H, W) normalised training images, two or more; for codes of the logits, all
-            whose logits they are to cover.
-        operation: what quantised it, if it is to be integers in the file too.
+        images: (n, C, H, W) normalised training images, two or more; for codes of the logits, the
+            calibration set of their range.
+        operation: that quantised it, if the file is to be in integers too.
 
     Raises:
         CondenserError: it cannot be written.
@@ -64,7 +64,7 @@ def write(
 
 
 def check(model: nn.Module, form: Form, images: Tensor) -> None:
-    """Try what can be tried of a network before it is trained; its weights do not matter.
+    """Dry-run the export before training; the weights do not matter.
 
     Raises:
         CondenserError: it could not be written.
@@ -93,10 +93,10 @@ def write_onnx(
 
 
 def files(path: Path) -> list[Path]:
-    """All that has to be shipped: the file, and weights beside it."""
+    """All files to ship: the file, and weights beside it."""
     return [path, *(p for p in [path.with_suffix(".bin")] if p.is_file())]
 
 
 def size(path: Path) -> int:
-    """Bytes of all of it."""
+    """Total bytes of these files."""
     return sum(file.stat().st_size for file in files(path))

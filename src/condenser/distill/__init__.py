@@ -1,4 +1,4 @@
-"""What a student learns from, one objective a file."""
+"""Distillation objectives, one per file."""
 
 from condenser.distill.ab import AB
 from condenser.distill.adjacent_cc import AdjacentCC

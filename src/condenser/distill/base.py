@@ -1,4 +1,4 @@
-"""The contract of an objective."""
+"""The objective interface."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from condenser.tasks import Multiclass, Task
 
 
 class Outputs(NamedTuple):
-    """What a model gave for a batch.
+    """A model's outputs for a batch.
 
     Attributes:
         logits: (batch, outputs).
-        features: of the layers that the objective watches, by name.
-        index: (batch,) the samples' positions in the training set.
+        features: outputs of the layers that the objective selects, by name.
+        index: (batch,) the samples' indices in the training set.
     """
 
     logits: Tensor
@@ -31,18 +31,18 @@ class Outputs(NamedTuple):
 
 
 class Objective(nn.Module, ABC):
-    """A loss to learn from. Parameters it owns (projectors) are trained beside the student.
+    """A training objective. Its own parameters (projectors) are trained with the student.
 
     Attributes:
-        needs_teacher: it cannot do without what a teacher says.
-        tasks: the words of the tasks it has a meaning for.
-        least_classes: the fewest classes it has a meaning for, where the task is multiclass.
-        instead: what conf/distill has for the data that it refuses.
-        stochastic: ``forward`` draws random numbers.
-        relational: it compares a batch's samples with one another, so that where several processes
-            share a batch each is shown all of it.
-        task: what is learnt, once ``prepare`` has said so.
-        student_layers, teacher_layers: whose features it wants to see, as ``Capture`` names them.
+        needs_teacher: it uses the teacher's outputs.
+        tasks: names of the tasks it is defined for.
+        least_classes: minimum number of classes, for a multiclass task.
+        instead: the option of conf/distill to suggest for data that it rejects.
+        stochastic: ``forward`` uses random numbers.
+        relational: it compares samples within a batch, so that with several processes each needs
+            the global batch.
+        task: set by ``setup``.
+        student_layers, teacher_layers: layers whose features it needs, as named by ``Capture``.
     """
 
     needs_teacher: ClassVar[bool] = True
@@ -51,25 +51,25 @@ class Objective(nn.Module, ABC):
     instead: ClassVar[str] = "kd"
     stochastic: ClassVar[bool] = False
     relational: bool = False
-    task: Task = Multiclass(outputs=0)  # its maths asks for no number of classes
+    task: Task = Multiclass(outputs=0)  # no minimum
     student_layers: Sequence[str] = ()
     teacher_layers: Sequence[str] = ()
 
     @property
     def method(self) -> str:
-        """What conf/distill calls it: the name of its file."""
+        """Its name in conf/distill: that of its file."""
         kind = type(self)
         ours = kind.__module__.startswith("condenser.distill.")
         return kind.__module__.rpartition(".")[2] if ours else kind.__name__
 
     def setup(self, task: Task, targets: Tensor) -> None:
-        """Be told, before all else, what is learnt.
+        """Check task and targets; called first.
 
         Args:
             targets: of the whole training set, (samples,) or (samples, labels).
 
         Raises:
-            ConfigError: it has no meaning for the task, or for so few classes.
+            ConfigError: it is not defined for the task, or for so few classes.
         """
         if task.word not in self.tasks:
             allowed = f"{' or '.join(self.tasks)} data, this is {task.word}"
@@ -80,41 +80,41 @@ class Objective(nn.Module, ABC):
         self.task = task
 
     def select_layers(self, student: nn.Module, teacher: nn.Module, image: Tensor) -> None:
-        """Settle on layers; ``image`` (batch, channels, height, width) is to try networks on."""
+        """Choose layers; ``image`` (batch, channels, height, width) is an example input."""
         return
 
     def build_projectors(self, student: Outputs, teacher: Outputs) -> None:
-        """Build what depends on features' shapes; called once, with the outputs for an example."""
+        """Build what depends on feature shapes; called once, with the outputs for an example."""
         return
 
     @abstractmethod
     def forward(
         self, student: Outputs, teacher: Outputs | None, target: Tensor
     ) -> dict[str, Tensor]:
-        """Scalars: ``"loss"``, the one to minimise, and each term of it under its own name."""
+        """Scalars: ``"loss"`` to minimise, and each of its terms by name."""
 
     def term_weights(self) -> Mapping[str, float]:
-        """The weight of each term in the loss now; none where the loss is one term."""
+        """Current weight of each term; empty if the loss has a single term."""
         return {}
 
     def progress(self, done: float) -> None:
-        """Told before each optimiser step: the part of training that lies behind, from 0 to 1."""
+        """Training progress in [0, 1], called before each optimiser step."""
         return
 
 
 class LogitObjective(Objective):
-    """L = Σ weight · term: the task's loss on the labels, ``hard``, and what ``match`` gives.
+    """L = Σ weight · term: the task's loss on the labels, ``hard``, and the terms of ``match``.
 
-    In float32 with autocast off, and without gradients to the teacher, whatever the method.
+    Computed in float32 with autocast off and without gradients to the teacher.
 
     Args:
-        weights: of the terms in the loss, by name; a term without one is only reported.
+        weights: of the terms in the loss, by name; a term without a weight is only logged.
         standardize: ``match`` sees z-scores of both logits; ``hard`` does not (Sun et al. 2024,
-            https://arxiv.org/abs/2403.01427). Of two classes they are ±0.71 whatever the logits,
-            and of labels each has its own zero, which z-scores lose: both are refused.
+            https://arxiv.org/abs/2403.01427). With two classes z-scores are always ±0.71, and
+            with labels they lose each label's own zero: both are rejected.
 
     Raises:
-        ConfigError: standardize is neither true nor false, or true where it has no meaning.
+        ConfigError: standardize is neither true nor false, or true where it is undefined.
     """
 
     def __init__(self, weights: dict[str, float], standardize: bool = False) -> None:

@@ -17,7 +17,7 @@ from condenser.tasks import Task
 
 
 class MemoryCRD(CRD):
-    """L = NCE(s → t) + NCE(t → s) between learnt embeddings, rivals from a memory of all samples.
+    """L = NCE(s → t) + NCE(t → s) between learned embeddings, negatives from a memory bank.
 
     NCE: log(1 + e^-x_ii) + K·mean_j log(1 + e^x_ij), x_ij = log(p_ij·n/K), p_ij = e^(s_i·m_j/τ)/Z:
     sample i's own m_i, the memory of the teacher's embedding, is to be told from K draws j, among n
@@ -25,9 +25,9 @@ class MemoryCRD(CRD):
     first batch. After each batch m_i ← unit(μ·m_i + (1 - μ)·t_i).
 
     K samples are drawn for a batch, and each mean is over those of another class than i; the
-    authors draw K of these for every i, whose expectation is the same and which takes a batch times
-    as much reading. They add 1e-7 under the logarithms. Memories are part of a training that is
-    resumed, not of the student.
+    authors draw K of these for every i, which has the same expectation and reads batch times as
+    much. They add 1e-7 under the logarithms. Memories are part of the training checkpoint, not of
+    the student.
 
     Args:
         memory: K, at least 1.
@@ -97,5 +97,5 @@ class MemoryCRD(CRD):
         return torch.stack(losses).sum()
 
     def draw(self) -> Tensor:
-        """K samples, or all if there are fewer."""
+        """K random samples, or all if there are fewer."""
         return torch.randperm(len(self.kind), device=self.kind.device)[: self.memory]

@@ -1,4 +1,4 @@
-"""Curriculum temperature: the temperature learns against the student."""
+"""Curriculum temperature: an adversarially learned temperature."""
 
 from __future__ import annotations
 

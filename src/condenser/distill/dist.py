@@ -1,4 +1,4 @@
-"""Distillation from a stronger teacher: relations instead of values."""
+"""DIST: distillation from a stronger teacher by matching relations."""
 
 from __future__ import annotations
 

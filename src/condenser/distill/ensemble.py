@@ -1,4 +1,4 @@
-"""Several teachers as one."""
+"""An ensemble of teachers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Ensemble(nn.Module):
     """z = Σ w_k·z_k over the teachers' logits: up to a constant the log of their geometric mean.
 
     Args:
-        weights: w_k, one a teacher; None: for each batch one teacher speaks, drawn evenly from
+        weights: w_k, one per teacher; None: one teacher per batch, chosen uniformly at random with
             torch's generator.
 
     Source: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015, section 2,
@@ -29,7 +29,7 @@ class Ensemble(nn.Module):
     def __init__(self, teachers: Sequence[nn.Module], weights: Sequence[float] | None) -> None:
         super().__init__()
         self.teachers, self.weights = nn.ModuleList(teachers), weights
-        self.stochastic = weights is None  # so that nobody keeps what it said
+        self.stochastic = weights is None  # so that its outputs are not cached
 
     def forward(self, image: Tensor) -> Tensor:
         if self.weights is None:
@@ -43,7 +43,7 @@ class Ensemble(nn.Module):
 def ensemble(
     teachers: Sequence[nn.Module], vote: str | Sequence[float], data: DataModule
 ) -> Ensemble:
-    """The teachers under a ``vote``: mean, random, learned on validation, or given weights."""
+    """Combine the teachers by ``vote``: mean, random, learned on validation, or given weights."""
     if vote == "random":
         return Ensemble(teachers, None)
     if vote == "learned":
@@ -60,7 +60,7 @@ def learned_weights(logits: Tensor, target: Tensor, task: Task) -> list[float]:
     """w = softmax(v) with the v that minimises the hard loss of Σ w_k·z_k.
 
     Args:
-        logits: (teachers, samples, outputs), of samples that no teacher was trained on.
+        logits: (teachers, samples, outputs), of held-out samples.
         target: (samples, …) as the task has them.
 
     The weights sum to 1, so that the temperature keeps its meaning.

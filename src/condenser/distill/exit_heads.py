@@ -1,4 +1,4 @@
-"""Small classifiers on what a network knows half-way."""
+"""Exit heads: small classifiers on intermediate features."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def exit_of(feature: Tensor, left: int, last: int, classes: int) -> nn.Module:
 
 
 def halvings(width: int, steps: int, last: int) -> list[nn.Module]:
-    """From ``width`` channels to ``last``: at each step twice as many, at half the size."""
+    """From ``width`` to ``last`` channels: each step doubles them and halves the resolution."""
     if not steps:
         return [nn.Conv2d(width, last, 1)]
     widths = [*(width * 2**step for step in range(steps)), last]
@@ -64,7 +64,7 @@ class Mean(nn.Module):
 
 
 def begin(module: nn.Module) -> None:
-    """The authors' random start."""
+    """The authors' initialisation."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     elif isinstance(module, nn.Linear):

@@ -1,4 +1,4 @@
-"""The contract of an objective that compares features."""
+"""The interface of objectives that compare features."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Layers = str | Sequence[str]
 
 
 class FeatureObjective(Objective):
-    """L = what ``compare`` says of the features at pairs of layers. ``Sum`` adds it to others.
+    """L = ``compare`` of the features at pairs of layers. ``Sum`` combines it with other losses.
 
-    In float32 with autocast off, and without gradients to the teacher, whatever the method. A batch
-    of one has neither relations nor statistics: its loss is 0.
+    Computed in float32 with autocast off and without gradients to the teacher. A batch of one has
+    neither relations nor statistics: its loss is 0.
 
     Class attributes:
-        pairs: (student, teacher, image) → the layers to compare where the config says ``auto``.
-        maps: it compares places in an image, so that features have to be maps larger than 1×1.
+        pairs: (student, teacher, image) → the layers to compare if the config says ``auto``.
+        maps: it compares spatial positions, so features must be maps larger than 1×1.
 
     Args:
-        student_layers, teacher_layers: ``auto``, or names as ``Capture`` has them, in pairs.
+        student_layers, teacher_layers: ``auto``, or layer names as in ``Capture``, in pairs.
 
     Raises:
         ConfigError: layers that do not pair up, or are no maps where these are needed.
@@ -60,11 +60,11 @@ class FeatureObjective(Objective):
         self.build(own, given)
 
     def build(self, student: list[Tensor], teacher: list[Tensor]) -> None:
-        """Make the projectors for features of these shapes."""
+        """Build the projectors for features of these shapes."""
         return
 
     def seen(self, student: Outputs, teacher: Outputs) -> tuple[list[Tensor], list[Tensor]]:
-        """The features of both, layer by layer, in float32; tokens as maps."""
+        """Student and teacher features per layer, in float32; tokens as maps."""
         own, given = student.features, teacher.features
         return (
             [plain("student_layers", name, own[name]) for name in self.student_layers],
@@ -94,7 +94,7 @@ class FeatureObjective(Objective):
 
 
 def plain(key: str, name: str, feature: Tensor) -> Tensor:
-    """A layer's feature in float32, and as the map that it is where it is one of tokens."""
+    """A layer's feature in float32; tokens become a map."""
     if feature.dim() == 3:
         try:
             feature = tokens_as_map(feature)

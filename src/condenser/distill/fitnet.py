@@ -1,4 +1,4 @@
-"""FitNets: hints from a layer half-way."""
+"""FitNets: hints from an intermediate layer."""
 
 from __future__ import annotations
 

@@ -18,10 +18,10 @@ from condenser.functional.map_losses import factor_gap
 class FT(FeatureObjective):
     """L = β·mean |f_s/‖f_s‖ - f_t/‖f_t‖|, f_s = translator(F_s), f_t = encoder(F_t), last maps.
 
-    Encoder and decoder are a paraphraser of the teacher: it learns beforehand, without labels, to
-    say the same in rate·channels of them, and the translator to say that. Here the first part of
-    the training is that time, with L = mean |decoder(f_t) - F_t| and nothing of L for the student;
-    then encoder and decoder rest. What rests has no gradients (tell DDP: find_unused_parameters).
+    Encoder and decoder are a paraphraser of the teacher: pretrained without labels to compress its
+    map to rate·channels, which the translator then imitates. Here the first part of training is
+    that pretraining, with L = mean |decoder(f_t) - F_t| and no loss for the student; then encoder
+    and decoder are frozen, without gradients (DDP needs find_unused_parameters).
 
     As in the authors' code p = 1, the norms are over channels and places, and no batch norms. The
     tables' code compares maps of the mean of f² over channels, with weight 200.

@@ -1,4 +1,4 @@
-"""The teacher's decision as a second label."""
+"""Hard-label distillation: the teacher's decision as a second label."""
 
 from __future__ import annotations
 

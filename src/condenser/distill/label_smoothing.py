@@ -1,4 +1,4 @@
-"""Labels that are not quite certain."""
+"""Label smoothing."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from condenser.tasks import EVERY
 class LabelSmoothing(Objective):
     """L = (1-ε)·CE(student, target) + ε·CE(student, uniform): labels (1-ε)·onehot + ε/C.
 
-    Of a label C is 2, yes and no: (1-ε)·y + ε/2, and CE the mean over the labels.
+    For binary labels C = 2: (1-ε)·y + ε/2, and CE is the mean over the labels.
 
-    A teacher that knows nothing, and so the control of every other teacher. Its minimum is the
+    Equivalent to a uniform teacher, hence the baseline of every other teacher. Its minimum is the
     entropy of the smoothed labels, above 0.
 
     Args:

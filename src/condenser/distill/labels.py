@@ -1,4 +1,4 @@
-"""Hard labels alone."""
+"""Training on hard labels alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from condenser.tasks import EVERY
 
 
 class Labels(Objective):
-    """L = CE(student, target), of labels the binary one: what is learnt without a teacher."""
+    """L = CE(student, target), binary cross-entropy for labels: no teacher."""
 
     needs_teacher: ClassVar[bool] = False
     tasks: ClassVar[tuple[str, ...]] = EVERY

@@ -1,4 +1,4 @@
-"""What is remembered of every sample of a training set."""
+"""Memory bank: one embedding per training sample."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class MultiTemperature(LogitObjective):
         temperatures: every T > 0 of the sum.
         hard_weight: w_h >= 0.
         soft_weight: w_s >= 0, of all three levels.
-        standardize: compare z-scores of the logits. The authors of logit standardisation do so
+        standardize: compare z-scores of the logits. The authors of logit standardization do so
             in the KL alone, and leave the Gram terms the logits as they are.
 
     Raises:

@@ -1,4 +1,4 @@
-"""One for all: distillation between unlike architectures, in the space of logits."""
+"""One-for-all: distillation between heterogeneous architectures, in logit space."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from condenser.errors import ConfigError
 class OFA(Objective):
     """L = Σ over exits and the logits of -Σ_c w_c·log softmax(z/T)_c, w = (p_t + y)^ε - y.
 
-    z are the student's logits, and those of a small exit at each of its stages, which is trained
-    beside it and thrown away; p_t = softmax(teacher/T); y one-hot. ε > 1 gives the label more and
-    other classes less the surer the teacher is; ε = 1 is the cross-entropy with p_t. Features meet
-    nowhere, so that student and teacher may be of any two kinds. No T². Weight 1 in the paper.
+    z are the student's logits and those of a small exit head at each of its stages, trained with
+    it and discarded; p_t = softmax(teacher/T); y one-hot. ε > 1 gives the label more and other
+    classes less the more confident the teacher is; ε = 1 is the cross-entropy with p_t. Features
+    are not compared, so student and teacher may have any architectures. No T². Weight 1 in the
+    paper.
 
-    Reports ``final``, of the logits, and ``exits``, the sum of the rest, which is 0 for a batch of
+    Logs ``final``, of the logits, and ``exits``, the sum of the rest, which is 0 for a batch of
     one.
 
     Args:
@@ -85,7 +86,7 @@ class OFA(Objective):
         return ((teacher / self.temperature).softmax(dim=1) + own) ** self.epsilon - own
 
     def half_way(self, student: Outputs) -> list[Tensor]:
-        """The exits' logits; none for a batch of one, which has no statistics."""
+        """The exit heads' logits; none for a batch of one, which has no batch statistics."""
         if len(student.logits) == 1:
             return []
         sides = zip(self.exits, self.student_layers, strict=True)

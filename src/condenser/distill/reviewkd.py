@@ -16,17 +16,17 @@ from condenser.functional.map_losses import pyramid
 
 
 def review_pairs(student: nn.Module, teacher: nn.Module, image: Tensor) -> Pairs:
-    """The student's stages, the teacher's before their activations; both classifiers' inputs."""
+    """The student's stages, the teacher's pre-activation stages, and both classifiers' inputs."""
     own, given = stage_pairs(student, teacher, image)
     ends = penultimate_pair(student, teacher, image)
     return own + ends[0], preactivations_of(teacher, image, given) + ends[1]
 
 
 class Fusion(nn.Module):
-    """Attention-based fusion of a stage with what the deeper ones left, then a step to the teacher.
+    """Attention-based fusion of a stage with the deeper ones, then a projection to the teacher.
 
     x = a·conv(F) + b·deeper with a, b = σ(conv[conv(F), deeper]) at each place; the deepest stage
-    has nothing deeper. Gives the teacher-like map and x, both at the teacher's size.
+    has no deeper input. Returns the teacher-like map and x, both at the teacher's size.
     """
 
     def __init__(self, before: int, middle: int, after: int, deepest: bool) -> None:

@@ -1,4 +1,4 @@
-"""A simple recipe of distillation: one projector, normalised features, a log-sum distance."""
+"""Simple recipe distillation: linear projector, normalised features, log-sum distance."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from condenser.capture import penultimate_pair
 from condenser.distill.feature import FeatureObjective, Layers
 from condenser.errors import ConfigError
-from condenser.functional.features import standardise
+from condenser.functional.features import batch_normalize
 from condenser.functional.relation_losses import log_sum
 
 
@@ -50,5 +50,7 @@ class SRD(FeatureObjective):
 
     def compare(self, student: list[Tensor], teacher: list[Tensor], target: Tensor) -> Tensor:
         sides = zip(self.projectors, student, teacher, strict=True)
-        pairs = [(standardise(w(s.flatten(1))), standardise(t.flatten(1))) for w, s, t in sides]
+        pairs = [
+            (batch_normalize(w(s.flatten(1))), batch_normalize(t.flatten(1))) for w, s, t in sides
+        ]
         return torch.stack([log_sum(s, t, self.exponent) for s, t in pairs]).sum()

@@ -1,4 +1,4 @@
-"""Distillation of standardised logits."""
+"""Distillation of standardized logits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several objectives at once."""
+"""A weighted sum of objectives."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ KEYS = ("weight", "objective", "warmup")
 class Sum(Objective):
     """L = Σ w·r·L_term over named objectives, r = min(1, progress/warmup).
 
-    Reports each objective's loss, without its weight, under its name, and what else the objective
-    reports as ``name/term``.
+    Logs each objective's unweighted loss under its name, and its other terms as ``name/term``.
 
     Args:
         terms: name → ``weight`` (w >= 0), ``objective``, and, if its weight is to rise from 0 in a
@@ -39,7 +38,9 @@ class Sum(Objective):
             check(name, term)
         self.names = list(terms)
         self.parts: list[Objective] = [term["objective"] for term in terms.values()]
-        self.objectives = nn.ModuleList(self.parts)  # so that their projectors are trained
+        self.objectives = nn.ModuleList(
+            self.parts
+        )  # registered, so that their projectors are trained
         self.full = [float(term["weight"]) for term in terms.values()]
         self.warmups = [float(term.get("warmup", 0.0)) for term in terms.values()]
         self.weights = self.full
@@ -47,7 +48,7 @@ class Sum(Objective):
         self.gather()
 
     def gather(self) -> None:
-        """Watch what the objectives watch."""
+        """Collect the layers that the objectives need."""
         self.student_layers = list(dict.fromkeys(n for p in self.parts for n in p.student_layers))
         self.teacher_layers = list(dict.fromkeys(n for p in self.parts for n in p.teacher_layers))
 

@@ -1,4 +1,4 @@
-"""A teacher made by hand."""
+"""Teacher-free distillation from a hand-designed virtual teacher."""
 
 from __future__ import annotations
 

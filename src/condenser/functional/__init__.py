@@ -1,1 +1,1 @@
-"""Pure tensor maths: torch only, no state, usable in a notebook."""
+"""Pure tensor functions: torch only, stateless, usable in a notebook."""

@@ -1,4 +1,4 @@
-"""One budget shared out among layers that can each be had at several costs."""
+"""Allocate one budget over layers, each of which has several options of a cost and a value."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Choices = tuple[Sequence[int], Sequence[float]]  # what each costs, what each is
 
 
 class Step(NamedTuple):
-    """From one choice of a layer to its next dearer one."""
+    """Upgrade of one layer to its next more expensive option on the hull."""
 
     layer: str
     choice: int
@@ -19,9 +19,9 @@ class Step(NamedTuple):
 
 
 def hull(choices: Choices) -> list[int]:
-    """Indices of the choices on the upper concave hull, from the cheapest to the most worthy.
+    """Indices of the options on the upper concave hull, from cheapest to most valuable.
 
-    A choice below it is never the best: a mix of two others gives more for the same cost.
+    An option below it is never optimal: a mix of two others gives more for the same cost.
     """
     cost, worth = choices
 
@@ -39,14 +39,14 @@ def hull(choices: Choices) -> list[int]:
 
 
 def allocate(layers: Mapping[str, Choices], budget: int) -> dict[str, int]:
-    """Which choice each layer gets, so that costs stay within ``budget`` and worths add up to most.
+    """The option of each layer that maximises total value with total cost within ``budget``.
 
-    Every layer starts at its cheapest choice; then the step along a layer's hull that gains most
-    for its cost is taken, over all layers, as long as it fits. Where none is passed over because it
-    does not fit, no other allotment of that cost is worth more (Everett).
+    Greedy: every layer starts at its cheapest option; then, over all layers, the step along a hull
+    with the largest gain per cost is taken, as long as it fits. If no step was skipped because it
+    did not fit, no other allocation of that cost has a higher value (Everett).
 
     Raises:
-        ValueError: the cheapest choices alone cost more.
+        ValueError: the cheapest options together exceed the budget.
 
     Sources: Everett, "Generalized Lagrange Multiplier Method for Solving Problems of Optimum
     Allocation of Resources", 1963, https://doi.org/10.1287/opre.11.3.399; Shoham, Gersho,

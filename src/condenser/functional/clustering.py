@@ -1,4 +1,4 @@
-"""A tensor's values as few shared ones: k-means on a line, and labels packed to bits."""
+"""Weight sharing: 1-D k-means over a tensor's values, and labels packed to bits."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ Init = Callable[[Tensor, int], Tensor]
 
 
 def distinct(weights: Tensor) -> int:
-    """How many different numbers there are, zero among them."""
+    """Number of distinct values, zero included."""
     return weights.unique().numel()
 
 
 def linear(values: Tensor, count: int) -> Tensor:
-    """Evenly between least and greatest: large weights, though few, get centroids too."""
+    """Evenly spaced between minimum and maximum: rare large weights get centroids too."""
     return torch.linspace(
         values.min().item(), values.max().item(), count, dtype=values.dtype, device=values.device
     )
 
 
 def density(values: Tensor, count: int) -> Tensor:
-    """F⁻¹((i + ½)/count) of the values' distribution F: as many values around each."""
+    """Quantiles F⁻¹((i + ½)/count) of the values: equally many values per centroid."""
     ranks = (torch.arange(count, device=values.device) + 0.5) / count * values.numel()
     return values.sort().values[ranks.long()]
 
@@ -39,9 +39,9 @@ INITS: dict[str, Init] = {"linear": linear, "density": density, "random": random
 
 
 def codebook(values: Tensor, count: int, init: Init) -> Tensor:
-    """At most ``count`` numbers that stand for all values, in ascending order, in float64.
+    """At most ``count`` centroids of the values, ascending, in float64.
 
-    Where there are no more than ``count`` different values, these: sharing twice changes nothing.
+    With ``count`` or fewer distinct values, the values themselves: sharing is idempotent.
 
     Args:
         values: (n,), n ≥ 1.
@@ -53,7 +53,7 @@ def codebook(values: Tensor, count: int, init: Init) -> Tensor:
 
 
 def kmeans(values: Tensor, centroids: Tensor, iterations: int = 1000) -> Tensor:
-    """Lloyd's algorithm from ``centroids`` until nothing moves: a local minimum of Σ(v - c(v))².
+    """Lloyd's algorithm from ``centroids`` until convergence: a local minimum of Σ(v - c(v))².
 
     On a line a cluster is an interval between midpoints, so that sorted once, values need not be
     visited again: an iteration costs (centroids · log values). A centroid without members starts
@@ -85,7 +85,7 @@ def kmeans(values: Tensor, centroids: Tensor, iterations: int = 1000) -> Tensor:
 
 
 def _refill(values: Tensor, centroids: Tensor, count: Tensor, total: Tensor) -> None:
-    """Give each empty cluster, in place, one of the values farthest from their centroids."""
+    """Reseed each empty cluster, in place, with one of the values farthest from its centroid."""
     owner = torch.repeat_interleave(torch.arange(len(count), device=count.device), count)
     empty = (count == 0).nonzero().flatten()
     far = (values - centroids[owner]).abs().topk(len(empty)).indices
@@ -105,7 +105,7 @@ def nearest(values: Tensor, centroids: Tensor) -> Tensor:
 
 
 def bits_for(count: int) -> int:
-    """Bits that tell ``count`` things apart, at least 1."""
+    """Bits needed to index ``count`` values, at least 1."""
     return max((count - 1).bit_length(), 1)
 
 

@@ -1,4 +1,4 @@
-"""Features of different sizes made comparable."""
+"""Bring features of different shapes to a common one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def tokens_as_map(tokens: Tensor) -> Tensor:
 
 
 def same_size(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
-    """Both maps at the smaller height and width of the two, by average pooling.
+    """Average-pool both maps to the smaller height and width of the two.
 
     Args:
         student: (batch, channels, height, width), or (batch, channels).
@@ -70,7 +70,7 @@ def unit(x: Tensor, dim: int) -> Tensor:
     return x * (alive / torch.where(alive, norm, 1.0))
 
 
-def standardise(x: Tensor, eps: float = 1e-4) -> Tensor:
+def batch_normalize(x: Tensor, eps: float = 1e-4) -> Tensor:
     """(x - mean) / √(var + eps) over the batch: batch normalisation without parameters or memory.
 
     Args:

@@ -1,4 +1,4 @@
-"""Parts of the losses on logits: float32 in and out, gradients to every tensor given."""
+"""Building blocks of logit losses: float32 in and out, differentiable in every argument."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def standardize(logits: Tensor) -> Tensor:
 
 
 def decouple(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """One choice among all classes as two: the target or another class, and which other class.
+    """Decouple the logits into target against the rest, and the classes other than the target.
 
     The softmax of the first is (p_y, 1 - p_y), without the cancellation of 1 - p_y; the softmax
     of the second is p without the target, renormalised.
@@ -40,7 +40,7 @@ def decouple(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def divergence(student: Tensor, teacher: Tensor) -> Tensor:
-    """KL(softmax(teacher) ‖ softmax(student)) of each sample, (batch,). Flows back to both."""
+    """KL(softmax(teacher) ‖ softmax(student)) per sample, (batch,); gradients to both."""
     log_s, log_t = F.log_softmax(student, dim=1), F.log_softmax(teacher, dim=1)
     return F.kl_div(log_s, log_t, reduction="none", log_target=True).sum(dim=1)
 
@@ -66,12 +66,12 @@ def pearson(a: Tensor, b: Tensor) -> Tensor:
 
 
 def gram_gap(a: Tensor, b: Tensor) -> Tensor:
-    """‖aaᵀ - bbᵀ‖² / rows: how differently the rows of ``a`` and of ``b`` resemble each other."""
+    """‖aaᵀ - bbᵀ‖² / rows: distance between the Gram matrices of the rows of ``a`` and ``b``."""
     return ((a @ a.T - b @ b.T) ** 2).sum() / len(a)
 
 
 def reverse_gradient(x: Tensor, strength: float) -> Tensor:
-    """x itself; gradients come back times -strength.
+    """Identity forward; gradients are multiplied by -strength.
 
     Source: Ganin, Lempitsky, "Unsupervised Domain Adaptation by Backpropagation", ICML 2015,
     https://arxiv.org/abs/1409.7495

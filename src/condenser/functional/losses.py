@@ -1,4 +1,4 @@
-"""Losses of distillation, in log space and float32 whatever the precision around them."""
+"""Distillation losses, computed in log space and float32 under any autocast precision."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def hard_loss(logits: Tensor, target: Tensor) -> Tensor:
 def soft_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """T² · KL(softmax(teacher/T) ‖ softmax(student/T)), summed over classes, mean over the batch.
 
-    T² keeps the gradient's size when T grows. Nothing flows back to the teacher.
+    T² keeps the gradient's magnitude independent of T. The teacher gets no gradient.
 
     Args:
         student: (batch, classes) logits.
@@ -46,9 +46,9 @@ def binary_loss(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def yes_or_no(logits: Tensor) -> Tensor:
-    """Each label as a choice of two, whose softmax is (σ(z), 1 - σ(z)) at any temperature.
+    """Each label as a two-class problem whose softmax is (σ(z), 1 - σ(z)) at any temperature.
 
-    So that KL and all else that is defined for a softmax is defined for a label.
+    KL and everything else defined on a softmax then applies to a label.
 
     Args:
         logits: (batch, labels).

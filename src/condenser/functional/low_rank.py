@@ -1,11 +1,11 @@
-"""Weights as products of smaller ones: truncated SVD, separable kernels, Tucker-2."""
+"""Low-rank factorisation: truncated SVD, separable kernels, Tucker-2."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-TINY = 1e-9  # of the mean eigenvalue: what an input direction that is never used counts
+TINY = 1e-9  # relative to the mean eigenvalue: floor for input directions that are never used
 
 
 def kept_energy(matrix: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ def truncated_svd(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
 def whitening(moment: Tensor) -> tuple[Tensor, Tensor]:
     """S and S⁻¹ with S·Sᵀ = moment, of inputs x: then ‖(W - Ŵ)S‖² = Σ ‖(W - Ŵ)x‖².
 
-    Directions that no input has count next to nothing, but not nothing: S stays invertible.
+    Unused input directions get a small floor instead of zero, so S stays invertible.
 
     Args:
         moment: Σ x xᵀ, (n, n), float64.
@@ -46,7 +46,7 @@ def whitening(moment: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def unfold_separable(kernel: Tensor) -> Tensor:
-    """(out, in, h, w) → (in · h, out · w): of rank r iff r column then r row filters make it."""
+    """(out, in, h, w) → (in · h, out · w): rank r iff r column and r row filters reproduce it."""
     return kernel.permute(1, 2, 0, 3).flatten(2).flatten(0, 1)
 
 

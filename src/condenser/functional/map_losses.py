@@ -1,4 +1,4 @@
-"""Distances between feature maps (batch, channels, height, width); each paper's own reduction.
+"""Losses between feature maps (batch, channels, height, width); each paper's own reduction.
 
 Student and teacher have the same height and width (see ``features.same_size``).
 """
@@ -35,7 +35,7 @@ def selectivity(student: Tensor, teacher: Tensor) -> Tensor:
     """
     s, t = student.flatten(2), teacher.flatten(2)
     grams = [a @ b.transpose(1, 2) for a, b in ((s, s), (t, t), (s, t))]
-    # Norms are on the diagonals, and to divide Gram matrices costs less than to divide maps.
+    # The norms are on the diagonals; normalising Gram matrices is cheaper than normalising maps.
     u, v = (inverse_norms(gram) for gram in grams[:2])
     scales = [u * u.mT, v * v.mT, u * v.mT]
     own, given, both = [(g * scale).square().mean() for g, scale in zip(grams, scales, strict=True)]
@@ -58,7 +58,7 @@ def flow(first: Tensor, last: Tensor) -> Tensor:
 def boundary(student: Tensor, teacher: Tensor, margin: float) -> Tensor:
     """Σ (s + m)² where the teacher is off and s > -m, (s - m)² where it is on and s ≤ m; / batch.
 
-    On is above 0: both are taken before their activation.
+    On means above 0: both maps are pre-activation.
     """
     side = torch.where(teacher > 0, 1.0, -1.0)
     return F.relu(margin - side * student).square().sum() / len(student)

@@ -1,8 +1,8 @@
-"""Which neurons stand in for which: all from a Gram matrix of the neurons, G_ij = ⟨v_i, v_j⟩.
+"""Which neurons to merge, computed from their Gram matrix G_ij = ⟨v_i, v_j⟩.
 
 v_j is a neuron's incoming weights and bias, or its activations. Matrices of pairs are indexed
-[i, j]: neuron j joins neuron i. Outgoing weights come as a Gram matrix too, B_ij = ⟨a_i, a_j⟩: a
-neuron that is missed by δ moves what is behind it by ‖a_j‖²·δ.
+[i, j]: neuron j is merged into i. Outgoing weights come as a Gram matrix too, B_ij = ⟨a_i, a_j⟩: a
+neuron with error δ changes the next layer's input by ‖a_j‖²·δ.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-RIDGE = 1e-8  # of the mean energy: what keeps duplicates from making a matrix singular
-SLACK = 1e-6  # of an energy: what rounding and the ridge leave of a distance of 0
+RIDGE = 1e-8  # relative to the mean energy: ridge, as duplicates make a matrix singular
+SLACK = 1e-6  # relative to an energy: what rounding and the ridge leave of a distance of 0
 
 
 class Pairs(NamedTuple):
-    """(n, n) squared distance of j to what stands in for it, and by how much i is scaled then."""
+    """(n, n) squared distance of neuron j to its substitute i, and the scale applied to i."""
 
     distance: Tensor
     scale: Tensor
@@ -88,16 +88,15 @@ def rectified(gram: Tensor, slope: float = 0.0) -> Tensor:
 def join(
     pairs: Pairs, energy: Tensor, outgoing: Tensor, count: int, limit: float = math.inf
 ) -> list[int]:
-    """Neurons to remove, cheapest pair first: min over i, j of distance_ij · ‖a_j‖².
+    """Neurons to remove by greedy merging, cheapest pair first: min_ij of distance_ij · ‖a_j‖².
 
-    The one that is joined takes over the outgoing weights, a_i += s·a_j, and costs more from then
-    on.
+    The surviving neuron takes over the outgoing weights, a_i += s·a_j, which raises its own cost.
 
     Args:
         energy: (n,) ‖v_j‖².
         outgoing: (n, n) B.
         count: how many at most, less than n.
-        limit: no pair with distance_ij > limit·‖v_j‖²; who was joined stays then.
+        limit: skip pairs with distance_ij > limit·‖v_j‖²; a neuron others were merged into stays.
     """
     far = pairs.distance > (limit + SLACK) * energy[None, :]
     distance = pairs.distance.masked_fill(far, torch.inf).fill_diagonal_(torch.inf)
@@ -126,13 +125,13 @@ def _add_row(gram: Tensor, i: int, j: int, scale: Tensor) -> None:
 
 
 def eliminate(gram: Tensor, outgoing: Tensor, count: int, limit: float = math.inf) -> list[int]:
-    """Neurons to remove, cheapest first, when all that are left stand in together.
+    """Neurons to remove, cheapest first, when all remaining neurons jointly replace a removed one.
 
-    What v_j lacks to a combination of the others is 1/(G⁻¹)_jj; the cost is that times ‖a_j‖².
-    G⁻¹ of those left, and their outgoing weights, follow from one another by a rank-1 step.
+    The residual of v_j against the span of the others is 1/(G⁻¹)_jj; its cost is that times ‖a_j‖².
+    G⁻¹ of the remaining neurons and their outgoing weights follow by a rank-1 update.
 
     Args:
-        limit: none that lacks more than limit·‖v_j‖².
+        limit: skip neurons whose residual exceeds limit·‖v_j‖².
 
     Source: the step is that of Hassibi, Stork, "Second order derivatives for network pruning:
     Optimal Brain Surgeon", 1993,

@@ -1,4 +1,4 @@
-"""The points worth having: nothing is at once smaller and more accurate."""
+"""Pareto front of size against accuracy."""
 
 from __future__ import annotations
 

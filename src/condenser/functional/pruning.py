@@ -1,7 +1,7 @@
-"""Which weights to keep, from one score a weight or a group of weights.
+"""Pruning masks from one score per weight or per group of weights.
 
 Scores of a layer have its weight's shape, or 1 where a group spans a whole dimension: in
-(out, 1, 1, 1) there is one an output channel. A scope makes masks of the scores' shapes.
+(out, 1, 1, 1) there is one per output channel. A scope makes masks of the scores' shapes.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ Scope = Callable[[dict[str, Tensor], float, Shapes], dict[str, Tensor]]
 
 
 def keep_largest(scores: Tensor, rate: float, sizes: Tensor | None = None) -> Tensor:
-    """A mask that drops exactly round(rate · n) of the n lowest scores; ties fall by position.
+    """A mask that drops exactly the round(rate · n) lowest of n scores; ties broken by position.
 
     Args:
-        scores: any shape; the higher, the more worth keeping.
+        scores: any shape; higher is more important.
         rate: fraction to drop, in [0, 1].
         sizes: how many weights each score stands for, flat, where they differ: then the lowest are
             dropped whose weights together come nearest to rate · Σ sizes.
@@ -42,7 +42,7 @@ def keep_largest(scores: Tensor, rate: float, sizes: Tensor | None = None) -> Te
 def global_threshold(
     scores: dict[str, Tensor], rate: float, shapes: Shapes | None = None
 ) -> dict[str, Tensor]:
-    """Masks under one threshold for all layers: weak layers lose more.
+    """Masks from one threshold over all layers: layers with low scores lose more.
 
     ``rate`` counts weights: with groups of different ``shapes`` it is met to half a group.
     """
@@ -53,7 +53,7 @@ def global_threshold(
 
 
 def rounding(scope: Callable[..., Any], groups: Mapping[str, tuple[float, int]]) -> float:
-    """By how many weights masks may miss a rate: half a group, wherever the scope rounds.
+    """By how many weights masks may miss the rate: half a group wherever the scope rounds.
 
     Args:
         scope: global_threshold rounds once, the others in each layer, keep_per_output and those
@@ -68,7 +68,7 @@ def rounding(scope: Callable[..., Any], groups: Mapping[str, tuple[float, int]])
 
 
 def _sizes(scores: dict[str, Tensor], shapes: Shapes) -> Tensor | None:
-    """Weights a score, flat over all layers; None where it is the same everywhere."""
+    """Weights per score, flat over all layers; None if it is the same everywhere."""
     whole = {name: shapes.get(name, s.shape).numel() // s.numel() for name, s in scores.items()}
     if len(set(whole.values())) == 1:
         return None
@@ -111,7 +111,7 @@ def keep_erdos_renyi(
 
 
 def erdos_renyi(shapes: Shapes, rate: float) -> dict[str, float]:
-    """The share of each layer's weights that ``keep_erdos_renyi`` keeps."""
+    """Density of each layer under ``keep_erdos_renyi``."""
     whole: set[str] = set()
     budget = (1 - rate) * sum(shape.numel() for shape in shapes.values())
     while True:
@@ -134,8 +134,8 @@ def protect_largest(scores: Tensor, n: int, m: int) -> Tensor:
 
 
 def swap(mask: Tensor, scores: Tensor, growth: Tensor, count: int) -> Tensor:
-    """The mask with its ``count`` lowest scores dropped, then as many grown where ``growth`` is
-    largest among what is not kept now: one just dropped may come back.
+    """Drop the mask's ``count`` lowest scores, then grow as many where ``growth`` is largest among
+    the masked entries: one just dropped may come back.
 
     Args:
         mask: bool, True where kept; scores and growth have its shape, growth is -∞ where nothing

@@ -1,4 +1,4 @@
-"""Real numbers as small integers and back: q = clamp(round(x/s) + z), x̂ = s·(q - z)."""
+"""Uniform affine quantisation: q = clamp(round(x/s) + z), x̂ = s·(q - z)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def dequantize(q: Tensor, scale: Tensor, zero_point: Tensor) -> Tensor:
 
 
 def affine_range(low: Tensor, high: Tensor, bits: int = 8) -> tuple[Tensor, Tensor]:
-    """Scale and zero point that cover [low, high] and hold 0 exactly, codes 0 … 2^bits - 1.
+    """Scale and zero point that cover [low, high] and represent 0 exactly, codes 0 … 2^bits - 1.
 
     s = (high - low)/(2^bits - 1) with low ≤ 0 ≤ high enforced, z = round(-low/s).
     """
@@ -29,7 +29,7 @@ def affine_range(low: Tensor, high: Tensor, bits: int = 8) -> tuple[Tensor, Tens
 
 
 def along_channels(values: Tensor, weight: Tensor) -> Tensor:
-    """(channels,) values shaped so that they broadcast along dimension 0 of ``weight``; or one."""
+    """(channels,) values reshaped to broadcast along dimension 0 of ``weight``; a scalar stays."""
     return values.view(-1, *[1] * (weight.dim() - 1)) if values.dim() else values
 
 
@@ -44,8 +44,8 @@ def fake_quantize(
 ) -> Tensor:
     """x̂ = s·(clamp(round(x/s + c) + z, low, high) - z - c), in x's precision, with gradients.
 
-    ∂x̂/∂x is 1 where nothing was clamped, else 0 (straight through); ∂x̂/∂s is round(x/s + c) - c -
-    x/s where nothing was clamped, else the code's distance low - z - c or high - z - c from zero.
+    ∂x̂/∂x is 1 where not clamped, else 0 (straight-through); ∂x̂/∂s is round(x/s + c) - c -
+    x/s where not clamped, else the code's distance low - z - c or high - z - c from zero.
     ``centre`` = ½ with codes 0 and 1 is the scaled sign ±s/2.
 
     Args:
@@ -89,7 +89,7 @@ class FakeQuantize(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         kept, *rest = ctx.saved_tensors
         through, moved = grad * kept, None
-        if rest:  # round(v) - v where nothing was clamped is (x̂ - x)/s, the code elsewhere x̂/s
+        if rest:  # round(v) - v is (x̂ - x)/s where not clamped; the code is x̂/s elsewhere
             x, made, scale = rest
             apart = total(grad, made, scale.shape) - total(through, x, scale.shape)
             moved = apart / scale * ctx.damp
@@ -97,7 +97,7 @@ class FakeQuantize(torch.autograd.Function):
 
 
 def total(a: Tensor, b: Tensor, shape: torch.Size) -> Tensor:
-    """Σ a·b down to ``shape``: a scalar, or a value for each index of dimension 0."""
+    """Σ a·b reduced to ``shape``: a scalar, or a value for each index of dimension 0."""
     if not shape:
         if a.dim() == 4 and a.is_contiguous(memory_format=torch.channels_last):
             a, b = a.movedim(1, -1), b.movedim(1, -1)  # as it lies: reshape need not copy
@@ -106,7 +106,7 @@ def total(a: Tensor, b: Tensor, shape: torch.Size) -> Tensor:
 
 
 def binarize(weight: Tensor, scale: Tensor) -> Tensor:
-    """ŵ = α·sign(w), 0 where w is 0: ∂ŵ/∂w = 1 (straight through), ∂ŵ/∂α = sign(w).
+    """ŵ = α·sign(w), 0 where w is 0: ∂ŵ/∂w = 1 (straight-through), ∂ŵ/∂α = sign(w).
 
     Source: Rastegari et al., "XNOR-Net", 2016, https://arxiv.org/abs/1603.05279
     """
@@ -115,7 +115,7 @@ def binarize(weight: Tensor, scale: Tensor) -> Tensor:
 
 
 def mean_magnitude(weight: Tensor) -> Tensor:
-    """α = mean |w| of each output channel over what is not zero: min ‖w - α·sign(w)‖. (out,)"""
+    """α = mean |w| over the non-zero weights of each output channel: min ‖w - α·sign(w)‖. (out,)"""
     flat = weight.detach().abs().flatten(1)
     alive = (flat != 0).sum(1).clamp(min=1)
     return usable(flat.sum(1) / alive)
@@ -124,7 +124,7 @@ def mean_magnitude(weight: Tensor) -> Tensor:
 def ternarize(weight: Tensor) -> tuple[Tensor, Tensor]:
     """ŵ = α·t, t = sign(w) where |w| > Δ = 0.7·mean |w|, else 0; α = mean of those |w|.
 
-    By output channel; the means over what is not zero. ∂ŵ/∂w = 1.
+    Per output channel; means are over non-zero weights. ∂ŵ/∂w = 1.
 
     Returns:
         ŵ, and α (out,).
@@ -140,5 +140,5 @@ def ternarize(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def usable(scale: Tensor) -> Tensor:
-    """1 for a scale that is zero, or too small to be told from it."""
+    """The scale, or 1 where it is zero or underflows."""
     return torch.where(scale >= torch.finfo(torch.float32).tiny, scale, torch.ones_like(scale))

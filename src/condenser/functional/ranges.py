@@ -1,4 +1,4 @@
-"""Which part of what is seen a grid should cover: everything, most of it, or what errs least."""
+"""Range estimators for quantisation: min-max, percentile, minimum mean squared error."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from torch import Tensor
 
 from condenser.functional.quantization import affine_range, dequantize, quantize, usable
 
-CUTS = 100  # shares of the whole range that ``least_error`` tries
-SOME = 2**20  # values that a quantile is taken of: torch.quantile refuses more than 2^24
+CUTS = 100  # fractions of the full range that ``least_error`` tries
+SOME = 2**20  # values per quantile: torch.quantile refuses more than 2^24
 
 
 def grid(low: Tensor, high: Tensor, bits: int, symmetric: bool) -> tuple[Tensor, Tensor]:
-    """Scale and zero point of codes that cover [low, high] and hold 0 exactly.
+    """Scale and zero point of codes that cover [low, high] and represent 0 exactly.
 
     Symmetric: s = max(|low|, |high|) / (2^(bits-1) - 1), z = 0, codes -(2^(bits-1) - 1) to
     2^(bits-1) - 1. Affine: see ``affine_range``.
@@ -24,19 +24,19 @@ def grid(low: Tensor, high: Tensor, bits: int, symmetric: bool) -> tuple[Tensor,
 
 
 def codes(bits: int, symmetric: bool) -> tuple[int, int]:
-    """The least and the greatest code."""
+    """The smallest and the largest code."""
     if symmetric:
         return -(2 ** (bits - 1) - 1), 2 ** (bits - 1) - 1
     return 0, 2**bits - 1
 
 
 def everything(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Least and greatest of each row: (rows, n) → (rows,), (rows,)."""
+    """Minimum and maximum of each row: (rows, n) → (rows,), (rows,)."""
     return rows.amin(1), rows.amax(1)
 
 
 def percentile(rows: Tensor, percent: float) -> tuple[Tensor, Tensor]:
-    """What leaves (100 - percent)/2 % of a row's values out at each end."""
+    """The range that clips (100 - percent)/2 % of a row's values at each end."""
     tail = (1 - percent / 100) / 2
     some = rows[:, :: max(1, rows.shape[1] // SOME)]
     low, high = torch.quantile(some, torch.tensor([tail, 1 - tail], dtype=rows.dtype), dim=1)
@@ -44,7 +44,7 @@ def percentile(rows: Tensor, percent: float) -> tuple[Tensor, Tensor]:
 
 
 def least_error(rows: Tensor, bits: int, symmetric: bool) -> tuple[Tensor, Tensor]:
-    """The share of a row's range, of a hundred, whose grid has the least mean squared error.
+    """The fraction of a row's range, out of 100, whose grid has the lowest mean squared error.
 
     Source: Banner, Nahshan, Soudry, "Post training 4-bit quantization of convolutional networks",
     2019, https://arxiv.org/abs/1810.05723 (there in closed form for a Laplace distribution)

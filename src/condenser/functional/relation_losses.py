@@ -1,4 +1,4 @@
-"""What a batch's samples are to each other, in two networks. Features are (batch, …), any shape."""
+"""Relational losses: how samples of a batch relate in two networks. Features are (batch, …)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def similarity(student: Tensor, teacher: Tensor) -> Tensor:
 def relative_distances(feature: Tensor) -> Tensor:
     """‖x_i - x_j‖ over the mean of those that are not 0: (batch, batch)."""
     flat = feature.flatten(1)
-    # The usual |x|² + |y|² - 2xy loses what makes near samples different.
+    # The usual |x|² + |y|² - 2xy cancels catastrophically for near samples.
     distance = torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist")
     mean = distance.sum() / (distance > 0).sum().clamp(min=1)
     return distance / mean.clamp(min=1e-12)
@@ -66,7 +66,7 @@ def kernel_relation(feature: Tensor, gamma: float, order: int) -> Tensor:
 
 
 def contrast(student: Tensor, teacher: Tensor, target: Tensor, temperature: float) -> Tensor:
-    """InfoNCE both ways: each student's embedding has to find its teacher's among the batch's.
+    """Symmetric InfoNCE: match each student embedding to its teacher's within the batch.
 
     -mean log(e^(s_i·t_i/τ) / Σ_j e^(s_i·t_j/τ)) and the same with s and t exchanged, summed. j runs
     over i itself and samples of other classes; where there are labels, of other sets of labels.
@@ -84,13 +84,13 @@ def contrast(student: Tensor, teacher: Tensor, target: Tensor, temperature: floa
 
 
 def noise_contrast(pair: Tensor, draws: Tensor, weights: Tensor) -> Tensor:
-    """Logistic loss of telling a pair from noise: log(1 + e^-pair) + Σ_k w_k·log(1 + e^draw_k).
+    """Noise-contrastive logistic loss: log(1 + e^-pair) + Σ_k w_k·log(1 + e^draw_k).
 
     Mean over the batch.
 
     Args:
-        pair: (batch,) log of the odds that it is one.
-        draws: the same of each draw of noise, (batch, K).
+        pair: (batch,) log-odds of the positive pair.
+        draws: log-odds of each noise sample, (batch, K).
         weights: w, (batch, K).
     """
     return (F.softplus(-pair) + torch.linalg.vecdot(F.softplus(draws), weights)).mean()

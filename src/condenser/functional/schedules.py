@@ -1,4 +1,4 @@
-"""What changes during training, as pure functions of progress in [0, 1]."""
+"""Schedules as pure functions of training progress in [0, 1]."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ def cosine(progress: float, floor: float = 0.0) -> float:
 
 
 def linear(progress: float, floor: float = 0.0) -> float:
-    """1 down to floor in a straight line."""
+    """Linear from 1 to floor."""
     return floor + (1 - floor) * (1 - progress)
 
 
 def multistep(progress: float, milestones: Sequence[float], gamma: float = 0.1) -> float:
-    """gamma to the number of milestones passed: [150, 180, 210] of 240 epochs is
+    """gamma^(milestones passed): [150, 180, 210] of 240 epochs is
     [0.625, 0.75, 0.875]."""
     return gamma ** sum(progress >= m for m in milestones)
 
 
 def one_shot(progress: float) -> float:
-    """The whole of it before the first step."""
+    """1 from the start: everything before the first step."""
     return 1.0
 
 
 def ramp(progress: float) -> float:
-    """0 to 1 in a straight line."""
+    """Linear from 0 to 1."""
     return progress
 
 
 def cubic(progress: float) -> float:
-    """1 - (1 - p)³: fast while much is redundant, slow near the end.
+    """1 - (1 - p)³: fast while redundancy is high, slow near the end.
 
     Source: Zhu, Gupta, "To prune, or not to prune", 2017, https://arxiv.org/abs/1710.01878
     """

@@ -1,4 +1,4 @@
-"""First weights for a student that come from its teacher, one method a file."""
+"""Initialise a student from its teacher's weights, one method per file."""
 
 from condenser.inherit.base import Inheritance, Inherited
 from condenser.inherit.blocks import Blocks

@@ -1,4 +1,4 @@
-"""The contract of an inheritance: first weights that come from the teacher."""
+"""The interface of inheritance: initialising a student from its teacher."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from torch import Tensor, nn
 
 from condenser.errors import ConfigError
 
-NAMED = 3  # misfits that an error spells out
+NAMED = 3  # mismatches listed in an error
 
 
 @dataclass(frozen=True)
 class Inherited:
-    """What a student took over.
+    """Summary of what a student inherited.
 
     Attributes:
-        tensors: how many of the student's parameters and buffers were filled, and
+        tensors: how many of the student's parameters and buffers were initialised, out of
         of: how many there are.
-        parameters: part of the student's parameters that came from the teacher, in (0, 1].
+        parameters: fraction of the student's parameters taken from the teacher, in (0, 1].
         layers: student layer ← teacher layer.
-        random: the tensors that keep the values they had.
+        random: the tensors left at their own initialisation.
     """
 
     tensors: int
@@ -35,19 +35,19 @@ class Inherited:
 
 
 class Inheritance(ABC):
-    """A way for a student to begin with values of its teacher instead of random ones."""
+    """A way to initialise a student with its teacher's values instead of random ones."""
 
     word: ClassVar[str]  # its name in conf/inherit
 
     @abstractmethod
     def __call__(self, student: nn.Module, teacher: nn.Module, image: Tensor) -> Inherited:
-        """Fill the student's parameters and buffers in place; the teacher stays as it is.
+        """Initialise the student in place; the teacher is unchanged.
 
         Args:
-            image: normalised images (batch, channels, height, width), to trace networks with.
+            image: normalised images (batch, channels, height, width), for tracing.
 
         Raises:
-            ConfigError: nothing could be inherited, and what did not fit.
+            ConfigError: nothing could be inherited; names the mismatches.
         """
 
 
@@ -57,9 +57,9 @@ def fill(
     word: str,
     why_not: Mapping[str, str] | None = None,
 ) -> Inherited:
-    """Copy every offered tensor that has the name and shape of one of the student's.
+    """Copy every offered tensor whose name and shape match one of the student's.
 
-    Counters (buffers without dimensions) go along where another tensor of their layer fits.
+    Counters (0-d buffers) are copied if another tensor of their layer fits.
 
     Args:
         why_not: layer → why its tensors may not fit.

@@ -1,4 +1,4 @@
-"""A shallower student takes every k-th block of its teacher."""
+"""A shallower student inherits every k-th block of its teacher."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ LISTS = (nn.Sequential, nn.ModuleList)
 
 
 class Blocks(Inheritance):
-    """Leave blocks of the teacher out until it is as deep as the student, then inherit from that.
+    """Drop blocks of the teacher until it is as deep as the student, then inherit from that.
 
-    Of n like blocks in a row, of which the student has m under the same name, block
+    Of n equal blocks in a row, of which the student has m under the same name, block
     round(i·(n-1)/(m-1)) becomes block i = 0 … m-1: the first, the last, and equal steps between
     them (of 12: 0, 2, 4, 7, 9, 11 as in DistilBERT); the first alone if m = 1.
 
@@ -53,7 +53,7 @@ class Blocks(Inheritance):
 
 
 def shorten(teacher: nn.Module, student: nn.Module) -> None:
-    """Leave out blocks in place, in every list of blocks that both have."""
+    """Drop blocks in place, in every list of blocks that both networks have."""
     if isinstance(teacher, LISTS) and isinstance(student, LISTS):
         kept = chosen([*teacher], [*student])
         if kept is not None:
@@ -76,7 +76,7 @@ def chosen(teacher: list[nn.Module], student: list[nn.Module]) -> list[nn.Module
 
 
 def runs(blocks: list[nn.Module]) -> list[list[nn.Module]]:
-    """Neighbours of the same class together."""
+    """Consecutive blocks of the same class."""
     return [list(run) for _, run in groupby(blocks, key=type)]
 
 

@@ -1,4 +1,4 @@
-"""A narrower student takes its teacher's channels."""
+"""A narrower student inherits a subset of its teacher's channels."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from condenser.inherit.cutting import cut, keep, keep_evenly, rescaled
 
 
 class Channels(Inheritance):
-    """Cut the teacher to the student's widths, then copy what has its name.
+    """Cut the teacher to the student's widths, then copy tensors by name.
 
-    A channel is kept or cut in every layer that gives, normalises, adds or takes it, so that a
-    teacher whose other channels are dead gives a student with its very outputs. The student is a
-    network of the same kind: layers of the same names, none wider than the teacher's.
+    A channel is kept or cut in every layer that outputs, normalises, adds or reads it, so that a
+    teacher whose other channels are dead gives a student with identical outputs. The student has
+    the same architecture: layers of the same names, none wider than the teacher's.
 
     Args:
         criterion: ``l1`` or ``l2``: the channels whose parameters, in all coupled layers

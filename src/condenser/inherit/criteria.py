@@ -1,4 +1,4 @@
-"""Which channels of a group a narrower network keeps."""
+"""Criteria for the channels of a group that a narrower network keeps."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def norms(model: nn.Module, group: Group, power: int) -> Tensor:
 
 
 def strongest(model: nn.Module, group: Group, count: int, power: int) -> Tensor:
-    """The ``count`` channels of the largest norm; the earlier of equal ones."""
+    """The ``count`` channels of largest norm; ties go to the earlier one."""
     return norms(model, group, power).sort(descending=True, stable=True).indices[:count]
 
 
 def even(model: nn.Module, group: Group, count: int) -> Tensor:
-    """``evenly`` over the group's channels, whatever their weights are."""
+    """``evenly`` over the group's channels, regardless of weights."""
     return evenly(group.size, count)
 
 

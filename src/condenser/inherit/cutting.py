@@ -1,4 +1,4 @@
-"""Which places of a wide network's tensors fit into a narrow one's, and the tensors cut to them."""
+"""Select the slices of a wide network's tensors that fit a narrow one, and cut them out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Kept = dict[tuple[str, int], Tensor]  # (tensor name, dimension) → bool (its s
 
 
 def keep(model: nn.Module, groups: Sequence[Group], shapes: Shapes, criterion: Criterion) -> Kept:
-    """The places of the channels that ``criterion`` chooses, as many as ``shapes`` has room for.
+    """The positions of the channels that ``criterion`` chooses, as many as ``shapes`` allows.
 
     Where the narrow network gives a group's tensors different widths, each has its own best
     channels. A dimension that its channels cannot fill does not appear.
@@ -48,7 +48,7 @@ def keep(model: nn.Module, groups: Sequence[Group], shapes: Shapes, criterion: C
 
 
 def counts(spots: Sequence[Spot], size: int, sizes: Shapes, shapes: Shapes) -> list[int]:
-    """How many of a group's channels there is room for at each spot.
+    """How many of a group's channels fit at each spot.
 
     Where they are only a part of a dimension, of a concatenation, as many as at the first spot
     that they have for themselves.
@@ -60,7 +60,7 @@ def counts(spots: Sequence[Spot], size: int, sizes: Shapes, shapes: Shapes) -> l
 
 
 def keep_evenly(model: nn.Module, shapes: Shapes) -> Kept:
-    """Every dimension on its own, in equal steps, so that equal widths have equal places."""
+    """Each dimension separately, evenly spaced, so that equal widths keep equal positions."""
     kept: Kept = {}
     for name, tensor in model.state_dict().items():
         for dim, (total, room) in enumerate(zip(tensor.shape, shapes.get(name, ()), strict=False)):
@@ -71,7 +71,7 @@ def keep_evenly(model: nn.Module, shapes: Shapes) -> Kept:
 
 
 def cut(state: Mapping[str, Tensor], kept: Kept) -> dict[str, Tensor]:
-    """The kept places of every dimension that has some."""
+    """Slice every dimension to its kept positions."""
     narrow = dict(state)
     for (name, dim), mask in kept.items():
         index = mask.nonzero().squeeze(1).to(state[name].device)

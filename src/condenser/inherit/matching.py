@@ -1,4 +1,4 @@
-"""Tensors that are already alike."""
+"""Inherit tensors of equal name and shape."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Matching(Inheritance):
     """Copy every parameter and buffer whose name and shape the teacher has too.
 
     Raises:
-        ConfigError: no weight has.
+        ConfigError: no weight matches.
     """
 
     word: ClassVar[str] = "matching"

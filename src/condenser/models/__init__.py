@@ -1,10 +1,10 @@
-"""The papers' small networks, and torchvision's by name. Every one maps images to logits.
+"""Networks of the papers, and torchvision's by name; each maps images to logits.
 
 A network is a class or function that is called as
 ``target(input_shape=(channels, height, width), num_classes=n, **settings)``; a file in conf/model
 names it as ``_target_``. A new file in this folder needs no entry here: its full path will do.
-One from outside is given of the two what it takes, and may answer with a tuple or with what has
-``logits``.
+A network from outside the package gets the arguments of these two that it accepts, and may return a
+tuple or an object with ``logits``.
 """
 
 from __future__ import annotations
@@ -77,12 +77,12 @@ def build(
 
 
 def outside(target: str) -> bool:
-    """Whether the network at this dotted path is not of this package."""
+    """Whether this dotted path lies outside this package."""
     return not target.startswith(f"{__name__}.")
 
 
 def _network(path: str, trusted: Sequence[str]) -> Callable[..., Any]:
-    """What is named so, if a stored file may name it."""
+    """The class or function at this dotted path, if a stored file may name it."""
     try:
         found: Callable[..., Any] = trust.find(path, trusted, ("models",), trust.CONF / "model")
         return found
@@ -95,7 +95,7 @@ def _network(path: str, trusted: Sequence[str]) -> Callable[..., Any]:
 
 
 def _taken(target: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Of what every network is given, that which this one takes."""
+    """The standard arguments that this network accepts."""
     if getattr(target, "__init__", None) is nn.Module.__init__:
         return {}
     parameters = inspect.signature(target).parameters

@@ -1,4 +1,4 @@
-"""Networks as people write them, fitted to what is asked of a network here: image → logits."""
+"""Adapt users' networks to the interface used here: images → logits."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from condenser.errors import CondenserError
 
 
 def adapted(model: nn.Module, input_shape: tuple[int, int, int]) -> nn.Module:
-    """The network itself: lazy layers with their shapes, logits alone for its answer."""
+    """The network with lazy layers materialised and its output reduced to logits."""
     if any(is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
         with torch.no_grad():
             model.eval()(torch.zeros(2, *input_shape))
         model.train()
     for module in model.modules():
         for hook in module._forward_pre_hooks.values():
-            if isinstance(hook, WeightNorm):  # what it made has a history, which cannot be copied
+            if isinstance(hook, WeightNorm):  # its tensors carry a graph and cannot be deep-copied
                 setattr(module, hook.name, getattr(module, hook.name).detach())
     model.register_forward_hook(answer)
     return model
@@ -40,7 +40,7 @@ def answer(_: nn.Module, args: tuple[Any, ...], output: Any) -> Tensor:
 
 
 def found(output: Any) -> Tensor | None:
-    """The tensor that is meant; None where it cannot be told."""
+    """The logits tensor; None if ambiguous."""
     if isinstance(output, Mapping):
         meant = output.get("logits")
     elif isinstance(output, Tensor):

@@ -1,4 +1,4 @@
-"""The initial weights that the papers' convolutional networks share."""
+"""Weight initialisation shared by the papers' convolutional networks."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from torch import nn
 
 
 def kaiming_fan_out(model: nn.Module) -> None:
-    """Draw every convolution from N(0, 2 / (k·k·out_channels)) and set its bias to zero.
+    """Initialise convolutions from N(0, 2 / (k·k·out_channels)) and their biases with zero.
 
-    The draw is from torch's global generator. Other layers keep torch's own initial weights.
+    Uses torch's global generator. Other layers keep torch's default initialisation.
 
     Source: He et al., Delving Deep into Rectifiers, 2015, https://arxiv.org/abs/1502.01852
     """

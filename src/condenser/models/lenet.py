@@ -1,4 +1,4 @@
-"""LeNet-5 as Caffe has it: the network that the MNIST compression papers measure on."""
+"""LeNet-5 as in Caffe: the network of the MNIST compression papers."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class LeNet5(nn.Module):
     """conv 5×5 → pool → conv 5×5 → pool → fc → ReLU → fc. images → logits (batch, classes).
 
     ``widths`` are the channels of the two convolutions and the units of the hidden layer.
-    As in Caffe, nothing but the max-pooling follows a convolution, and weights start from
-    U(-b, b) with b = √(3 / fan_in), biases from zero. ``padding`` is 0, as in Caffe, unless
+    As in Caffe, only max-pooling follows a convolution, and weights are initialised from
+    U(-b, b) with b = √(3 / fan_in), biases with zero. ``padding`` is 0, as in Caffe, unless
     the image is too small for that (a side under 16): then 2, which keeps its size.
 
     Source: Caffe, examples/mnist/lenet_train_test.prototxt, https://github.com/BVLC/caffe

@@ -1,4 +1,4 @@
-"""Fully connected networks: Hinton's of the distillation paper, LeNet-300-100, small students."""
+"""Multilayer perceptrons: Hinton's of the distillation paper, LeNet-300-100, small students."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class MLP(nn.Sequential):
 
     images (batch, C, H, W) → logits (batch, classes). Layers are named fc1, relu1, fc2, …;
     the last fc gives the logits. ``input_dropout`` drops pixels, ``dropout`` hidden units
-    (Hinton's large net: 0.2 and 0.5). Initial weights are torch's.
+    (Hinton's large net: 0.2 and 0.5). Initialisation is torch's default.
 
     Source: Hinton, Vinyals, Dean, Distilling the Knowledge in a Neural Network, 2015,
     https://arxiv.org/abs/1503.02531

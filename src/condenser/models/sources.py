@@ -1,4 +1,4 @@
-"""The source of what a config names outside this package, found without running any of it."""
+"""Hash the user's own code that a config names, without importing it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ INSTALLED = ("site-packages", "dist-packages")
 
 
 def sources(settings: Any) -> dict[str, str]:
-    """What determines a result beside settings: the code that their ``_target_`` name.
+    """The code that the ``_target_`` entries name: part of what determines a result.
 
-    A module outside this package and outside what is installed goes by the sha256 of its file, and
-    so do the packages it lies in and all such modules that it imports, in functions too. What is
-    installed goes by its distribution's version. Nothing where only this package takes part, with
-    torch.
+    A module outside this package that is not installed is identified by the sha256 of its file, as
+    are its parent packages and all such modules it imports, also inside functions. An installed
+    module is identified by its distribution's version. Empty if only this package and torch take
+    part.
 
     Returns:
         module → 16 hex digits; distribution → version.
@@ -35,7 +35,7 @@ def sources(settings: Any) -> dict[str, str]:
 
 
 def of_targets(paths: Iterable[str]) -> dict[str, str]:
-    """The same for dotted paths of modules, or of what is in them."""
+    """``sources`` for dotted paths of modules or their members."""
     found: dict[str, str] = {}
     waiting, seen = list(paths), set[str]()
     while waiting:
@@ -52,7 +52,7 @@ def of_targets(paths: Iterable[str]) -> dict[str, str]:
 
 
 def in_words(found: Mapping[str, str]) -> str | None:
-    """``mine 3f2a91bc0d1e77aa, einops 0.8.1``: a hash for all modules of a package, versions."""
+    """For messages, ``mine 3f2a91bc0d1e77aa, einops 0.8.1``: one hash per package, versions."""
     tops: dict[str, list[str]] = {}
     for name, value in sorted(found.items()):
         tops.setdefault(name.partition(".")[0], []).append(f"{name} {value}")
@@ -67,7 +67,7 @@ def of_top(name: str, lines: list[str]) -> str:
 
 
 def targets(settings: Any) -> Iterator[str]:
-    """Every dotted path that is called, or fetched by one of hydra's ``get_`` functions."""
+    """Every dotted path that is instantiated, or fetched by hydra's ``get_`` functions."""
     if isinstance(settings, Mapping):
         target = settings.get("_target_")
         if isinstance(target, str):
@@ -81,7 +81,7 @@ def targets(settings: Any) -> Iterator[str]:
 
 
 def modules(path: str) -> Iterator[tuple[str, ModuleSpec]]:
-    """The modules that importing ``path`` runs, packages first; ours and Python's own left out."""
+    """The modules executed by importing ``path``, packages first; ours and the stdlib left out."""
     name, places = "", list[str]()
     for word in path.split("."):
         name = f"{name}.{word}".lstrip(".")
@@ -104,14 +104,14 @@ def top(name: str) -> ModuleSpec | None:
 
 
 def below(name: str, places: Iterable[str]) -> ModuleSpec | None:
-    """A module of a package that need not be imported: where ``find_spec`` would import it."""
+    """Locate a submodule without importing its package, as ``find_spec`` would."""
     importers = filter(None, map(get_importer, places))
     found = [spec for importer in importers if (spec := importer.find_spec(name))]
     return next((spec for spec in found if spec.loader), found[0] if found else None)
 
 
 def pythons(spec: ModuleSpec) -> bool:
-    """Whether it comes with Python."""
+    """Whether it belongs to the standard library."""
     place = place_of(spec)
     if place is None:
         return spec.origin in ("built-in", "frozen")
@@ -132,7 +132,7 @@ def place_of(spec: ModuleSpec) -> Path | None:
 
 
 def read(spec: ModuleSpec) -> bytes | None:
-    """The file, also in a zip; None: it has none."""
+    """The module's source, also inside a zip; None if there is none."""
     if not spec.has_location or spec.origin is None:
         return None
     get_data = getattr(spec.loader, "get_data", None)
@@ -143,7 +143,7 @@ def read(spec: ModuleSpec) -> bytes | None:
 
 
 def imports(content: bytes, name: str, spec: ModuleSpec) -> Iterator[str]:
-    """What a module imports; of one that is no Python nothing is known."""
+    """The modules a module imports; nothing for one that is not Python source."""
     package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
     try:
         nodes = list(ast.walk(ast.parse(content)))
@@ -171,7 +171,7 @@ def by_name(call: ast.Call) -> str | None:
 
 
 def whole(name: str, package: str) -> str:
-    """A relative name made absolute; nothing of one that leads out of its package."""
+    """Resolve a relative import; nothing if it leads out of its package."""
     try:
         return resolve_name(name, package or None)
     except ImportError:
@@ -180,7 +180,7 @@ def whole(name: str, package: str) -> str:
 
 @cache
 def distribution(package: str) -> tuple[str, str] | None:
-    """The name and version of what installed a top-level package, mostly called as it is."""
+    """Name and version of the distribution that installed a top-level package."""
     try:
         found: Any = metadata.distribution(package)
     except metadata.PackageNotFoundError:

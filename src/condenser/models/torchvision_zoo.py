@@ -1,4 +1,4 @@
-"""Any classifier of torchvision by name, fitted to the images and classes at hand."""
+"""Any torchvision classifier by name, adapted to the data's channels and classes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def torchvision_model(
     """The torchvision network ``architecture``: images → logits (batch, num_classes).
 
     ``weights`` names published weights (such as DEFAULT or IMAGENET1K_V1), which are downloaded;
-    null starts from random ones. With weights, the last layer is a new one when the number of
-    classes differs, and images without three channels go through a first convolution whose
-    kernels are the published ones summed over red, green and blue.
+    null initialises randomly. With weights, the last layer is replaced if the number of classes
+    differs, and images without three channels go through a first convolution whose kernels are
+    the published ones summed over red, green and blue.
 
     Raises ConfigError for an unknown name and for weights that cannot be had.
 
@@ -65,7 +65,7 @@ def _build(
 
 
 def _fit_classes(model: nn.Module, num_classes: int) -> None:
-    """Put a new last layer where the published one has another number of classes."""
+    """Replace the last layer if the published one has another number of classes."""
     layers = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
     name, last = layers[-1]
     if isinstance(last, nn.Linear) and last.out_features != num_classes:
@@ -75,7 +75,7 @@ def _fit_classes(model: nn.Module, num_classes: int) -> None:
 
 
 def _fit_channels(model: nn.Module, channels: int, pretrained: bool) -> None:
-    """Put a first convolution for ``channels`` where the published one reads RGB."""
+    """Replace the first convolution, which reads RGB, by one for ``channels``."""
     name, first = next((n, m) for n, m in model.named_modules() if isinstance(m, nn.Conv2d))
     new = nn.Conv2d(
         channels,
@@ -93,12 +93,12 @@ def _fit_channels(model: nn.Module, channels: int, pretrained: bool) -> None:
                 new.bias.copy_(first.bias)
     model.set_submodule(name, new)
     if hasattr(model, "transform_input"):
-        # It re-normalises red, green and blue.
+        # It would re-normalise red, green and blue.
         model.transform_input = False  # type: ignore[assignment]
 
 
 def _plain(model: nn.Module) -> nn.Module:
-    """Logits only, and activations that leave their input as it was, so that hooks can read it."""
+    """Return logits only and make activations out-of-place, so that hooks can read their inputs."""
     if hasattr(model, "aux_logits"):
         model.aux_logits = False  # type: ignore[assignment]
         for name in {"aux1", "aux2", "AuxLogits"} & set(model._modules):

@@ -1,8 +1,7 @@
-"""What stored data may name: the one door from a dotted path in a file to code.
+"""Which code stored data may name: the only path from a dotted name in a file to an import.
 
-Today's command line and the files of conf/ are a person's own words, and may name anything that
-can be imported. A file that lies in a run, a store or a download is data: by a name in it only
-this come in
+The command line and the files of conf/ are the user's own and may name anything importable. A
+file in a run, a store or a download is data: by a name in it only these can be reached
 
 - the public classes of this package that configs are made of, its networks and its pure functions;
 - what a file of conf/ names, such as torch.optim.AdamW;
@@ -29,7 +28,7 @@ RULE = "a stored file does not decide what code runs"
 
 
 class Distrusted(CondenserError):
-    """A name in stored data that nobody has vouched for."""
+    """A name in stored data that is not trusted."""
 
 
 def find(
@@ -38,7 +37,7 @@ def find(
     parts: Sequence[str] = PARTS,
     conf: Path = CONF,
 ) -> Any:
-    """The class or function that stored data name by ``path``.
+    """The class or function that stored data names by ``path``.
 
     Args:
         trusted: dotted paths, and packages, that today's command line names.
@@ -46,7 +45,7 @@ def find(
         conf: the folder whose files' names will do.
 
     Raises:
-        Distrusted: nobody vouches for it, or there is no such thing.
+        Distrusted: it is not trusted, or does not exist.
     """
     name = path if isinstance(path, str) else ""
     if "." not in name or not all(word.isidentifier() for word in name.split(".")):
@@ -76,14 +75,14 @@ def own(name: str, parts: Sequence[str]) -> Any:
         return None
     found = getattr(import_module(module), last, None)
     home = getattr(found, "__module__", None) or ""
-    # what a module merely imports is defined elsewhere; what a whole part defines is for programs
+    # what a module merely imports is defined elsewhere
     public = f"{home}.".startswith(f"{module}.") and home != f"{PACKAGE}.{inner[0]}"
     called = inner[0] in CALLED and callable(found)
     return found if public and (called or isinstance(found, type)) else None
 
 
 def exists(module: str) -> bool:
-    """Whether it is a module, and not an attribute of one."""
+    """Whether it is a module rather than an attribute of one."""
     try:
         return find_spec(module) is not None
     except ModuleNotFoundError:
@@ -91,7 +90,7 @@ def exists(module: str) -> bool:
 
 
 def imported(name: str) -> Any:
-    """What is vouched for, from a module; no path walks on through attributes."""
+    """A trusted member of a module; a path never walks on through attributes."""
     file, _, last = name.rpartition(".")
     try:
         module = import_module(file)
@@ -106,7 +105,7 @@ def imported(name: str) -> Any:
 
 
 def below(word: str, found: Any) -> Any:
-    """Trust in a package is for what it defines, not for what it imports."""
+    """Trust in a package covers what it defines, not what it imports."""
     home = f"{getattr(found, '__module__', None) or ''}.{getattr(found, '__name__', '')}"
     if not home.startswith(f"{word}."):
         raise Distrusted(f"{RULE}, and {home} is not of {word}")
@@ -128,10 +127,10 @@ def named(conf: Path) -> frozenset[str]:
 
 
 def check(tree: Any, trusted: Sequence[str]) -> None:
-    """All that a stored config would have built is vouched for.
+    """Check that everything a stored config would instantiate is trusted.
 
     Raises:
-        Distrusted: one line with key, what it names, and what to type.
+        Distrusted: one line with the key, its value and the option that would allow it.
     """
     for where, key, value in keys(tree):
         if key == "_target_":

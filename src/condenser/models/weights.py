@@ -1,7 +1,7 @@
-"""A network's state by name: what is kept of it, how it comes back, what to say where it does not.
+"""Save and load a network's state: tied tensors once, mismatches in one line.
 
 A tensor that a network holds under several names (tied weights, a module that stands in two places)
-is kept once, under the first; the architecture says which are one.
+is stored once, under the first; the architecture determines which are tied.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from torch import Tensor, nn
 from condenser.errors import CondenserError, nearest
 
 State = dict[str, Tensor]
-SHOWN = 3  # names of a kind in a message
+SHOWN = 3  # names per kind in a message
 
 
 class MisfitError(CondenserError):
-    """A state that a network does not take."""
+    """A state that does not fit the network."""
 
 
 def aliases(model: nn.Module) -> dict[str, str]:
-    """Name → the first name of the same tensor, for those that have several."""
+    """Name → first name of the same tensor, for tensors with several."""
     state = model.state_dict(keep_vars=True)
     first: dict[int, str] = {}
     return {n: first[id(t)] for n, t in state.items() if first.setdefault(id(t), n) != n}
 
 
 def kept(model: nn.Module) -> State:
-    """The state to be stored: each tensor once, on the CPU, contiguous, in memory of its own.
+    """The state to store: each tensor once, on the CPU, contiguous, in its own memory.
 
     Raises:
-        CondenserError: state that is no tensor, from a module's ``get_extra_state``.
+        CondenserError: non-tensor state, from a module's ``get_extra_state``.
     """
     tied, seen, state = aliases(model), set(), {}
     for name, tensor in model.state_dict().items():
@@ -51,13 +51,13 @@ def kept(model: nn.Module) -> State:
 
 
 def versions(model: nn.Module) -> dict[str, int]:
-    """Module → the version of its state, of those whose authors count (torch's own do not)."""
+    """Module → version of its state_dict, for non-torch modules that declare one."""
     found = {name: getattr(module, "_version", 1) for name, module in outside(model)}
     return {name: version for name, version in found.items() if version not in (None, 1)}
 
 
 def outside(model: nn.Module) -> Iterable[tuple[str, nn.Module]]:
-    """The modules that are not torch's own."""
+    """The modules that are not torch's."""
     named = model.named_modules(remove_duplicate=False)
     return [(n, m) for n, m in named if not type(m).__module__.startswith("torch.")]
 
@@ -65,13 +65,13 @@ def outside(model: nn.Module) -> Iterable[tuple[str, nn.Module]]:
 def fill(
     model: nn.Module, state: Mapping[str, Any], known: Mapping[str, int] | None = None
 ) -> None:
-    """Load what ``kept`` gave, or a whole state_dict, into a network of the same architecture.
+    """Load a state from ``kept``, or a whole state_dict, into a network of the same architecture.
 
     Args:
-        known: what ``versions`` said when the state was stored; None: the state is of this code.
+        known: ``versions`` when the state was stored; None if it was made by this code.
 
     Raises:
-        MisfitError: it does not fit; names what, the first few of each kind.
+        MisfitError: it does not fit; names the first few mismatches of each kind.
     """
     tied = aliases(model)
     more = {n: state[of] for n, of in tied.items() if of in state and n not in state}
@@ -87,8 +87,8 @@ def fill(
 
 
 def misfit(model: nn.Module, state: Mapping[str, Any]) -> str:
-    """What of ``state`` the network does not take, in one line; empty where the names and shapes
-    are its own."""
+    """The mismatches between ``state`` and the network in one line; empty if names and shapes
+    agree."""
     own = model.state_dict()
     missing = [name for name in own if name not in state]
     unknown = [name for name in state if name not in own]
@@ -103,18 +103,18 @@ def misfit(model: nn.Module, state: Mapping[str, Any]) -> str:
 
 
 def few(names: list[str]) -> str:
-    """The first of them, and how many more there are."""
+    """The first few, and how many more there are."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
 
 
 def shape(tensor: Any) -> str:
-    """``64x3x3``; a scalar is ``1``, what is no tensor the name of its type."""
+    """``64x3x3``; ``1`` for a scalar, the type's name for anything but a tensor."""
     if not isinstance(tensor, Tensor):
         return type(tensor).__name__
     return "x".join(map(str, tensor.shape)) or "1"
 
 
 def plain_zero(tensor: Tensor) -> Tensor:
-    """The tensor with -0.0 as 0.0: a zero that a mask left negative is one."""
+    """Replace -0.0, as masking leaves it, by 0.0."""
     return tensor + 0 if torch.is_floating_point(tensor) else tensor

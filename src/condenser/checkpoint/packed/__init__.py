@@ -1,4 +1,4 @@
-"""A model in as few bytes as its entropy allows, and back, bit for bit."""
+"""Lossless packed model files: entropy-coded weights, restored bit for bit."""
 
 from condenser.checkpoint.packed.file import Row, pack, table, unpack
 

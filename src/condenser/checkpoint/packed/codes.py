@@ -1,6 +1,6 @@
-"""Arrays as bytes: as they are, as labels of few values, or as a mask and what is not zero.
+"""Encode arrays: plain, as labels into a codebook, or as a mask with the non-zero values.
 
-Values are compared by their bits, so that -0.0 is not 0.0 and what comes back is what was given.
+Values are compared bitwise, so -0.0 differs from 0.0 and decoding is exact.
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 Bits = npt.NDArray[Any]  # unsigned integers, flat
-MOST = 2**12  # different values of which labels are tried: more are no codebook
+MOST = 2**12  # distinct values up to which labels are tried
 
 
 class Coded(NamedTuple):
     """How an array is stored.
 
-    kind: of ``KINDS``. bound: bytes below which there is no code of these symbols, Σ n·H(p), and
-    the values that a codebook or a mask leaves to be stored as they are. overhead: bytes that say
-    how often each symbol comes.
+    kind: of ``KINDS``. bound: entropy bound in bytes, Σ n·H(p), plus the values that a codebook or
+    a mask stores as they are. overhead: bytes of the symbol frequencies.
     """
 
     kind: str
@@ -30,7 +29,7 @@ class Coded(NamedTuple):
 
 
 def encode(bits: Bits) -> Coded:
-    """The shortest of the kinds."""
+    """The shortest encoding of all kinds."""
     plain = Coded("plain", bits.tobytes(), bits.nbytes)
     if not bits.size:
         return plain
@@ -38,14 +37,14 @@ def encode(bits: Bits) -> Coded:
 
 
 def decode(kind: str, data: bytes, dtype: np.dtype[Any], count: int) -> Bits:
-    """The inverse of ``encode``. Raises ValueError for bytes that are none of it."""
+    """The inverse of ``encode``. Raises ValueError for invalid bytes."""
     if kind not in READERS:
         raise ValueError(f"unknown kind {kind!r}")
     return READERS[kind](data, dtype, count)
 
 
 def labels(bits: Bits) -> list[Coded]:
-    """A codebook, how often each of its values comes, and the labels, range coded."""
+    """A codebook, its value frequencies, and the range-coded labels."""
     if len(np.unique(bits[: 4 * MOST])) > MOST:  # no need to sort them all
         return []
     values, places, counts = np.unique(bits, return_inverse=True, return_counts=True)
@@ -67,7 +66,7 @@ def read_labels(data: bytes, dtype: np.dtype[Any], count: int) -> Bits:
 
 
 def sparse(bits: Bits) -> list[Coded]:
-    """Where it is not zero, range coded, and what stands there."""
+    """The range-coded mask of non-zeros, and their values."""
     alive = bits != 0
     counts = np.array([int((~alive).sum()), int(alive.sum())])
     if not counts.all():
@@ -109,7 +108,7 @@ def entropy(counts: npt.NDArray[Any]) -> float:
 
 
 def symbols(places: npt.NDArray[Any], counts: npt.NDArray[Any]) -> bytes:
-    """Symbols by how often each comes, as 32-bit words of an rANS coder; one symbol needs none.
+    """Symbols entropy-coded by frequency, as 32-bit words of an rANS coder; one symbol needs none.
 
     Source: Duda, "Asymmetric numeral systems", 2013, https://arxiv.org/abs/1311.2540
     """
@@ -143,7 +142,7 @@ def distribution(counts: npt.NDArray[Any]) -> Any:
 
 
 def numbers(values: list[int]) -> bytes:
-    """Whole numbers from 0 up, seven bits a byte, the low ones first (LEB128)."""
+    """Non-negative integers as LEB128: seven bits per byte, low bits first."""
     found = bytearray()
     for value in values:
         while value >= 0x80:
@@ -154,7 +153,7 @@ def numbers(values: list[int]) -> bytes:
 
 
 def read_numbers(data: bytes, count: int) -> tuple[list[int], bytes]:
-    """So many numbers, and what comes after them. Raises ValueError where the bytes end before."""
+    """``count`` numbers and the remaining bytes. Raises ValueError if the bytes end early."""
     found, place = [], 0
     for _ in range(count):
         value = shift = 0

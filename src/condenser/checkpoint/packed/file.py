@@ -1,9 +1,9 @@
-"""The packed file: everything that rebuilds a network, and nothing else.
+"""The packed file: exactly what is needed to rebuild a network.
 
     CNDP, version (1 byte), bytes of the head (4, little-endian), head, tensors, checksum (8)
 
-The head is JSON under zlib: the blueprint, and for each tensor [name, dtype, shape, kind, bytes].
-The checksum is BLAKE2b over all before it.
+The head is zlib-compressed JSON: the model spec, and for each tensor [name, dtype, shape, kind,
+bytes]. The checksum is BLAKE2b over everything before it.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ TYPES = {name: dtype for dtype, name in NAMES.items()}
 
 
 class Row(NamedTuple):
-    """One tensor of a packed file, or what is around them.
+    """One tensor of a packed file, or its head or checksum.
 
-    kind: how it is coded (plain, labels, sparse); bound: bytes below which no such code can be;
-    overhead: bytes that say how often each symbol comes.
+    kind: how it is coded (plain, labels, sparse); bound: entropy bound in bytes; overhead: bytes of
+    the symbol frequencies.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Row(NamedTuple):
 
 
 def pack(spec: ModelSpec, model: nn.Module) -> bytes:
-    """The network as one file: weights at their entropy, zeros and codebooks as what they are.
+    """The network as one file: entropy-coded weights, zeros and codebooks stored sparsely.
 
     Weights that were quantised are stored as their codes. ``unpack`` gives the same bits back.
     """
@@ -59,13 +59,13 @@ def pack(spec: ModelSpec, model: nn.Module) -> bytes:
 
 
 def encoded(spec: ModelSpec, model: nn.Module) -> Parts:
-    """Every tensor with its shortest code."""
+    """Every tensor in its shortest encoding."""
     state = state_of(spec, model)
     return {name: (tensor, codes.encode(bits_of(tensor))) for name, tensor in state.items()}
 
 
 def assembled(described: Mapping[str, Any], coded: Parts) -> bytes:
-    """The file of these parts and the blueprint as JSON."""
+    """Assemble the file from these parts and the spec as JSON."""
     tensors = [
         [name, NAMES[t.dtype], list(t.shape), code.kind, len(code.data)]
         for name, (t, code) in coded.items()
@@ -78,7 +78,7 @@ def assembled(described: Mapping[str, Any], coded: Parts) -> bytes:
 
 
 def unpack(data: bytes, trusted: Sequence[str] = ()) -> tuple[ModelSpec, nn.Module]:
-    """What ``pack`` was given, bit for bit, in eval mode.
+    """The packed network, bit for bit, in eval mode.
 
     Raises:
         DamagedError: the bytes are cut, altered, hostile, of another file or of another version.
@@ -87,7 +87,7 @@ def unpack(data: bytes, trusted: Sequence[str] = ()) -> tuple[ModelSpec, nn.Modu
         return rebuilt(*opened(data), len(data), trusted)
     except DamagedError:
         raise
-    except BaseException as error:  # whatever bytes make of the libraries that read them
+    except BaseException as error:  # anything the parsing libraries raise on bad bytes
         if not (isinstance(error, Exception) or type(error).__name__ == "PanicException"):
             raise
         reason = " ".join(str(error).split())[:300] or type(error).__name__
@@ -115,7 +115,7 @@ def rebuilt(
 
 
 def table(spec: ModelSpec, model: nn.Module) -> list[Row]:
-    """Where the bytes of ``pack`` go: a row a tensor, then head and checksum; they add up."""
+    """Byte breakdown of ``pack``: a row per tensor, then head and checksum; rows add up."""
     coded = encoded(spec, model)
     rows = [
         Row(name, code.kind, tensor.numel(), len(code.data), code.bound, code.overhead)
@@ -126,7 +126,7 @@ def table(spec: ModelSpec, model: nn.Module) -> list[Row]:
 
 
 def state_of(spec: ModelSpec, model: nn.Module) -> Mapping[str, Tensor]:
-    """What is stored of the network: its state, quantised weights as codes."""
+    """The stored tensors: the network's state, with quantised weights as codes."""
     state = weights.kept(model)
     for operation in reversed(spec.operations):
         if isinstance(operation, Quantized):
@@ -135,7 +135,7 @@ def state_of(spec: ModelSpec, model: nn.Module) -> Mapping[str, Tensor]:
 
 
 def opened(data: bytes) -> tuple[list[Any], list[bytes]]:
-    """Head and tensors' bytes, checked."""
+    """Head and tensor bytes, verified."""
     if len(data) < START.size + CHECK or data[: len(MAGIC)] != MAGIC:
         raise DamagedError("these bytes are no packed model")
     body, check = data[:-CHECK], data[-CHECK:]
@@ -162,7 +162,7 @@ def checksum(data: bytes) -> bytes:
 
 
 def width_of(dtype: torch.dtype) -> np.dtype[Any]:
-    """Unsigned integers as wide as the type's values."""
+    """The unsigned integer type of the same width."""
     return np.dtype(f"<u{dtype.itemsize}")
 
 

@@ -1,4 +1,4 @@
-"""The head of a packed file, whoever wrote it: every size in it is bounded before it is used."""
+"""Parse the head of an untrusted packed file: every size in it is bounded before use."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from condenser.checkpoint.packed import codes
 from condenser.errors import DamagedError
 
-MOST_HEAD = 2**24  # bytes of the head's text: a network of 100,000 tensors has less
-FREE, DENSEST = 2**24, 2**10  # numbers that any file may hold, and more for each of its bytes
+MOST_HEAD = 2**24  # bytes of the head's text: enough for 100,000 tensors
+FREE, DENSEST = 2**24, 2**10  # numbers allowed for any file, and more for each of its bytes
 TOO_MANY = ": too many for a file of these bytes"
 NAMES = {
     torch.float32: "f4",
@@ -34,21 +34,21 @@ NAMES = {
 
 
 def read_head(data: bytes) -> list[Any]:
-    """The head: a blueprint, and a row a tensor."""
+    """The head: a model spec, and a row per tensor."""
     reader = zlib.decompressobj()
     text = reader.decompress(data, MOST_HEAD)
     if not reader.eof:
         raise DamagedError(f"its head ends too early, or is more than {MOST_HEAD:,} bytes")
     head = json.loads(text)
     if not (isinstance(head, list) and len(head) == 2 and isinstance(head[1], list)):
-        raise DamagedError("its head is no blueprint and list of tensors")
+        raise DamagedError("its head is no model spec with a list of tensors")
     if not isinstance(head[0], dict):
-        raise DamagedError("its head has no blueprint")
+        raise DamagedError("its head has no model spec")
     return head
 
 
 def check_rows(rows: list[Any], size: int, most: int) -> None:
-    """DamagedError for rows that do not describe tensors in so many bytes, of so many entries."""
+    """DamagedError for rows that do not describe tensors of this many bytes and entries."""
     names, entries, total = set(), 0, 0
     for row in rows:
         if not (isinstance(row, list) and len(row) == 5 and isinstance(row[0], str)):
@@ -74,14 +74,14 @@ def whole(value: object) -> bool:
 
 
 def entries_in(size: int) -> int:
-    """How many numbers a file of so many bytes may say that it holds."""
+    """How many numbers a file of this many bytes may claim to hold."""
     return FREE + size * DENSEST
 
 
 @contextmanager
 def bounded(tensors: int, entries: int) -> Iterator[None]:
-    """DamagedError where more parameters are made than the file has, or larger ones, before they
-    take memory: a depth or a width in the head can be any number."""
+    """DamagedError if building would create more parameters than the file has, before they are
+    allocated: a depth or width in the head can be any number."""
     made = [0, 0]
 
     def count(_: nn.Module, name: str, parameter: Any) -> None:
