@@ -186,6 +186,52 @@ def test_few_files_know(module: str, at_home: str) -> None:
     assert users and all(user.startswith(at_home) for user in users), users
 
 
+HOOKS = {  # what these hook, they make or own: the hooks belong to it and stay
+    "models._adapted",
+    "checkpoint.input_adapter",
+    "compress.quantization.quantizers",
+    "compress.quantization.aware",
+    "deploy.coded",
+}
+MODES = {  # whose modes they set, they made, copied or were handed for good
+    "models._adapted",
+    "checkpoint.model_spec",
+    "checkpoint.packed.file",
+    "compress.channels.attention",
+    "compress.factorization.operation",
+    "compress.quantization.aware",
+    "compress.quantization.folding",
+    "compress.quantization.operation",
+    "compress.quantization.post_training",
+    "deploy.coded",
+    "deploy.executorch_program",
+    "deploy.graph",
+    "deploy.write",
+    "inherit.channels",
+    "pipeline.stages.teacher",
+    "pipeline.stages.training",
+    "pipeline.tryout.network",
+    "training.distillation",
+    "training.student",
+}
+
+
+@pytest.mark.parametrize(
+    ("calls", "owners"),
+    [(r"\.register_forward_(pre_)?hook\b", HOOKS), (r"(?<!self)\.(train|eval)\(", MODES)],
+)
+def test_somebody_elses_model_is_hooked_and_switched_in_capture_alone(
+    calls: str, owners: set[str]
+) -> None:
+    """``watching`` takes its hooks away and ``evaluating`` gives every layer its mode back."""
+    found = {
+        name.removeprefix("condenser.")
+        for name, path in MODULES.items()
+        if re.search(calls, path.read_text(encoding="utf-8"))
+    }
+    assert {name for name in found if not name.startswith("capture.")} == owners
+
+
 def test_nothing_runs_text_or_pickles() -> None:
     for name, path in MODULES.items():
         calls = {ast.unparse(n.func) for n in ast.walk(ast.parse(path.read_text())) if is_call(n)}

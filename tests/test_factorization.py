@@ -574,7 +574,7 @@ def test_the_deployed_files_answer_alike(tmp_path: Path, network: Any) -> None:
     assert isinstance(operation, Quantized) and "conv2.core" in operation.layers
     floats, codes = tmp_path / "float.onnx", tmp_path / "codes.onnx"
     deploy.to_onnx(model, images[:2], floats)
-    deploy.to_quantized_onnx(model, operation, images, floats, codes)
+    deploy.to_quantized_onnx(model, operation, images, codes)
     plain = deploy.graph.without_input_quantizers(model)
     torch.testing.assert_close(deploy.session(floats)(images), plain(images), rtol=1e-4, atol=1e-4)
     simulated = model(images)

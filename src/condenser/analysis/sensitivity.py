@@ -10,8 +10,8 @@ from torch import nn
 
 from condenser.analysis.curves import Curve, Score
 from condenser.analysis.prunable_units import PrunableUnit
+from condenser.capture import evaluating
 from condenser.errors import CondenserError, ConfigError
-from condenser.measure import evaluating
 
 RATES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 NO_EFFECT = "nothing changes, even with all of it at zero"

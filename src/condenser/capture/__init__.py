@@ -1,5 +1,6 @@
 """Tensors of named submodules, without touching the model."""
 
+from condenser.capture.conditions import device_of, evaluating
 from condenser.capture.hooks import Capture
 from condenser.capture.layers import (
     Pairs,
@@ -12,10 +13,13 @@ from condenser.capture.layers import (
     stage_pairs,
     stages_of,
 )
+from condenser.capture.watching import watching
 
 __all__ = [
     "Capture",
     "Pairs",
+    "device_of",
+    "evaluating",
     "last_pair",
     "middle_pair",
     "penultimate_of",
@@ -24,4 +28,5 @@ __all__ = [
     "preactivations_of",
     "stage_pairs",
     "stages_of",
+    "watching",
 ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
+from condenser.capture.conditions import evaluating
+from condenser.capture.watching import watching
 from condenser.errors import CondenserError
 
 Pairs = tuple[list[str], list[str]]  # the student's layers, and the teacher's that belong to them
@@ -118,23 +119,12 @@ def calls_of(model: nn.Module, image: Tensor) -> list[Call]:
     """Every submodule's call in a forward pass that leaves the network as it was."""
     calls: list[Call] = []
 
-    def note(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, args: Any, output: Any) -> None:
-            if args and isinstance(args[0], Tensor) and isinstance(output, Tensor):
-                calls.append(Call(name, module, args[0], output))
+    def note(name: str, module: nn.Module, args: Any, output: Any) -> None:
+        if args and isinstance(args[0], Tensor) and isinstance(output, Tensor):
+            calls.append(Call(name, module, args[0], output))
 
-        return hook
-
-    modes = {module: module.training for module in model.modules()}
-    hooks = [m.register_forward_hook(note(n)) for n, m in model.named_modules() if n]
-    try:
-        with torch.no_grad():
-            model.eval()(image)
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for module, training in modes.items():
-            module.training = training
+    with evaluating(model), watching(model, [n for n, _ in model.named_modules() if n], note):
+        model(image)
     return calls
 
 

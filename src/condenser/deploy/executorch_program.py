@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from condenser.capture import evaluating, watching
 from condenser.compress.quantization import Quantized
 from condenser.deploy.coded import grid_of
 from condenser.deploy.export_errors import refusing
@@ -113,16 +114,12 @@ def refuse_repeats(model: nn.Module, layers: Sequence[str], image: Tensor) -> No
     int8 and then does not load."""
     calls: Counter[int] = Counter()
     modules = {name: m for name, m in model.named_modules() if isinstance(m, nn.Conv1d | nn.Conv2d)}
-    hooks = [
-        m.register_forward_hook(lambda layer, *_: calls.update([id(layer.weight)]))
-        for m in modules.values()
-    ]
-    try:
-        with torch.no_grad():
-            model.eval()(image)
-    finally:
-        for hook in hooks:
-            hook.remove()
+
+    def note(_: str, layer: Any, *__: object) -> None:
+        calls.update([id(layer.weight)])
+
+    with evaluating(model), watching(model, modules, note):
+        model(image)
     often = [n for n, m in modules.items() if n in layers and calls[id(m.weight)] > 1]
     if often:
         raise CondenserError(

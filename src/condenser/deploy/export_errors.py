@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from condenser.capture import watching
 from condenser.errors import CondenserError
 
 FIXED = re.compile(r"inferred a static shape|Constraints violated")
@@ -101,17 +102,12 @@ class Watch(TorchDispatchMode):
 def caller(model: nn.Module, example: Tensor, operator: str) -> str:
     """The submodule that calls ``operator``, as in aten::relu; '' if none does."""
     stack: list[str] = []
-    watch = Watch(operator, stack)
-    handles = []
-    for name, module in model.named_modules():
-        handles += [
-            module.register_forward_pre_hook(lambda *_, name=name: stack.append(name)),  # type: ignore[misc]
-            module.register_forward_hook(lambda *_: stack.pop() and None),
-        ]
-    try:
-        with torch.no_grad(), watch:
-            model(example)
-    finally:
-        for handle in handles:
-            handle.remove()
+    names = [name for name, _ in model.named_modules()]
+
+    def leave(*_: object) -> None:
+        stack.pop()
+
+    enters = watching(model, names, lambda name, *_: stack.append(name), before=True)
+    with enters, watching(model, names, leave), torch.no_grad(), Watch(operator, stack) as watch:
+        model(example)
     return watch.found

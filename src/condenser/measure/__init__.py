@@ -1,6 +1,6 @@
 """What a model costs and how good it is: quality, size, compute, time, energy; measured where."""
 
-from condenser.capture.conditions import evaluating, settled
+from condenser.capture.conditions import settled
 from condenser.measure.classes import accuracy_by_class, damage
 from condenser.measure.compute import compute
 from condenser.measure.counters import joules
@@ -30,7 +30,6 @@ __all__ = [
     "damage",
     "device_kind",
     "energy",
-    "evaluating",
     "hardware",
     "interleaved",
     "joules",

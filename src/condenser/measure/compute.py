@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from condenser.capture.conditions import device_of, evaluating
+from condenser.capture import device_of, evaluating, watching
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
@@ -30,30 +31,20 @@ def compute(model: nn.Module, example: Tensor) -> dict[str, int]:
     """
     if len(example) != 1:
         raise ValueError(f"example of {len(example)} images: must be 1, shape (1, C, H, W)")
-    skipped: list[int] = []
+    skipped = 0
+
+    def note(_: str, layer: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        """Count the multiply-accumulates that meet a zero of the weight."""
+        nonlocal skipped
+        met = inputs[0] if isinstance(layer, TRANSPOSED) else output
+        skipped += met.numel() // layer.weight.shape[0] * int((layer.weight == 0).sum())
+
     counter = FlopCounterMode(display=False)
-    with evaluating(model), _counted_attention(), _skipped_macs(model, skipped), counter:
+    weighted = [name for name, layer in model.named_modules() if isinstance(layer, WEIGHTED)]
+    with evaluating(model), watching(model, weighted, note), _counted_attention(), counter:
         model(example.to(device_of(model)))
     macs = counter.get_total_flops() // 2
-    return {"macs": macs, "nonzero_macs": macs - sum(skipped)}
-
-
-@contextmanager
-def _skipped_macs(model: nn.Module, skipped: list[int]) -> Iterator[None]:
-    """Append, for every call of a weighted layer, the MACs that meet a zero of its weight."""
-
-    def note(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        weight = layer.weight
-        assert isinstance(weight, Tensor)
-        met = inputs[0] if isinstance(layer, TRANSPOSED) else output
-        positions = met.numel() // weight.shape[0]
-        skipped.append(positions * int((weight == 0).sum()))
-
-    with ExitStack() as stack:
-        for layer in model.modules():
-            if isinstance(layer, WEIGHTED):
-                stack.enter_context(layer.register_forward_hook(note))
-        yield
+    return {"macs": macs, "nonzero_macs": macs - skipped}
 
 
 @contextmanager

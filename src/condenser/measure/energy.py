@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 
 from torch import Tensor, nn
 
-from condenser.capture.conditions import device_of, evaluating
+from condenser.capture import device_of, evaluating, watching
 from condenser.measure.compute import TRANSPOSED, WEIGHTED, compute
 
 Widths = Mapping[str, tuple[int, int | None]]  # layer → bits of its weights and of its inputs
@@ -43,22 +42,20 @@ def energy(model: nn.Module, example: Tensor, widths: Widths | None = None) -> d
     """
     widths = widths or {}
     floats = (FLOAT_BITS, None)
-    layers = {m: (n, widths.get(n, floats)) for n, m in model.named_modules() if is_layer(m)}
+    layers = [name for name, layer in model.named_modules() if is_layer(layer)]
     picojoules = {"macs": 0.0, "moved": 0.0}
     counted = 0
 
-    def note(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def note(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal counted
-        _, (weight_bits, input_bits) = layers[layer]
+        weight_bits, input_bits = widths.get(name, floats)
         macs = macs_of(layer, inputs[0], output)
         counted += macs
         picojoules["macs"] += macs * mac_energy(weight_bits, input_bits)
         values = inputs[0].numel() + output.numel()
         picojoules["moved"] += values * (input_bits or FLOAT_BITS) * SRAM_BIT
 
-    with evaluating(model), ExitStack() as stack:
-        for layer in layers:
-            stack.enter_context(layer.register_forward_hook(note))
+    with evaluating(model), watching(model, layers, note):
         model(example.to(device_of(model)))
     rest = max(compute(model, example)["macs"] - counted, 0)
     macs = (picojoules["macs"] + rest * mac_energy(*floats)) / PJ_IN_UJ

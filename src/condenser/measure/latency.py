@@ -9,7 +9,8 @@ from time import perf_counter, perf_counter_ns
 import torch
 from torch import Tensor, nn
 
-from condenser.capture.conditions import device_of, evaluating, settled
+from condenser.capture import device_of, evaluating
+from condenser.capture.conditions import settled
 
 ROUNDS = 100
 BUDGET_S = 0.25  # of one model: it runs at the end of every stage

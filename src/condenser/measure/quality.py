@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from condenser.capture.conditions import device_of, evaluating
+from condenser.capture import device_of, evaluating
 from condenser.errors import CondenserError
 from condenser.measure import scores
 from condenser.tasks import Multiclass, Task

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from condenser.capture import Capture, Pairs, stage_pairs
-from condenser.capture.conditions import device_of, evaluating
+from condenser.capture import Capture, Pairs, device_of, evaluating, stage_pairs
 from condenser.errors import ConfigError
 
 BATCH, COLUMNS = 250, 4096

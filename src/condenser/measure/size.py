@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from condenser.capture.conditions import evaluating
+from condenser.capture import evaluating
 
 FP32_BYTES = 4
 

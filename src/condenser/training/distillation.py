@@ -9,10 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from condenser.capture import Capture
+from condenser.capture import Capture, evaluating
 from condenser.data import Batch
 from condenser.distill import Objective, Outputs
-from condenser.measure import evaluating
 from condenser.training.student import Student, laid_out
 from condenser.training.teacher_cache import Cache, CachedOutputs, load_or_compute
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from condenser.capture.conditions import device_of, evaluating
+from condenser.capture import device_of, evaluating
 from condenser.compress.base import Compression, Projection
 from condenser.data import Batch, DataModule
 from condenser.distill import Labels, Objective, Outputs

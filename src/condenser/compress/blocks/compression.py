@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from condenser.capture import evaluating
 from condenser.compress.base import CalibrationData, Operation, Patterns
 from condenser.compress.blocks.residual import WEIGHTED, KeptChildren, removable
 from condenser.compress.channels.base import Structural, first_reasons
@@ -18,7 +19,7 @@ from condenser.compress.channels.targets import check_goal, unreachable
 from condenser.compress.patterns import listed
 from condenser.compress.promises import Promise, some, what_is_left
 from condenser.errors import ConfigError
-from condenser.measure import compute, evaluating, size
+from condenser.measure import compute, size
 
 IMAGES = 8  # run to see what a block does
 

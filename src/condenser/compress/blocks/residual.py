@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from itertools import combinations
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from condenser.capture import evaluating, watching
 from condenser.compress.channels.operations import remainder
 from condenser.compress.patterns import matches
-from condenser.measure import evaluating
 
 WEIGHTED = (nn.Linear, nn.modules.conv._ConvNd)
 KeptChildren = dict[str, list[str]]  # block → the children that stay, [] for the identity
@@ -40,16 +39,10 @@ def record(model: nn.Module, images: Tensor) -> dict[str, tuple[Tensor, Tensor]]
     """Input and output of every module that maps one tensor to one tensor and runs once."""
     calls: dict[str, list[tuple[Any, Any]]] = {}
 
-    def watch(name: str) -> Any:
-        def hook(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            calls.setdefault(name, []).append((inputs[0] if len(inputs) == 1 else None, output))
+    def note(name: str, _: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        calls.setdefault(name, []).append((inputs[0] if len(inputs) == 1 else None, output))
 
-        return hook
-
-    with ExitStack() as stack, evaluating(model):
-        for name, module in model.named_modules():
-            if name:
-                stack.enter_context(module.register_forward_hook(watch(name)))
+    with evaluating(model), watching(model, [n for n, _ in model.named_modules() if n], note):
         model(images)
     return {
         name: seen[0]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from condenser.capture import evaluating, watching
 from condenser.compress.channels.attention import Attention
 from condenser.compress.channels.groups import IN, OUT, Group, Masks, channels, depthwise, removed
-from condenser.measure import compute, evaluating, size
+from condenser.measure import compute, size
 
 WEIGHTED = (nn.Linear, nn.modules.conv._ConvNd)
 
@@ -70,20 +69,16 @@ def positions(model: nn.Module, image: Tensor) -> dict[str, int]:
     """How often each weight is used for one image; of an attention, 2 · tokens²."""
     count: dict[str, int] = {}
 
-    def watch(name: str) -> Any:
-        def hook(layer: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
-            if isinstance(layer, Attention):
-                used = 2 * inputs[0].shape[1] ** 2
-            else:
-                used = output.numel() // channels(layer, OUT)
-            count[name] = count.get(name, 0) + used
+    def add(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
+        if isinstance(layer, Attention):
+            used = 2 * inputs[0].shape[1] ** 2
+        else:
+            used = output.numel() // channels(layer, OUT)
+        count[name] = count.get(name, 0) + used
 
-        return hook
-
-    with ExitStack() as stack, evaluating(model), torch.no_grad():
-        for name, layer in model.named_modules():
-            if isinstance(layer, (*WEIGHTED, Attention)):
-                stack.enter_context(layer.register_forward_hook(watch(name)))
+    kinds = (*WEIGHTED, Attention)
+    names = [name for name, layer in model.named_modules() if isinstance(layer, kinds)]
+    with evaluating(model), watching(model, names, add):
         model(image)
     return count
 

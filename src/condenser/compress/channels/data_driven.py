@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from condenser.capture import evaluating, watching
 from condenser.compress.base import CalibrationData
 from condenser.compress.channels.groups import IN, Group
 from condenser.compress.channels.importance import (
@@ -20,7 +19,6 @@ from condenser.compress.channels.importance import (
     weights_of,
 )
 from condenser.errors import ConfigError
-from condenser.measure import evaluating
 
 
 class Taylor(Importance):
@@ -110,18 +108,12 @@ def mean_inputs(
     """Mean |x| of each feature that each layer reads, over images and positions."""
     total: dict[str, Tensor] = {}
 
-    def watch(name: str) -> Any:
-        def hook(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            axis = -1 if isinstance(layer, nn.Linear) else 1
-            size = inputs[0].detach().abs().movedim(axis, 0).flatten(1).double().mean(1).cpu()
-            total[name] = total.get(name, torch.zeros_like(size)) + size * len(inputs[0])
+    def add(name: str, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        axis = -1 if isinstance(layer, nn.Linear) else 1
+        size = inputs[0].detach().abs().movedim(axis, 0).flatten(1).double().mean(1).cpu()
+        total[name] = total.get(name, torch.zeros_like(size)) + size * len(inputs[0])
 
-        return hook
-
-    with ExitStack() as stack, evaluating(model):
-        for name in sorted(layers):
-            hook = model.get_submodule(name).register_forward_pre_hook(watch(name))
-            stack.enter_context(hook)
+    with evaluating(model), watching(model, sorted(layers), add, before=True):
         for part in images.split(batch):
             model(part)
     return {name: (sums / len(images)).float() for name, sums in total.items()}

@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from condenser.capture.conditions import evaluating
+from condenser.capture import evaluating
 from condenser.compress.channels.groups import Group, removed, zero
 from condenser.compress.channels.operations import KeptChannels
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from condenser.capture import evaluating, watching
 from condenser.compress.factorization.kinds import Layer, Positions
 from condenser.compress.patterns import matches
-from condenser.measure import evaluating
 
 BATCH = 256
 WEIGHTED = (nn.Linear, nn.modules.conv._ConvNd)
-Watch = Callable[[str, Any, Tensor, Tensor], None]  # (name, layer, input, output)
+Note = Callable[[str, Any, tuple[Tensor, ...], Tensor], None]  # (name, layer, inputs, output)
 
 
 def factorable(
@@ -56,11 +55,11 @@ def sites_of(
     """At how many positions of one image (1, C, H, W) each layer works, over all its calls."""
     found = dict.fromkeys(layers, Positions(0, 0, 0))
 
-    def note(name: str, layer: Any, x: Tensor, y: Tensor) -> None:
+    def note(name: str, layer: Any, inputs: tuple[Tensor, ...], y: Tensor) -> None:
         if isinstance(layer, nn.Linear):
             here = Positions(*[y.numel() // layer.out_features] * 3)
         else:
-            (height, width), (rows, columns) = x.shape[-2:], y.shape[-2:]
+            (height, width), (rows, columns) = inputs[0].shape[-2:], y.shape[-2:]
             here = Positions(height * width, rows * width, rows * columns)
         found[name] = Positions(*(a + b for a, b in zip(found[name], here, strict=True)))
 
@@ -78,8 +77,8 @@ def second_moments(
     """
     moments: dict[str, Tensor] = {}
 
-    def add(name: str, layer: Any, x: Tensor, _: Tensor) -> None:
-        patches = _patches(layer, x)
+    def add(name: str, layer: Any, inputs: tuple[Tensor, ...], _: Tensor) -> None:
+        patches = _patches(layer, inputs[0])
         moments[name] = moments.get(name, 0) + (patches.T @ patches).double()
 
     for part in images.split(BATCH):
@@ -96,11 +95,6 @@ def _patches(layer: Any, x: Tensor) -> Tensor:
     return x.reshape(-1, x.shape[-1])
 
 
-def _watch(model: nn.Module, layers: Mapping[str, nn.Module], images: Tensor, watch: Watch) -> None:
-    def hook(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-        return lambda layer, args, output: watch(name, layer, args[0], output)
-
-    with ExitStack() as stack, evaluating(model):
-        for name, layer in layers.items():
-            stack.enter_context(layer.register_forward_hook(hook(name)))
+def _watch(model: nn.Module, layers: Mapping[str, nn.Module], images: Tensor, note: Note) -> None:
+    with evaluating(model), watching(model, layers, note):
         model(images.to(next(model.parameters()).device))

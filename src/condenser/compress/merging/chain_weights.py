@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from condenser.capture import watching
 from condenser.compress.channels.groups import IN, OUT, Side
 from condenser.compress.merging.chains import Chain
 
@@ -35,13 +36,12 @@ def outgoing(model: nn.Module, chain: Chain) -> Tensor:
 @torch.no_grad()
 def activations(model: nn.Module, chain: Chain, images: Tensor, batch: int = 256) -> Tensor:
     """(channels, channels) mean products of channels where they are read, over all positions."""
-    reader = model.get_submodule(chain.reader)
     channels = len(model.get_parameter(f"{chain.layer}.weight"))
     gram, count = torch.zeros(channels, channels, dtype=torch.float64), 0
 
-    def watch(_: nn.Module, args: tuple[Tensor, ...]) -> None:
+    def add(_: str, reader: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         nonlocal count
-        x = args[0].detach().double()
+        x = inputs[0].detach().double()
         if isinstance(reader, nn.Linear):
             rows = x.reshape(-1, channels, chain.positions).movedim(1, 2).reshape(-1, channels)
         else:
@@ -49,12 +49,9 @@ def activations(model: nn.Module, chain: Chain, images: Tensor, batch: int = 256
         gram.add_((rows.T @ rows).cpu())
         count += len(rows)
 
-    handle = reader.register_forward_pre_hook(watch)
-    try:
+    with watching(model, [chain.reader], add, before=True):
         for part in images.split(batch):
             model(part.to(next(model.parameters()).device))
-    finally:
-        handle.remove()
     return gram / count
 
 

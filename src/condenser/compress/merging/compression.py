@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from condenser.capture import evaluating
 from condenser.compress.base import AtOnce, CalibrationData, Operation, Patterns
 from condenser.compress.channels.compression import CutChannels
 from condenser.compress.channels.groups import Side
@@ -135,14 +136,13 @@ class Merging(AtOnce):
         self.zeros = {layer for op in sparse for layer in op.layers}
         images = probe.sample(self.images)[0] if probe is not None and self.looks else None
         gone: dict[Side, Tensor] = {}
-        was, self.merged = model.training, {}
-        model.eval()
-        for chain in found:
-            removed = self.merge(model, chain, images)
-            self.merged[chain.layer] = len(removed)
-            if len(removed):
-                gone |= sides(chain, removed)
-        model.train(was)
+        self.merged = {}
+        with evaluating(model):
+            for chain in found:
+                removed = self.merge(model, chain, images)
+                self.merged[chain.layer] = len(removed)
+                if len(removed):
+                    gone |= sides(chain, removed)
         done = KeptChannels.without(model, gone)
         done.apply(model)
         self.operations = [done] if gone else []

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from condenser.capture import evaluating
 from condenser.compress.base import AtOnce, CalibrationData, Operation, Patterns
 from condenser.compress.patterns import listed
 from condenser.compress.promises import Promise
@@ -196,13 +197,11 @@ def departure(model: nn.Module, images: Tensor) -> Any:
     """model → how far its answers on the images are from what they are now: mean KL."""
 
     def answers(network: nn.Module) -> Tensor:
-        was = network.training
-        logits = torch.cat([network.eval()(part) for part in images.split(BATCH)])
-        network.train(was)
+        with evaluating(network):
+            logits = torch.cat([network(part) for part in images.split(BATCH)])
         return functional.log_softmax(logits, 1)
 
-    with torch.no_grad():
-        now = answers(model)
+    now = answers(model)
     return lambda other: functional.kl_div(
         answers(other), now, reduction="batchmean", log_target=True
     ).item()

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from condenser.capture import watching
 from condenser.errors import ConfigError
 from condenser.functional import ranges as cover
 
@@ -52,13 +53,10 @@ def input_ranges(
     """
     seen: dict[str, list[Tensor]] = {}
 
-    def watch(name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-        def hook(_: nn.Module, args: tuple[Any, ...]) -> None:
-            seen.setdefault(name, []).append(some(args[0], extremes_only(bits[name], ranges)))
+    def note(name: str, _: nn.Module, inputs: tuple[Any, ...]) -> None:
+        seen.setdefault(name, []).append(some(inputs[0], extremes_only(bits[name], ranges)))
 
-        return hook
-
-    run(model, {name: watch(name) for name in names}, images)
+    run(model, names, note, images)
     return {name: one_range(torch.cat(parts), ranges, bits[name]) for name, parts in seen.items()}
 
 
@@ -72,14 +70,11 @@ def output_ranges(
     """
     seen: dict[str, list[Tensor]] = {}
 
-    def watch(name: str) -> Callable[..., None]:
-        def hook(_: nn.Module, args: Any, output: Tensor) -> None:
-            parts = seen.setdefault(name, [])
-            parts += [some(x, extremes_only(8, ranges)) for x in output.split(SOME)]
+    def note(name: str, _: nn.Module, __: Any, output: Tensor) -> None:
+        parts = seen.setdefault(name, [])
+        parts += [some(x, extremes_only(8, ranges)) for x in output.split(SOME)]
 
-        return hook
-
-    run(model, {name: watch(name) for name in names}, images, after=True)
+    run(model, names, note, images, after=True)
     if extremes_only(8, ranges):
         return {n: tuple(torch.stack(parts).mean(0)) for n, parts in seen.items()}  # type: ignore[misc]
     return {name: one_range(torch.cat(parts), ranges, 8) for name, parts in seen.items()}
@@ -108,17 +103,13 @@ def one_range(values: Tensor, ranges: Ranges, bits: int) -> tuple[Tensor, Tensor
 
 @torch.no_grad()
 def run(
-    model: nn.Module, hooks: Mapping[str, Callable[..., Any]], images: Tensor, after: bool = False
+    model: nn.Module,
+    layers: Iterable[str],
+    note: Callable[..., None],
+    images: Tensor,
+    after: bool = False,
 ) -> None:
-    """The network over all images, with a hook before (or after) each of these layers."""
-    handles = []
-    for name, hook in hooks.items():
-        layer = model.get_submodule(name)
-        add = layer.register_forward_hook if after else layer.register_forward_pre_hook
-        handles.append(add(hook))
-    try:
+    """The network over all images; ``note`` sees each of the layers before (or after) its call."""
+    with watching(model, layers, note, before=not after):
         for part in images.split(BATCH):
             model(part)
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,20 +17,16 @@ def channel_means(model: nn.Module, names: Sequence[str], images: Tensor) -> dic
     sums: dict[str, Tensor] = {}
     counts: dict[str, int] = {}
 
-    def add(name: str) -> Callable[..., None]:
-        def hook(layer: nn.Module, _: Any, output: Tensor) -> None:
-            flat = (
-                output.movedim(1 if isinstance(layer, CONVOLUTIONS) else -1, 0).flatten(1).double()
-            )
-            sums[name] = sums.get(name, 0) + flat.sum(1)
-            counts[name] = counts.get(name, 0) + flat.shape[1]
-
-        return hook
+    def add(name: str, layer: nn.Module, _: Any, output: Tensor) -> None:
+        axis = 1 if isinstance(layer, CONVOLUTIONS) else -1
+        flat = output.movedim(axis, 0).flatten(1).double()
+        sums[name] = sums.get(name, 0) + flat.sum(1)
+        counts[name] = counts.get(name, 0) + flat.shape[1]
 
     biased = [
         name for name in names if getattr(model.get_submodule(name), "bias", None) is not None
     ]
-    run(model, {name: add(name) for name in biased}, images, after=True)
+    run(model, biased, add, images, after=True)
     return {name: total / counts[name] for name, total in sums.items()}
 
 

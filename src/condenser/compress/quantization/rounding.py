@@ -47,10 +47,10 @@ def record(model: nn.Module, name: str, images: Tensor, after: bool = False) -> 
     """What goes into a layer on its way to its own rounding, or what comes out."""
     seen: list[Tensor] = []
 
-    def hook(_: nn.Module, args: Any, output: Tensor | None = None) -> None:
-        seen.append(output if output is not None else args[0])
+    def note(_: str, __: nn.Module, inputs: Any, output: Tensor | None = None) -> None:
+        seen.append(output if output is not None else inputs[0])
 
-    run(model, {name: hook}, images, after=after)
+    run(model, [name], note, images, after=after)
     return torch.cat(seen)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
+from condenser.capture import evaluating, watching
 from condenser.compress.patterns import matches
 from condenser.errors import ConfigError
 
@@ -44,7 +44,6 @@ def quantizable(model: nn.Module, exclude: Sequence[str] = ()) -> list[str]:
     return names
 
 
-@torch.no_grad()
 def running_order(model: nn.Module, names: Sequence[str], images: Tensor) -> list[str]:
     """Those of the layers that are called on ``images`` (n, C, H, W), in their order.
 
@@ -52,16 +51,9 @@ def running_order(model: nn.Module, names: Sequence[str], images: Tensor) -> lis
     """
     called: dict[str, None] = {}
 
-    def note(name: str) -> object:
-        def hook(*_: object) -> None:
-            called.setdefault(name)
+    def note(name: str, *_: object) -> None:
+        called.setdefault(name)
 
-        return model.get_submodule(name).register_forward_pre_hook(hook)
-
-    handles = [note(name) for name in names]
-    was = model.training
-    model.eval()(images[:1])
-    model.train(was)
-    for handle in handles:
-        handle.remove()  # type: ignore[attr-defined]
+    with evaluating(model), watching(model, names, note, before=True):
+        model(images[:1])
     return list(called)

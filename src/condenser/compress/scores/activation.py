@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from condenser.capture.conditions import evaluating
+from condenser.capture import evaluating, watching
 from condenser.compress.base import CalibrationData
 from condenser.compress.scores.base import Criterion, Weights, count
 from condenser.errors import ConfigError
-
-Hook = Callable[[Any, tuple[Tensor, ...]], None]
 
 
 class Activation(Criterion):
@@ -39,28 +36,19 @@ class Activation(Criterion):
         assert probe is not None
         self.energies: dict[str, Tensor] = {}
         self.layers: dict[str, Any] = {name: model.get_submodule(name) for name in weights}
-        hooks = [m.register_forward_pre_hook(self._watch(n)) for n, m in self.layers.items()]
         device = next(iter(weights.values())).device
-        try:
-            with evaluating(model):
-                for part in probe.sample(self.images)[0].to(device).split(self.batch):
-                    model(part)
-        finally:
-            for hook in hooks:
-                hook.remove()
+        with evaluating(model), watching(model, weights, self._add, before=True):
+            for part in probe.sample(self.images)[0].to(device).split(self.batch):
+                model(part)
         if unseen := [name for name in weights if name not in self.energies]:
             allowed = f"patterns of all layers that are not called: {', '.join(unseen)}"
             raise ConfigError("prune.exclude", unseen, allowed)
 
-    def _watch(self, name: str) -> Hook:
-        """Adds up x² by input feature (the last dimension) or channel (dimension 1)."""
-
-        def hook(layer: Any, args: tuple[Tensor, ...]) -> None:
-            x = args[0].detach().double()
-            x = x if isinstance(layer, nn.Linear) else x.movedim(-layer.weight.ndim + 1, -1)
-            self.energies[name] = self.energies.get(name, 0) + x.flatten(0, -2).square().sum(0)
-
-        return hook
+    def _add(self, name: str, layer: Any, inputs: tuple[Tensor, ...]) -> None:
+        """Add up x² by input feature (the last dimension) or channel (dimension 1)."""
+        x = inputs[0].detach().double()
+        x = x if isinstance(layer, nn.Linear) else x.movedim(-layer.weight.ndim + 1, -1)
+        self.energies[name] = self.energies.get(name, 0) + x.flatten(0, -2).square().sum(0)
 
     def __call__(self, name: str, weight: nn.Parameter) -> Tensor:
         norm = self.energies[name].sqrt().to(weight)

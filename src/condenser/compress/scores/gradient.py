@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from condenser.capture.conditions import evaluating
+from condenser.capture import evaluating
 from condenser.compress.base import CalibrationData, State
 from condenser.compress.layout import follow
 from condenser.compress.scores.base import Criterion, Weights, count

@@ -49,6 +49,7 @@ def running(outcome: StageResult, ctx: RunContext) -> dict[str, Any]:
     """Time, memory and counted energy of one image; no time of a network that only simulates
     integers, memory of files alone."""
     from condenser import deploy, measure
+    from condenser.capture import evaluating
     from condenser.compress import Quantized
 
     data = ctx.data
@@ -64,7 +65,7 @@ def running(outcome: StageResult, ctx: RunContext) -> dict[str, Any]:
         call = session.call(data.pixels() if session.pixels else data.example())
         times = measure.call_latency(call, 1, session.runtime, session.threads)
         metrics["memory/peak_bytes"] = deploy.peak_bytes(outcome.file, outcome.threads)
-    with measure.evaluating(outcome.model), measure.settled(outcome.threads):
+    with evaluating(outcome.model), measure.settled(outcome.threads):
         counted = measure.joules(call)
     if counted is not None:
         metrics["energy/counted_uj"] = 1e6 * counted

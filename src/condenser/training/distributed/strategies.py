@@ -46,7 +46,7 @@ def leaves_out(module: Student) -> bool:
     """Whether a step may not reach every parameter, which DDP wants to be told."""
     import torch
 
-    from condenser.measure import evaluating
+    from condenser.capture import evaluating
 
     projectors = any(True for _ in module.objective.parameters())  # a batch of one has no use of
     if projectors or not sees_logits(module.objective):

@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from condenser.capture import Capture
-from condenser.capture.conditions import device_of
+from condenser.capture import Capture, device_of, evaluating
 from condenser.errors import CondenserError
-from condenser.measure import arithmetic, device_kind, evaluating
+from condenser.measure import arithmetic, device_kind
 from condenser.training.teacher_cache.digest import digest
 from condenser.training.teacher_cache.disk import load_or_make
 from condenser.training.teacher_cache.manifest import Manifest, feature
