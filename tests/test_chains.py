@@ -37,13 +37,13 @@ CHAINS = {
     "prune, share, distilled with the rounding": (
         "resnet8",
         "[teacher,prune,share,{quantize:{_target_:condenser.compress.QuantizationAware,bits:3,"
-        "activation_bits:4,images:100,teachers:dense,objective:distill,optim:{epochs:1}}}]",
+        "activation_bits:4,images:100,teachers:dense,objective:distill,epochs:1}}]",
         ["Sparse", "Shared", "Quantized"],
     ),
     "distilled with the rounding": (
         "resnet8",
         "[teacher,{quantize:{_target_:condenser.compress.QuantizationAware,bits:1,"
-        "activation_bits:1,first_last:8,images:100,teachers:dense,optim:{epochs:1}}}]",
+        "activation_bits:1,first_last:8,images:100,teachers:dense,epochs:1}}]",
         ["FoldBatchNorm", "Quantized"],
     ),
 }

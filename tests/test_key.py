@@ -62,7 +62,7 @@ def before() -> dict[str, str]:
         ("optim.lr=0.02", TRAINED),
         ("teacher.optim.lr=0.02", {"teacher"}),
         ("optim.batch_size=32", TRAINED),
-        ("prune.optim.epochs=3", {"prune"}),
+        ("prune.epochs=3", {"prune"}),
         ("optim.optimizer.weight_decay=0.1", TRAINED),
         ("optim=sgd", TRAINED),
         ("model@teacher.model=mlp_64", {"teacher"}),

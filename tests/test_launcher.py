@@ -375,7 +375,7 @@ def test_slurm_is_asked_for_only_where_it_is(tmp_path: Path) -> None:
 def test_many_jobs_are_composed_quickly_and_as_hydra_does() -> None:
     jobs = [
         ["experiment=demo", "prune.rate=0.3", "seed=1"],
-        ["experiment=demo", "prune.rate=0.4", "data.root='a b'", "distill.optim.epochs=2"],
+        ["experiment=demo", "prune.rate=0.4", "data.root='a b'", "distill.epochs=2"],
         ["+data.size=3", "recipe.stages=[teacher,{prune:{rate:0.5}}]", "~prune.exclude"],
     ]
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):

@@ -66,4 +66,4 @@ def test_fast_is_one_epoch_of_every_stage(experiment: str) -> None:
         after = str(stage.settings.get("_target_")).endswith("PostTraining")
         assert stage.settings["optim"]["epochs"] == (0 if after else 1), stage.word
     assert config["optim"]["epochs"] == 1 and config["budget"]["epochs"] == 1
-    assert config_of("debug=fast", "prune.optim.epochs=3")["prune"]["optim"]["epochs"] == 3
+    assert config_of("debug=fast", "prune.epochs=3")["prune"]["epochs"] == 3

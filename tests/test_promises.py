@@ -29,7 +29,7 @@ def weights(folder: Path, record: Record) -> dict[str, Any]:
     "option", ["magnitude", "linear", "filter", "rigl", "nm_2_4", "given", "movement", "slimming"]
 )
 def test_without_training_a_pruning_prunes_all_the_same(option: str, tmp_path: Path) -> None:
-    own = [f"prune={option}", "prune.optim.epochs=0", LENET]
+    own = [f"prune={option}", "prune.epochs=0", LENET]
     own += ["prune.regrow=0"] if option == "rigl" else []
     own += ["prune.exclude=[conv1]"] if option == "nm_2_4" else []
     if option == "slimming":
@@ -49,7 +49,7 @@ def test_a_stage_that_does_less_than_it_was_asked_fails_by_name(
     monkeypatch.setattr(WeightPruning, "at_once", lambda self: None)
     says = r"^1-prune: prune.rate asks for 0.5 of the .* weights of fc1, fc2 at zero; it is 0$"
     with pytest.raises(CondenserError, match=says):
-        run_in(tmp_path, "recipe=[teacher,prune]", "prune.optim.epochs=0")
+        run_in(tmp_path, "recipe=[teacher,prune]", "prune.epochs=0")
 
 
 def test_so_does_one_whose_schedule_ends_before_the_rate(
@@ -80,7 +80,7 @@ class Words(nn.Module):
 def test_what_is_left_alone_is_said_layer_by_layer(word: str, tmp_path: Path) -> None:
     own = "{_target_:test_promises.Words,name:words}"
     model = ["~teacher.model", f"+teacher.model={own}", "factorize.params=0.9"]
-    *_, record = run_in(tmp_path, f"recipe=[teacher,{{{word}:{{optim:{{epochs:0}}}}}}]", *model)
+    *_, record = run_in(tmp_path, f"recipe=[teacher,{{{word}:{{epochs:0}}}}]", *model)
     kind = "a layer of a kind that it leaves alone (Embedding)"
     assert record[f"{word}/left_alone"] == f"table: 3,400 ({kind})"
     assert record[f"{word}/left_alone_share"] == pytest.approx(3400 / 5410)
@@ -92,7 +92,7 @@ def test_what_is_left_alone_is_said_layer_by_layer(word: str, tmp_path: Path) ->
 
 
 def test_one_word_is_one_pattern(tmp_path: Path) -> None:
-    run = [LENET, "recipe=[teacher,{prune:{optim:{epochs:0}}}]"]
+    run = [LENET, "recipe=[teacher,{prune:{epochs:0}}]"]
     *_, one = run_in(tmp_path, *run, "prune.exclude=fc1")
     *_, same = run_in(tmp_path, *run, "prune.exclude=[fc1]", run="same")
     assert int((weights(tmp_path, one)["fc1.weight"] == 0).sum()) == 0

@@ -95,15 +95,14 @@ def test_an_entrys_overrides_are_its_own(config: dict[str, Any]) -> None:
     first, second, third = planned(
         config,
         "teacher",
-        {"prune": {"rate": 0.3, "optim": {"epochs": 7, "optimizer": {"weight_decay": 0}}}},
+        {"prune": {"rate": 0.3, "epochs": 7, "optim": {"optimizer": {"weight_decay": 0}}}},
         "prune",
     )
     assert (second.settings["rate"], third.settings["rate"]) == (0.3, config["prune"]["rate"])
-    optim = {**config["prune"]["optim"], "epochs": 7}
+    optim = {**config["optim"], "epochs": 7}
     optim["optimizer"] = {**optim["optimizer"], "weight_decay": 0}
     assert second.settings["optim"] == optim
-    assert third.settings == config["prune"]
-    assert first.settings == config["teacher"]
+    assert third.settings["optim"] == first.settings["optim"] == config["optim"]
     assert config == untouched
 
 
@@ -111,32 +110,32 @@ def test_a_new_key_within_a_mapping_of_settings_is_refused(config: dict[str, Any
     message = r"recipe.stages\[1\].prune.rat: no such key; did you mean rate\?"
     with pytest.raises(CondenserError, match=message):
         planned(config, "teacher", {"prune": {"rat": 0.3}})
-    message = r"recipe.stages\[0\].teacher.optim.epoch: .*; did you mean epochs\?"
+    message = r"recipe.stages\[0\].teacher.epoch: .*; did you mean epochs\?"
     with pytest.raises(CondenserError, match=message):
-        planned(config, {"teacher": {"optim": {"epoch": 3}}})
+        planned(config, {"teacher": {"epoch": 3}})
 
 
 def test_a_bad_value_in_an_override_names_its_entry(config: dict[str, Any]) -> None:
     message = r"^recipe.stages\[1\].prune.rate=1.5: must be < 1$"
     with pytest.raises(CondenserError, match=message):
         planned(config, "teacher", {"prune": {"rate": 1.5}})
-    with pytest.raises(CondenserError, match=r"^recipe.stages\[0\].teacher.optim.epochs=0: "):
-        planned(config, {"teacher": {"optim": {"epochs": 0}}})
+    with pytest.raises(CondenserError, match=r"^recipe.stages\[0\].teacher.epochs=0: "):
+        planned(config, {"teacher": {"epochs": 0}})
 
 
 def test_a_target_replaces_the_settings_of_the_class_it_displaces(config: dict[str, Any]) -> None:
     (stage,) = planned(config, {"teacher": {"model": {"_target_": "a.B", "name": "b", "x": 1}}})
     assert stage.settings["model"] == {"_target_": "a.B", "name": "b", "x": 1}
     _, stage = planned(config, "teacher", {"distill": {"_target_": "a.Own", "beta": 2}})
-    around = {
-        key: config["distill"][key] for key in ("optim", "teachers", "vote", "model", "inherit")
-    }
+    around = {key: config["distill"][key] for key in ("teachers", "vote", "model", "inherit")}
+    around["optim"] = config["optim"]
     assert stage.settings == {"_target_": "a.Own", "beta": 2, **around}
-    _, stage = planned(config, "teacher", {"prune": {"_target_": "a.Own", "optim": {"epochs": 3}}})
-    assert stage.settings["optim"] == {**config["prune"]["optim"], "epochs": 3}
+    _, stage = planned(config, "teacher", {"prune": {"_target_": "a.Own", "epochs": 3}})
+    assert stage.settings["optim"] == {**config["optim"], "epochs": 3}
     assert set(stage.settings) == {"_target_", "objective", "optim", "teachers", "vote"}
     _, stage = planned(config, "teacher", {"quantize": {"_target_": "a.Own"}})
-    around = {key: config["quantize"][key] for key in ("objective", "optim", "teachers", "vote")}
+    around = {key: config["quantize"][key] for key in ("objective", "teachers", "vote")}
+    around["optim"] = {**config["optim"], "epochs": 0}
     assert stage.settings == {"_target_": "a.Own", "images": 1024, **around}
 
 
@@ -177,7 +176,7 @@ def test_a_name_is_no_ingredient_and_every_setting_is(config: dict[str, Any]) ->
     wider = copy.deepcopy(config)
     wider["student"]["model"]["widths"] = [33]
     longer = copy.deepcopy(config)
-    longer["student"]["optim"]["epochs"] += 1
+    longer["student"]["epochs"] = 21
     given, same, *others = (
         planned(one, "student")[0].ingredients() for one in (config, renamed, wider, longer)
     )
@@ -190,6 +189,22 @@ def test_settings_are_told_as_flat_record_keys(config: dict[str, Any]) -> None:
     told = stage.described()
     assert told["prune/rate"] == 0.25
     assert told["prune/criterion"] == "Magnitude"
-    assert told["prune/optim/epochs"] == config["prune"]["optim"]["epochs"]
+    assert told["prune/optim/epochs"] == config["optim"]["epochs"]
     assert all(isinstance(value, str | int | float | bool) for value in told.values())
     assert not any("_target_" in key or "_partial_" in key for key in told)
+
+
+def test_a_training_plan_is_the_shared_one_but_for_what_its_stage_says() -> None:
+    config = config_of(
+        "optim.lr=0.5",
+        "prune.epochs=3",
+        "prune.optim.lr=0.1",
+        "tune.optim.optimizer={weight_decay:0.7}",
+        "+optim@cut.optim=sgd",
+    )
+    teacher, prune, tune, cut = planned(config, "teacher", "prune", "tune", "cut")
+    assert teacher.settings["optim"] == config["optim"]
+    assert prune.settings["optim"] == {**config["optim"], "epochs": 3, "lr": 0.1}
+    decayed = {**config["optim"]["optimizer"], "weight_decay": 0.7}
+    assert tune.settings["optim"] == {**config["optim"], "optimizer": decayed}
+    assert cut.settings["optim"] == config_of("optim=sgd")["optim"]

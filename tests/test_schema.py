@@ -122,7 +122,7 @@ def test_the_place_within_a_list_is_named(config: dict[str, Any]) -> None:
     [
         ("prun", "prune"),
         ("trainer.precisio", "precision"),
-        ("teacher.optim.epoch", "epochs"),
+        ("teacher.epoch", "epochs"),
         ("teacher.min_acuracy", "min_accuracy"),
         ("optim.learning_rate", None),
         ("trainer.strictness", None),  # begins like a type's name
@@ -168,7 +168,6 @@ def test_what_stages_inherit_is_told_once() -> None:
 
 # --- every shipped config
 
-INHERITS = [f"optim@{stage}.optim=inherit" for stage in ("teacher", "student", "distill", "prune")]
 # sections of a config that stand alone
 PARTS = ("model", "distill", "prune", "cut", "share", "merge", "factorize", "quantize")
 
@@ -185,7 +184,6 @@ def choices() -> dict[str, list[str]]:
     """Overrides that use every file but the parts'; those that do not meet go together."""
     groups = {group: names for group, names in files().items() if group not in PARTS}
     assert groups.pop(".") == ["train"]
-    groups["optim"].remove("inherit")
     columns = {group: groups.pop(group) for group in ("data", "optim", "trainer", "logger")}
     together = [
         [f"{key}={name}" for key, name in zip(columns, row, strict=True) if name]
@@ -193,7 +191,7 @@ def choices() -> dict[str, list[str]]:
     ]
     del groups["inherit"], groups["sampler"]
     alone = [[f"{group}={name}"] for group, names in groups.items() for name in names]
-    return {" ".join(words): words for words in ([], INHERITS, *together, *alone)}
+    return {" ".join(words): words for words in ([], *together, *alone)}
 
 
 def builds(config: dict[str, Any]) -> None:

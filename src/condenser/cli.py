@@ -111,8 +111,8 @@ def unread(*_: str) -> str:
 
 # also where another process unpickles ``task``, as joblib's and submitit's do
 OmegaConf.register_new_resolver("run_name", run_name, replace=True)
-OmegaConf.register_new_resolver(  # conf/debug/fast.yaml: rounding after training has no epochs
-    "if_trained", lambda kind, epochs: 0 if kind.endswith("PostTraining") else epochs, replace=True
+OmegaConf.register_new_resolver(  # conf/debug/fast.yaml: post-training quantisation has no epochs
+    "if_trained", lambda kind: 0 if kind.endswith("PostTraining") else None, replace=True
 )
 for word in ("oc.env", "env"):
     OmegaConf.register_new_resolver(word, unread, replace=True)

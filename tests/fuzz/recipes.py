@@ -85,4 +85,4 @@ def known(word: str, option: str, key: str) -> bool:
 def entry(draw: random.Random, word: str) -> str:
     if word in ("tune", "quantize"):
         return word
-    return draw.choice([word, f"{{{word}:{{optim:{{epochs:0}}}}}}"])
+    return draw.choice([word, f"{{{word}:{{epochs:0}}}}"])

@@ -70,7 +70,7 @@ def conforms(config: Mapping[str, Any], stages: list[Stage]) -> None:
     """Every setting is of the kind that its class takes. Raises CondenserError: a line for each."""
     from condenser.config.instantiate import conform
 
-    conform("", {key: config[key] for key in ("data", "logger", "student")})
+    conform("", {key: config[key] for key in ("data", "logger", "optim", "student")})
     for stage in stages:
         conform(stage.word, stage.settings)
 

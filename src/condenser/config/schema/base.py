@@ -52,7 +52,8 @@ def _of_ours(value: Any, check: ValidatorFunctionWrapHandler, info: ValidationIn
 LONGEST = 200
 Name = Annotated[str, AfterValidator(_a_name)]
 Ours = WrapValidator(_of_ours)
-Target = Annotated[str, Field(alias="_target_", pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]
+TARGET = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$"
+Target = Annotated[str, Field(alias="_target_", pattern=TARGET)]
 
 
 class Section(BaseModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from condenser.config.schema.base import Section
@@ -37,15 +37,8 @@ def check_as(kind: type[Section], values: Mapping[str, Any], prefix: str) -> Non
     named = {line.partition("=")[0] for line in found}
     every = beyond(values, prefix.rstrip("."))
     beside = [line for line in every if line.partition("=")[0] not in named]
-    shared = {line.partition(":")[0] for line in (*found, *beside) if line.startswith("optim.")}
-    if found := [*found, *(line for line in beside if not inherited(line, shared))]:
+    if found := [*found, *beside]:
         raise CondenserError("\n".join(found))
-
-
-def inherited(line: str, shared: Collection[str]) -> bool:
-    """Whether it is of a stage that has the bad value from ``optim``, which is named there."""
-    subject = line.partition(":")[0]
-    return any(subject.endswith(f".{one}") for one in shared)
 
 
 def check_section(name: str, section: Mapping[str, Any], where: str) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from condenser.config.schema.base import (
+    TARGET,
     Count,
     Finite,
     NotNegative,
@@ -34,10 +35,20 @@ class Plan(Section):
     schedule: Open
 
 
-class PlanOrNone(Plan):
-    """The same where a model is there already: 0 epochs leave it untrained."""
+class Overrides(Open):
+    """What replaces the shared optimizer or schedule, or without a ``_target_`` its settings."""
 
-    epochs: Whole
+    target: str | None = Field(None, alias="_target_", pattern=TARGET)  # type: ignore[assignment]
+
+
+class OwnPlan(Section):
+    """X.optim: what a stage's training has instead of the shared plan's; null is as there."""
+
+    optimizer: Overrides | None
+    lr: Positive | None
+    epochs: Whole | None = None  # of a whole file, as +optim@prune.optim=sgd
+    batch_size: Count | None
+    schedule: Overrides | None
 
 
 class Model(Open):
@@ -48,7 +59,8 @@ class Role(Section):
     """student: a network in a role."""
 
     model: Model
-    optim: Plan
+    epochs: Count | None
+    optim: OwnPlan
 
 
 class Seen(Section):
@@ -91,7 +103,8 @@ class Distill(Open):
     vote: Vote
     model: Model | None
     inherit: Open | None
-    optim: Plan
+    epochs: Count | None
+    optim: OwnPlan
 
 
 class Trained(Section):
@@ -100,4 +113,5 @@ class Trained(Section):
     objective: Literal["auto", "distill", "labels"]
     teachers: Teachers
     vote: Vote
-    optim: PlanOrNone
+    epochs: Whole | None
+    optim: OwnPlan

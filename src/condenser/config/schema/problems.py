@@ -36,17 +36,15 @@ ARM = re.compile(
 
 
 def problems(kind: type[Section], values: Mapping[str, Any], prefix: str) -> Iterator[str]:
-    """A line for each bad value; one that stages inherit from ``optim`` is named there only."""
+    """A line for each bad value."""
     try:
         kind.model_validate(values)
     except ValidationError as error:
         found = error.errors()
-        shared = {(p["loc"][-1], repr(p["input"])) for p in found if p["loc"][0] == "optim"}
         paths = [_path(problem) for problem in found]
         lines: dict[tuple[str, ...], list[Any]] = {}
         for problem, path in zip(found, paths, strict=True):
-            inherited = "optim" in path[1:] and (path[-1], repr(problem["input"])) in shared
-            if inherited or any(other[: len(path)] == path != other for other in paths):
+            if any(other[: len(path)] == path != other for other in paths):
                 continue
             lines.setdefault(path, []).append(problem)
         for path, ways in lines.items():

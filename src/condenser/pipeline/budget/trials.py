@@ -49,9 +49,7 @@ def entries(config: Mapping[str, Any], params: Mapping[str, Any]) -> list[Entry]
 def training(section: Mapping[str, Any], settings: Mapping[str, Any]) -> Entry:
     """How a step trains on, where its section says that it does: briefly, taught as budget says."""
     own: Entry = {key: settings[key] for key in ("objective", "teachers")}
-    if not section["optim"]["epochs"]:
-        return own
-    return own | {"optim": {"epochs": settings["epochs"]}}
+    return own if section["epochs"] == 0 else own | {"epochs": settings["epochs"]}
 
 
 def replaced(config: Mapping[str, Any], place: int, steps: Sequence[Entry]) -> dict[str, Any]:

@@ -29,6 +29,8 @@ def plan(config: Mapping[str, Any]) -> list[Stage]:
         own = merge(old, overrides, f"{key}.{word}")
         if overrides:
             schema.check_section(word, own, f"{key}.")
+        if "optim" in own:
+            own = planned(own, config["optim"], word)
         where = f"{key}={word}"
         _check_order(kind, stages, where)
         chain = stages[_last_fresh(stages) :] if kind.takes_model else []
@@ -40,6 +42,14 @@ def plan(config: Mapping[str, Any]) -> list[Stage]:
         stage.accept()
         stages.append(stage)
     return stages + controls(stages, config["controls"])
+
+
+def planned(section: Mapping[str, Any], shared: Mapping[str, Any], word: str) -> dict[str, Any]:
+    """The section with its training plan whole: ``optim``, but for what it says itself."""
+    rest = {key: value for key, value in section.items() if key != "epochs"}
+    epochs = {} if section["epochs"] is None else {"epochs": section["epochs"]}
+    own = {key: value for key, value in section["optim"].items() if value is not None}
+    return rest | {"optim": merge(shared, own | epochs, f"{word}.optim")}
 
 
 def expand(entries: Iterable[Any]) -> Iterator[Any]:

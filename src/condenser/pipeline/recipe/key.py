@@ -8,7 +8,7 @@ from typing import Any
 from condenser.models.sources import sources
 from condenser.pipeline.stages import RunContext, Stage
 
-VERSION = 6  # of what stages compute: raise it when the same settings give another result
+VERSION = 7  # of what stages compute: raise it when the same settings give another result
 
 
 def ingredients(stage: Stage, ctx: RunContext) -> dict[str, Any]:

@@ -17,7 +17,7 @@ FACTORS = ("reduce", "core", "expand", "vertical", "horizontal")  # of a layer, 
 
 
 class CompressionStage(TrainingStage):
-    """Makes the model of the stage before smaller, and trains it on for ``optim.epochs``, maybe 0.
+    """Makes the model of the stage before smaller, and trains it on for ``epochs``, maybe 0.
 
     ``objective``: distill (the distill section's objective), labels, or auto: distill where there
     is a teacher.
@@ -65,7 +65,7 @@ class CompressionStage(TrainingStage):
         built, words = ctx.build(self.compression), [stage.word for stage in self.chain]
         if built.by_training and not self.settings["optim"]["epochs"]:
             allowed = f"at least 1 with {type(built).__name__}, which works while it trains"
-            raise ConfigError(f"{self.word}.optim.epochs", 0, allowed)
+            raise ConfigError(f"{self.word}.epochs", 0, allowed)
         self.refuse_claimed(ctx, built)
         parts = FACTORS if "factorize" in words else ()
         built.refuse_unmatched(self.example(ctx), ctx.data.example(1), parts)

@@ -24,4 +24,4 @@ class Quantize(CompressionStage):
         epochs, built = self.settings["optim"]["epochs"], ctx.build(self.compression)
         if epochs and not built.trains:
             allowed = f"0 with {type(built).__name__}, which rounds what was trained"
-            raise ConfigError("quantize.optim.epochs", epochs, allowed, "quantize=lsq trains")
+            raise ConfigError("quantize.epochs", epochs, allowed, "quantize=lsq trains")

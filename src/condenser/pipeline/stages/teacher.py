@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Teacher(TrainingStage):
-    """Trains ``teacher.model`` with ``teacher.optim`` under ``teacher.seed``.
+    """Trains ``teacher.model`` under ``teacher.seed``.
 
     With ``teacher.input`` it sees images of its own size and normalisation. With ``teacher.load``
     nothing is trained: it is the model in that folder, whatever task it was made for.

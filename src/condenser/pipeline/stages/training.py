@@ -22,7 +22,15 @@ if TYPE_CHECKING:
     from condenser.training.fit import Fit
 
 LABELS = {"_target_": "condenser.distill.Labels"}
-AROUND = ("optim", "objective", "teachers", "vote", "model", "inherit")  # not the method's own
+AROUND = (
+    "epochs",
+    "optim",
+    "objective",
+    "teachers",
+    "vote",
+    "model",
+    "inherit",
+)  # not the method's own
 
 
 class TrainingStage(Stage):
