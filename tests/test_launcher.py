@@ -52,7 +52,7 @@ def job(folder: Path, number: int = 0, **trainer: Any) -> Job:
 def well(one: Job) -> str:
     """What a job's shell says to have it done."""
     folder = one.folder
-    record = json.dumps(records.complete({"run": one.name, "stage": "student"}))
+    record = records.Record({"run": one.name, "stage": "student"}).line()
     done = json.dumps({"state": "done", "hash": one.digest, "records": 1})
     return f"echo '{record}' > '{folder}/records.jsonl'; echo '{done}' > '{folder}/status.json'"
 
@@ -214,7 +214,7 @@ def test_the_board_counts_names_the_best_and_says_how_long(tmp_path: Path) -> No
     attempts = [JobState(job(tmp_path, number)) for number in range(6)]
     for attempt, accuracy in zip(attempts[:2], (0.5, 0.75), strict=True):
         attempt.state, attempt.seconds = "done", 60.0
-        attempt.record = records.complete({"val/accuracy": accuracy})
+        attempt.record = records.Record({"val/accuracy": accuracy})
     attempts[2].state, attempts[2].reason = "failed", "exit code 1"
     attempts[3].state, attempts[3].seconds = "running", 30.0
     assert left(attempts, slots=2) == (3 * 60 - 30) / 2
@@ -477,7 +477,7 @@ def test_a_run_says_how_it_stands(tmp_path: Path) -> None:
     folder, seen = tmp_path / "run", []
     with status.kept(folder, "a"):
         seen.append(status.read(folder)["state"])
-        records.write(folder, [records.complete({"run": "x", "stage": "student"})])
+        records.write(folder, [records.Record({"run": "x", "stage": "student"})])
     assert seen == ["running"] and status.read(folder)["records"] == 1
     assert status.finished(folder, "b") is None
     whole = status.finished(folder, "a")

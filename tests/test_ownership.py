@@ -69,7 +69,7 @@ def test_another_config_moves_the_results_of_the_first_aside(
     assert second["config"] != first["config"] == saved.mark(place / saved.FILE)
     assert (place / "0-teacher/metrics.csv").is_file()
     kept = json.loads((place / records.FILE).read_text())
-    assert kept["key"] == json.loads(before[records.FILE])["key"]
+    assert kept["lineage"]["key"] == json.loads(before[records.FILE])["lineage"]["key"]
     assert records.read([tmp_path]) == [second]  # a report does not count what was
 
 

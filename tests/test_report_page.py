@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from recorded import recorded
 from scipy import stats
 
 from condenser import report
@@ -46,7 +47,7 @@ def sweep(folder: Path) -> list[Record]:
                 }  # fmt: skip
                 taught = {"distill/temperature": t, "distill/alpha": a, "distill/method": "KD"}
                 found = [
-                    records.complete(
+                    recorded(
                         shared
                         | {"stage": "teacher", "model": "big", "position": 0, "group": "t"}
                         | {"test/accuracy": 0.95 + seed / 1000, "size/file_bytes": 9e5}
@@ -63,7 +64,7 @@ def sweep(folder: Path) -> list[Record]:
                         "packed/conv1": 100, "packed/fc": 9, "entries/conv1": 400,
                         "entries/fc": 0, "compute/macs": 1e6,
                     }  # fmt: skip
-                    found.append(records.complete(shared | taught | own))
+                    found.append(recorded(shared | taught | own))
                     (run / f"{place}-prune").mkdir(parents=True)
                     text = "step,val/accuracy,train/loss\n10,0.5,2\n20,0.75,1\n30,,\n40,0.8"
                     (run / f"{place}-prune" / "metrics.csv").write_text(text)
@@ -81,7 +82,7 @@ def test_settings_that_move_together_are_no_map() -> None:
             {"quantize/bits": x, "quantize/activation_bits": y, "group": f"{x}{y}"}
             for x, y in pairs
         ]
-        return len(heat.maps(report.rows([records.complete(same | one) for one in own])))
+        return len(heat.maps(report.rows([recorded(same | one) for one in own])))
 
     assert crossed([(2, 2), (4, 4), (8, 8)]) == 0
     assert crossed([(2, 2), (2, 4), (4, 2), (4, 4)]) == 1
@@ -266,7 +267,7 @@ def test_a_control_has_the_curve_of_its_own_folder() -> None:
             for i, kind in enumerate(("random", "dense", "random"))
         ),
     ]
-    assert [label for label, _ in training.labelled([records.complete(s) for s in stages])] == [
+    assert [label for label, _ in training.labelled([recorded(s) for s in stages])] == [
         *("0-teacher", "1-prune", "2-prune", "1-prune-random", "1-prune-dense", "2-prune-random"),
     ]
 

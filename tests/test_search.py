@@ -211,7 +211,7 @@ def test_bad_objectives_are_told_before_anything_runs(
 
 
 def test_objectives_are_read_from_a_record() -> None:
-    record = records.complete({"val/accuracy": 0.5, "prune/achieved": 0.9})
+    record = records.Record({"val/accuracy": 0.5, "prune/achieved": 0.9})
     wanted = Objectives(["val/accuracy"], ["prune/achieved"])
     wanted.check("")
     assert wanted.read(record) == [0.5, 0.9]

@@ -17,6 +17,7 @@ import pytest
 import store as command
 from condenser.errors import CondenserError
 from condenser.runs import records
+from condenser.runs.records import Record
 from condenser.store import Entry, StageDir, Store, key_of, stored_at
 from condenser.store.lock import hold
 from condenser.store.marker import MARKER
@@ -48,9 +49,11 @@ def put(root: Path, stage: str, accuracy: float = 0.5, **more: Any) -> Entry:
 
 def named(folder: Path, run: str, *entries: tuple[str, Entry]) -> None:
     """A run whose records name these entries as their own."""
-    lines: list[Any] = [
-        {"run": run, "experiment": "demo", "stage": stage, "position": i, "model": "lenet5"}
-        | {"key": entry.key}
+    lines = [
+        Record(
+            {"run": run, "experiment": "demo", "stage": stage, "position": i, "model": "lenet5"}
+            | {"key": entry.key}
+        )
         for i, (stage, entry) in enumerate(entries)
     ]
     records.write(folder / "demo" / run, lines)

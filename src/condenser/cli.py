@@ -43,7 +43,7 @@ def main() -> None:
         fail(explain(error))
 
 
-def task(cfg: DictConfig) -> Record:
+def task(cfg: DictConfig) -> Record | None:
     """One job: check the whole config, then run it. Of a sweep, what is done is not done again."""
     # here, not above: a misspelt word or a completion is answered without them
     from condenser.pipeline.resolve import checked, digest, folder_of, inputs
@@ -60,7 +60,7 @@ def task(cfg: DictConfig) -> Record:
         from condenser.pipeline.run import run
 
         done = run(config, command(HydraConfig.get().overrides.task))
-        return records.final(done) if done else {}  # of several processes the first has records
+        return records.final(done) if done else None  # of several processes the first has records
     except Exception as error:
         if HydraConfig.get().mode == RunMode.RUN and can_be_mended(error):
             fail(explain(error))

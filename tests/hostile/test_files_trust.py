@@ -38,7 +38,7 @@ def run(tmp_path: Path, config: dict[str, Any]) -> Path:
     """A run's folder, as far as scripts read before they build something."""
     folder = tmp_path / "runs/default/a"
     folder.mkdir(parents=True)
-    (folder / "records.jsonl").write_text(json.dumps(RECORD) + "\n")
+    (folder / "records.jsonl").write_text(records.Record(RECORD).line() + "\n")
     (folder / "config.yaml").write_text(
         yaml_of(config | {"runs": (runs := str(tmp_path / "runs")), "store": f"{runs}/.store"})
     )
@@ -331,6 +331,8 @@ LINES: list[tuple[str, str | bytes, str]] = [
     ("place", '"position": -1', "skipped: position=-1: must be a whole number from 0"),
     ("places", '"position": "0"', "skipped: position=0: must be a number"),
     ("list", "", "skipped: not a record"),
+    ("two parts", '"a/b": 2', "skipped: a/b: in the wrong part of the record"),
+    ("other part", '"x": 2}, "results": {"y": 1}, "settings": {"z": 2', "skipped: "),
 ]
 
 
@@ -338,12 +340,16 @@ LINES: list[tuple[str, str | bytes, str]] = [
 def test_a_line_that_no_run_writes_is_no_record(
     line: str | bytes, says: str, tmp_path: Path
 ) -> None:
-    good = json.dumps({"run": "a", "experiment": "e", "stage": "tune", "position": 1}).encode()
+    good = records.Record({"run": "a", "stage": "tune", "position": 1}).line().encode()
     inner = line if isinstance(line, bytes) else line.encode()
-    bad = b'{"run": "b"' + (b', "stage": "x"' if b'"stage"' not in inner else b"")
-    bad = (
-        b"[1]" if not inner else inner + bad if inner[:1] == b"\xef" else bad + b", " + inner + b"}"
+    who = b'"run": "b"' + (b', "stage": "x"' if b'"stage"' not in inner else b"")
+    measured = b"/" in inner.partition(b":")[0]
+    bad = b'{"lineage": {%s%s}, "settings": {"a/b": 1}, "results": {%s}}' % (
+        who,
+        b"" if measured or inner[:1] in (b"", b"\xef") else b", " + inner,
+        inner if measured else b"",
     )
+    bad = b"[1]" if not inner else inner + bad if inner[:1] == b"\xef" else bad
     (tmp_path / "records.jsonl").write_bytes(bad + b"\n" + good + b"\n")
     with pytest.warns(records.RecordWarning) as seen:
         found = records.read([tmp_path])
@@ -362,7 +368,7 @@ def test_records_that_are_no_file_are_skipped(kind: str, tmp_path: Path) -> None
         (ODD | {"loop": lambda path: path.symlink_to(path)})[kind](file)
     good = tmp_path / "good/records.jsonl"
     good.parent.mkdir()
-    good.write_text(json.dumps({"run": "a", "stage": "tune"}) + "\n")
+    good.write_text(records.Record({"run": "a", "stage": "tune"}).line() + "\n")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert len(records.read([tmp_path])) == 1
@@ -403,7 +409,7 @@ def test_texts_of_records_are_only_ever_texts(
                 "val/accuracy": 0.5,
                 text: text,
             }
-            file.write(json.dumps(record) + "\n")
+            file.write(records.Record(record, ["prune/method"]).line() + "\n")
     assert report.main([str(tmp_path)]) == 0
     shown = capsys.readouterr()
     assert "\x1b" not in shown.out + shown.err and "\u202e" not in shown.out
@@ -426,7 +432,8 @@ def test_an_error_is_printed_without_commands_for_the_terminal(
 @pytest.mark.parametrize("sign", ["\x1b", "\x9b", "\x7f", "\x07", "\r", "\u202e", "\u2066"])
 @pytest.mark.parametrize("escaped", [True, False])
 def test_no_text_of_a_record_commands_a_terminal(sign: str, escaped: bool, tmp_path: Path) -> None:
-    record = RECORD | {"model": f"a{sign}b", f"x{sign}": "é – 日本"}
+    lineage = RECORD | {"model": f"a{sign}b", f"x{sign}": "é – 日本"}
+    record = {"lineage": lineage, "settings": {}, "results": {}}
     text = json.dumps(record, ensure_ascii=escaped)
     (tmp_path / "records.jsonl").write_text(text + "\n", encoding="utf-8")
     found = records.read([tmp_path])[0]

@@ -95,8 +95,9 @@ def follow(
     done: list[Record] = []
     failed = 1
     try:
-        for made, metrics in budget.run(config, stages, ctx, store, say.started, say.line, keep):
-            record = records.complete(metrics | about(config) | {"config": own, "command": command})
+        known = {**about(config), "config": own, "command": command}
+        for made, found in budget.run(config, stages, ctx, store, say.started, say.line, keep):
+            record = found.adding(known)
             done.append(record)
             records.write(folder, done)
             tracker.record(record, made.entry.folder)

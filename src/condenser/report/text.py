@@ -92,7 +92,7 @@ def escaped(text: str) -> str:
 def table_csv(rows: Sequence[Row]) -> str:
     """One line a row in the records' keys and units: settings, n, and of each measure mean, std and
     half the 95 % interval of the mean."""
-    shown = dict.fromkeys((*labels.HEADLINES, *labels.varied(rows)))
+    shown = dict.fromkeys((*labels.varied(rows), *labels.headlines(rows)))
     settings = [key for key in shown if any(row[key] is not None for row in rows)]
     names = ("experiment", "data", "model", "stage")
     measured = [key for m in MEASURES for key in (m.key, f"{m.key}_std", f"{m.key}_ci95")]

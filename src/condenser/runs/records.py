@@ -1,4 +1,9 @@
-"""Records: the measured facts of one model, one flat JSON line a stage in records.jsonl."""
+"""Records: lineage, settings and results of one stage's model, a JSON line each in records.jsonl.
+
+    {"lineage": {"run": …}, "settings": {"prune/rate": …}, "results": {"test/accuracy": …}}
+
+In Python, CSV and W&B a record reads as one flat mapping.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +20,6 @@ from condenser.errors import CondenserError, DamagedError, nearest, printable, s
 from condenser.files import force, loads, read_bytes, write_whole
 
 Value = str | int | float | bool | None
-Record = dict[str, Value]
 R = TypeVar("R", bound=Mapping[str, Any])
 
 FILE = "records.jsonl"
@@ -23,7 +27,7 @@ PLAIN = frozenset((str, int, bool, type(None)))  # what needs no second look
 
 # What every stage has, in the order it is written; null where it does not apply.
 REQUIRED: tuple[str, ...] = (
-    *("run", "experiment", "claim", "stage", "position", "model", "seed"),
+    *("run", "experiment", "claim", "stage", "kind", "position", "model", "seed"),
     *("key", "parent", "teacher", "group", "commit", "hardware", "versions", "code"),
     *("command",),
     *("date", "data", "val/accuracy", "val/accuracy_last", "test/accuracy"),
@@ -42,7 +46,9 @@ REQUIRED: tuple[str, ...] = (
 TEXTS = frozenset(
     (*(key for key in REQUIRED if "/" not in key), "size/file_format", "latency/runtime")
 ) - {"position", "seed"}
-NUMBERS = frozenset(REQUIRED) - TEXTS
+REQUIRED_KEYS = frozenset(REQUIRED)
+NUMBERS = REQUIRED_KEYS - TEXTS
+PARTS = ("lineage", "settings", "results")
 WHOLE = 1 << 30  # bytes of a file of records
 LARGEST = 1e30  # of which sums and squares are still numbers
 NAMES = ("stage", "key")  # of which a folder's name is made
@@ -57,16 +63,50 @@ class RecordWarning(UserWarning):
     """A line or a file that was passed over while reading; the rest was kept."""
 
 
-def complete(record: Mapping[str, object]) -> Record:
-    """The record with every required key (None where missing), these first, the rest sorted.
+class Record(Mapping[str, Value]):
+    """One stage's model: where it comes from, what was asked for, what came out.
 
-    Raises ValueError naming the key for a value that one JSON line cannot hold for every reader:
-    a nested one, an array scalar, nan, inf. Who measures a number that is none says None.
+    Reads as one flat mapping, REQUIRED first, the rest sorted. A key with a slash is a setting or
+    a result; one without is lineage.
     """
-    whole: Record = dict.fromkeys(REQUIRED)
-    for key in (*REQUIRED, *sorted(record.keys() - set(REQUIRED))):
-        whole[key] = _plain(key, record.get(key))
-    return whole
+
+    def __init__(self, flat: Mapping[str, object], settings: Iterable[str] = ()) -> None:
+        """``settings`` says which keys of the flat mapping are settings.
+
+        Raises ValueError naming the key for a value that one JSON line cannot hold for every
+        reader: a nested one, an array scalar, nan, inf. Who measures a number that is none says
+        None.
+        """
+        order = (*REQUIRED, *sorted(flat.keys() - REQUIRED_KEYS))
+        self._flat = {key: _plain(key, flat.get(key)) for key in order}
+        asked = frozenset(settings)
+        self.lineage = {k: v for k, v in self._flat.items() if "/" not in k}
+        self.settings = {k: v for k, v in self._flat.items() if k in asked and "/" in k}
+        self.results = {k: v for k, v in self._flat.items() if k not in asked and "/" in k}
+
+    def __getitem__(self, key: str) -> Value:
+        return self._flat[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._flat)
+
+    def __len__(self) -> int:
+        return len(self._flat)
+
+    def __repr__(self) -> str:
+        return f"Record({self.line()})"
+
+    def adding(
+        self, found: Mapping[str, object], settings: Mapping[str, object] | None = None
+    ) -> Record:
+        """The record with more lineage and results, and more settings."""
+        more = settings or {}
+        return Record({**self._flat, **more, **found}, self.settings.keys() | more.keys())
+
+    def line(self) -> str:
+        """The record as JSON; one line."""
+        parts = {"lineage": self.lineage, "settings": self.settings, "results": self.results}
+        return json.dumps(parts, ensure_ascii=False)
 
 
 def _plain(key: str, value: object) -> Value:
@@ -80,17 +120,17 @@ def _plain(key: str, value: object) -> Value:
     raise ValueError(f"{key}={value!r}: must be str, int, float, bool or None, not {kind}")
 
 
-def write(folder: Path, records: list[Record]) -> None:
+def write(folder: Path, records: Iterable[Record]) -> None:
     """Replace ``folder/records.jsonl`` by these records, whole or not at all."""
-    text = "".join(json.dumps(complete(r), ensure_ascii=False) + "\n" for r in records)
+    text = "".join(record.line() + "\n" for record in records)
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / FILE, text)
     force(folder)
 
 
 def final(records: Sequence[R]) -> R:
-    """The record that a run was for: the last of its recipe, controls aside."""
-    return [record for record in records if record["stage"] != "control"][-1]
+    """The record that a run was for: the last of its recipe, baselines aside."""
+    return [record for record in records if record["stage"] != "baseline"][-1]
 
 
 def read(paths: Iterable[Path | str]) -> list[Record]:
@@ -163,7 +203,7 @@ def _lines(file: Path) -> Iterator[tuple[str, Record]]:
         except ValueError as error:
             warnings.warn(f"{file}:{number}: skipped: {error}", RecordWarning, stacklevel=3)
         else:
-            yield json.dumps(record), record
+            yield record.line(), record
 
 
 def _skip(error: OSError | DamagedError) -> None:
@@ -174,13 +214,24 @@ def _skip(error: OSError | DamagedError) -> None:
 def _record(line: bytes) -> Record:
     """What a line says, if a run could have written it; control characters in it are not shown."""
     found = loads(line)
-    if not isinstance(found, dict) or not found.get("run") or not found.get("stage"):
+    if not isinstance(found, dict) or set(found) != set(PARTS):
+        raise ValueError(f"not a record ({', '.join(PARTS)})")
+    parts = [found[part] for part in PARTS]
+    if not all(isinstance(part, dict) for part in parts):
+        raise ValueError(f"not a record ({', '.join(PARTS)} must be mappings)")
+    if ESCAPED.search(line):
+        parts = [_shown(part) for part in parts]
+    lineage, settings, results = parts
+    if not lineage.get("run") or not lineage.get("stage"):
         raise ValueError("not a record (no run, no stage)")
-    record = complete(found)
+    for key in (*lineage, *settings, *results):
+        if ("/" in key) == (key in lineage) or (key in settings and key in results):
+            raise ValueError(f"{shown(key)}: in the wrong part of the record")
+    record = Record(lineage | settings | results, settings)
     for key, value in record.items():
         if value is not None and (must := _unlike(key, value)):
             raise ValueError(f"{key}={shown(value)}: must be {must}")
-    return _shown(record) if ESCAPED.search(line) else record
+    return record
 
 
 def _unlike(key: str, value: str | int | float | bool) -> str:
@@ -196,10 +247,10 @@ def _unlike(key: str, value: str | int | float | bool) -> str:
     return "" if abs(value) < LARGEST else f"below {LARGEST:g}"
 
 
-def _shown(record: Record) -> Record:
+def _shown(part: Mapping[str, Any]) -> dict[str, Any]:
     return {
         printable(key): printable(value) if isinstance(value, str) else value
-        for key, value in record.items()
+        for key, value in part.items()
     }
 
 

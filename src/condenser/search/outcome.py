@@ -49,8 +49,7 @@ def mark(search: Search, folder: Path) -> None:
         last = records.final(found)
         marks = {TRIAL: trial.number + 1, FRONT: trial.number in best}
         if {key: last.get(key) for key in marks} != marks:
-            last.update(marks)
-            records.write(run, found)
+            records.write(run, [r.adding(marks) if r is last else r for r in found])
 
 
 def shown(params: Mapping[str, Any]) -> str:

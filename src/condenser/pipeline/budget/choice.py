@@ -83,6 +83,5 @@ def marked(records: Sequence[Record]) -> list[Record]:
     sizes: Any = [record["size/packed_bytes"] for record in tried]
     accuracies: Any = [record["val/accuracy"] for record in tried]
     places = set(front(sizes, accuracies))
-    for place, record in enumerate(tried):
-        record[FRONT] = place in places
-    return kept
+    on_front = {id(record): place in places for place, record in enumerate(tried)}
+    return [r.adding({FRONT: on_front[id(r)]}) if id(r) in on_front else r for r in kept]

@@ -15,11 +15,12 @@ from condenser.pipeline.budget.choice import CHOSEN, Point, best, choose, refusa
 from condenser.pipeline.budget.trials import entries, replaced, shown, space, trial
 from condenser.pipeline.recipe import Made
 from condenser.pipeline.stages import RunContext, Stage
+from condenser.runs.records import Record
 from condenser.search.outcome import TRIAL
 from condenser.store import Store, key_of
 
 LIMITS = ("packed_bytes", "min_accuracy", "n_trials")  # they change the choice, not the trials
-Step = tuple[Made, dict[str, Any]]
+Step = tuple[Made, Record]
 
 
 def place(stages: Sequence[Stage]) -> int | None:
@@ -48,9 +49,9 @@ def run(
         yield from recipe.run(stages, ctx, store, started)
         return
     before: list[Made] = []
-    for made, metrics in recipe.run(stages[:at], ctx, store, started):
+    for made, record in recipe.run(stages[:at], ctx, store, started):
         before.append(made)
-        yield made, metrics
+        yield made, record
     settings = config["budget"]
     warn_of(before[-1], settings, ctx)
     tried = Trials(config, at, before, ctx, store, tell)
@@ -65,9 +66,10 @@ def run(
     settled(final)
     after = recipe.run(recipe.plan(final), ctx, store, started)
     last = len(before) + len(point.entries) - 1
-    for number, (made, metrics) in enumerate(islice(after, len(before), None), len(before)):
-        chosen = {CHOSEN: True, **limits(settings), **told(point)} if number == last else {}
-        yield made, metrics | chosen
+    for number, (made, record) in enumerate(islice(after, len(before), None), len(before)):
+        if number == last:
+            record = record.adding({CHOSEN: True, **told(point)}, limits(settings))
+        yield made, record
 
 
 @dataclass
@@ -129,11 +131,11 @@ class Trials:
     def tried(self, asked: search.Trial) -> Step:
         """Make the trial's model, or find it in the store."""
         whole = trial(self.config, self.place, asked.params)
-        *_, (made, metrics) = recipe.run(recipe.plan(whole), self.ctx, self.store)
+        *_, (made, record) = recipe.run(recipe.plan(whole), self.ctx, self.store)
         steps = entries(self.config, asked.params)
-        point = replace(point_of(metrics), entries=steps, trial=asked.number)
+        point = replace(point_of(record), entries=steps, trial=asked.number)
         self.points.append(point)
-        return made, metrics | told(point)
+        return made, record.adding(told(point))
 
     def key(self) -> str:
         """The hash of all that determines the trials: other limits find the same search."""

@@ -13,7 +13,16 @@ from condenser.models.sources import in_words
 from condenser.pipeline.metrics import beside_teachers, check_invariants, measured
 from condenser.pipeline.recipe.key import but_for_the_seed, ingredients, together
 from condenser.pipeline.stages import RunContext, Stage, StageInputs
+from condenser.runs.records import Record
 from condenser.store import Entry, StageDir, Store, key_of
+
+KINDS = {
+    "prune": "masks",
+    **dict.fromkeys(("cut", "merge", "factorize"), "rebuilds"),
+    **dict.fromkeys(("share", "quantize"), "codes"),
+    "export": "exports",
+    "control": "baseline",
+}
 
 
 @dataclass(frozen=True)
@@ -40,8 +49,8 @@ def run(
     ctx: RunContext,
     store: Store,
     started: Callable[[Stage], None] = lambda stage: None,
-) -> Iterator[tuple[Made, dict[str, Any]]]:
-    """Make or find each stage's result; yield it with its record's facts."""
+) -> Iterator[tuple[Made, Record]]:
+    """Make or find each stage's result; yield it with its record."""
     made: list[Made] = []
     by_stage: dict[int, Made] = {}
     for stage in stages:
@@ -61,7 +70,7 @@ def run(
             teachers = tuple(m for m in made if m.stage.word == "teacher")[-1:]
         made.append(make(stage, ctx, store, line, teachers, reference))
         by_stage[stage.position] = made[-1]
-        yield made[-1], facts_of(made[-1], ctx)
+        yield made[-1], record_of(made[-1], ctx)
 
 
 def accuracy(made: Made) -> float:
@@ -123,23 +132,25 @@ def gate(teacher: Made) -> None:
         )
 
 
-def facts_of(made: Made, ctx: RunContext) -> dict[str, Any]:
-    """A stage's part of the record: what was measured, where it stands, what led to it."""
-    metrics = dict(made.entry.metrics)
+def record_of(made: Made, ctx: RunContext) -> Record:
+    """Where the stage's model comes from, the settings of all that led to it, what was measured."""
+    stage = made.stage
+    settings: dict[str, Any] = {}
+    for one in (*stage.chain, stage):
+        settings |= one.described()
+    results = made.entry.metrics | {"cost/reused": made.reused}
     if made.teachers:
-        metrics |= beside_teachers(made.entry, [t.entry for t in made.teachers], ctx)
-    metrics = made.stage.described() | metrics
-    for before in reversed(made.stage.chain):
-        metrics = before.described() | metrics
-    return metrics | {
-        "stage": made.stage.word,
-        "position": made.stage.position,
+        results |= beside_teachers(made.entry, [t.entry for t in made.teachers], ctx)
+    lineage = {
+        "stage": stage.word,
+        "kind": KINDS.get(stage.word, "trains"),
+        "position": stage.position,
         "model": made.model_name,
-        "seed": made.stage.seed,
+        "seed": stage.seed,
         "key": made.entry.key,
         "parent": made.parent and made.parent.entry.key,
         "teacher": together([t.entry.key for t in made.teachers]),
         "group": made.group,
         "code": in_words(made.code),
-        "cost/reused": made.reused,
     }
+    return Record(settings | results | lineage, settings)

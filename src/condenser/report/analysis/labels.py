@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
 
 from condenser.report.analysis.settings import setting
 from condenser.report.analysis.table import Row
-from condenser.runs.records import REQUIRED, Value
+from condenser.runs.records import Value
 
 KEPT = 8  # lists of rows whose words are remembered
-STAGES = (
-    *("teacher", "student", "distill", "tune", "prune", "cut", "merge", "factorize", "share"),
-    *("quantize", "export", "control"),
-)
-
 # Shown with their stage even when nothing varies: without them a row says nothing.
-HEADLINES = (
-    *("prune/rate", "distill/temperature", "distill/alpha", "cut/params", "cut/macs"),
-    *("quantize/bits", "share/bits", "control/kind"),
-)
-
-# Stages also report what came out under their name; that describes a row, it does not define it.
-MEASURED = re.compile(
-    r"achieved|accuracy|agreement|difference|top5|ece\b|nll|loss|error|mse|seconds|latency|speedup"
-    r"|bytes|ratio|nonzero|distinct|kl\b|cka\b|drop|worst_class"
-    r"|skipped|merged|predicted"
-)
+HEADLINES = ("rate", "temperature", "alpha", "params", "macs", "bits", "kind")
 
 
 def ordered(rows: Sequence[Row]) -> list[Row]:
@@ -40,9 +24,8 @@ def ordered(rows: Sequence[Row]) -> list[Row]:
 
     def place(row: Row) -> tuple[object, ...]:
         stage = str(row["stage"])
-        known = STAGES.index(stage) if stage in STAGES else len(STAGES)
         settings = tuple(_sortable(row[key]) for key in keys)
-        first = row.experiments[:1], depth[stage], known, stage, str(row["model"])
+        first = row.experiments[:1], depth[stage], stage, str(row["model"])
         return *first, settings, str(row["group"])
 
     return sorted(rows, key=place)
@@ -77,21 +60,25 @@ def _varied(rows: tuple[Row, ...]) -> tuple[str, ...]:
 
 
 def _settings(rows: Sequence[Row]) -> list[str]:
-    """The keys that hold settings: methods first, then headlines, then by name."""
-    stages = {*STAGES, *(row["stage"] for row in rows)}
-    keys = {key for row in rows for record in row.records for key in record} - set(REQUIRED)
-    found = [k for k in keys if _is_setting(k, stages) and not _says_model(k, rows)]
+    """The settings that all seeds of a row share: methods first, then headlines, then by name."""
+    keys = dict.fromkeys(key for row in rows for record in row.records for key in record.settings)
+    found = [k for k in keys if k.partition("/")[2] != "seed" and not _says_model(k, rows)]
     moved = {k for k in found if any(len({r.get(k) for r in row.records}) > 1 for row in rows)}
-    first = {key: place for place, key in enumerate(HEADLINES)}
     return sorted(
-        set(found) - moved,
-        key=lambda key: (not key.endswith("/method"), first.get(key, len(first)), key),
+        set(found) - moved, key=lambda key: (not key.endswith("/method"), _headline(key), key)
     )
 
 
-def _is_setting(key: str, stages: set[Value]) -> bool:
-    stage, slash, rest = key.partition("/")
-    return bool(slash) and stage in stages and rest != "seed" and not MEASURED.search(rest)
+def _headline(key: str) -> int:
+    """Its place among the headlines; an objective's within another is none."""
+    leaf = key.partition("/")[2]
+    return HEADLINES.index(leaf) if leaf in HEADLINES else len(HEADLINES)
+
+
+def headlines(rows: Sequence[Row]) -> list[str]:
+    """The keys of headlines that these rows have, in their order."""
+    keys = dict.fromkeys(key for row in rows for key in row.records[0].settings)
+    return sorted((k for k in keys if _headline(k) < len(HEADLINES)), key=_headline)
 
 
 def _says_model(key: str, rows: Sequence[Row]) -> bool:
@@ -113,7 +100,7 @@ def stage_names(rows: Sequence[Row]) -> list[str]:
 @lru_cache(maxsize=KEPT)
 def _stage_names(rows: tuple[Row, ...]) -> tuple[str, ...]:
     keys = varied(rows)
-    shown = list(dict.fromkeys((*HEADLINES, *keys)))
+    shown = list(dict.fromkeys((*keys, *headlines(rows))))  # what varies first
     names = [_stage_name(row, shown) for row in rows]
     same = Counter(_identity(row, name, keys) for row, name in zip(rows, names, strict=True))
     return tuple(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from condenser.report.analysis.checks.evidence import (
-    COMPRESSED,
-    MASKED,
+    COMPRESSES,
+    MASKS,
     NONE,
     OPEN,
     PASS,
@@ -84,10 +84,10 @@ def latency(e: Evidence) -> Verdict:
 
 @asks(16, "sparsity read back from the weights, kept by later stages")
 def sparsity(e: Evidence) -> Verdict:
-    pruned = [row for row in e.rows if "prune/rate" in row.mean and row["stage"] in COMPRESSED]
+    pruned = [row for row in e.rows if "prune/rate" in row.mean and row["kind"] in COMPRESSES]
     if not pruned:
         return NONE, "nothing is pruned to a rate here"
-    own = [row for row in pruned if row["stage"] in MASKED and "prune/achieved" in row.mean]
+    own = [row for row in pruned if row["kind"] == MASKS and "prune/achieved" in row.mean]
     off = [r for r in own if abs(r.mean["prune/achieved"] - r.mean["prune/rate"]) > 0.01]
     gaps = [f"{len(off)} pruned rows are more than a point off the rate they were given"] * bool(
         off
@@ -106,7 +106,7 @@ def _grown(e: Evidence, pruned: list[Row]) -> int:
         nonzero = record.get("size/nonzero")
         if isinstance(nonzero, int | float) and record.get("key"):
             known[record["key"]] = nonzero
-    later = [r for row in pruned if row["stage"] not in MASKED for r in row.records]
+    later = [r for row in pruned if row["kind"] != MASKS for r in row.records]
     return sum(
         known.get(r.get("key"), 0.0) > known.get(r.get("parent"), float("inf")) for r in later
     )

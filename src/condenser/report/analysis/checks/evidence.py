@@ -9,11 +9,9 @@ from condenser.report.analysis.columns import originals
 from condenser.report.analysis.table import Row
 from condenser.runs.records import Record, Value
 
-DENSE = ("teacher", "student", "distill")
-MASKED = ("prune",)
-CUT = ("cut", "merge", "factorize")
-CODED = ("share", "quantize")
-COMPRESSED = (*MASKED, *CUT, *CODED)
+# kinds of stages
+MASKS, REBUILDS, CODES = "masks", "rebuilds", "codes"
+COMPRESSES = (MASKS, REBUILDS, CODES)
 PASS, WARN, FAIL = "pass", "warn", "fail"
 OPEN = "undecided"  # the records cannot say
 NONE = "not asked"  # nobody claims what it is about
@@ -49,12 +47,13 @@ class Evidence:
 
     @staticmethod
     def of(rows: Sequence[Row]) -> Evidence:
-        def among(*stages: str) -> list[Row]:
-            return [row for row in rows if row["stage"] in stages]
+        def among(*kinds: str) -> list[Row]:
+            return [row for row in rows if row["kind"] in kinds]
 
+        dense = [row for row in among("trains") if row["parent"] is None]
         bases = {id(row): base for row, base in zip(rows, originals(rows), strict=True)}
-        kinds = among(*DENSE), among(*COMPRESSED), among("control"), among("export")
-        return Evidence(rows, *kinds, bases)
+        kinds = among(*COMPRESSES), among("baseline"), among("exports")
+        return Evidence(rows, dense, *kinds, bases)
 
     def base(self, row: Row) -> Row | None:
         return self.bases[id(row)]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from condenser.report.analysis.checks.evidence import (
-    COMPRESSED,
-    CUT,
     FAIL,
-    MASKED,
+    MASKS,
     NONE,
     PASS,
+    REBUILDS,
     UNCOMPRESSED,
     WARN,
     Evidence,
@@ -112,7 +111,8 @@ def seeds(e: Evidence) -> Verdict:
 
 @asks(6, "the same amount removed by lot")
 def lot(e: Evidence) -> Verdict:
-    asked = [row for row in e.compressed if row["stage"] in (*MASKED, "cut", "merge")]
+    removed = [row for row in e.compressed if row["kind"] in (MASKS, REBUILDS)]
+    asked = [row for row in removed if row["stage"] != "factorize"]  # which has no random baseline
     if not asked:
         return NONE, "nothing is removed here"
     random_baseline = {pair(row) for row in asked if _names(row, "random")} | e.controlled("random")
@@ -124,7 +124,7 @@ def lot(e: Evidence) -> Verdict:
 
 @asks(7, "magnitude as the criterion, over the network and per layer")
 def magnitude(e: Evidence) -> Verdict:
-    asked = [row for row in e.compressed if row["stage"] in MASKED]
+    asked = [row for row in e.compressed if row["kind"] == MASKS]
     if not asked:
         return NONE, "nothing is pruned here"
     own = [row for row in asked if _names(row, "magnitude")]
@@ -143,13 +143,13 @@ def magnitude(e: Evidence) -> Verdict:
 
 @asks(8, "the small network trained from scratch")
 def scratch(e: Evidence) -> Verdict:
-    asked = [row for row in e.compressed if row["stage"] in (*MASKED, *CUT)]
+    asked = [row for row in e.compressed if row["kind"] in (MASKS, REBUILDS)]
     if not asked:
         return NONE, "nothing is removed here"
     gaps = []
     if missing := set(pairs(asked)) - e.controlled("scratch"):
         gaps.append(f"for equal epochs: {said(missing)}; controls=[scratch]")
-    rebuilt = [row for row in asked if row["stage"] in CUT]
+    rebuilt = [row for row in asked if row["kind"] == REBUILDS]
     if missing := set(pairs(rebuilt)) - e.controlled("compute"):
         gaps.append(f"for equal compute: {said(missing)}; controls=[compute]")
     return FAIL if gaps else PASS, "; ".join(gaps) or said(pairs(asked))
@@ -161,7 +161,7 @@ def budget(e: Evidence) -> Verdict:
     if not trained:
         return NONE, "nothing is fine-tuned here"
     gaps = []
-    for stage in COMPRESSED:
+    for stage in dict.fromkeys(row["stage"] for row in trained):
         own = [row for row in trained if row["stage"] == stage]
         for leaf in TRAINING:
             values = {row[f"{stage}/{leaf}"] for row in own}
