@@ -1,4 +1,4 @@
-"""Lightning modules: a network that learns, alone or from a teacher."""
+"""Lightning modules for training with and without a teacher."""
 
 from condenser.training.distillation import Distillation, build_projectors
 from condenser.training.student import Plan, Student, Teacher

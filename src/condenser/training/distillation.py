@@ -1,4 +1,4 @@
-"""A network that learns from a teacher."""
+"""Distillation: training a student against a frozen teacher."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from condenser.training.teacher_cache import Cache, CachedOutputs, load_or_compu
 
 
 class Distillation(Student):
-    """A student whose objective also sees what a frozen teacher says of the same images.
+    """A student whose objective also gets a frozen teacher's outputs for the same images.
 
-    The teacher is no part of the module's state: it is never trained, saved, averaged or wrapped,
-    always in eval mode and without gradients. Where its outputs can be kept, see ``taught.Cache``,
+    The teacher is not part of the module's state: never trained, saved, averaged or wrapped, always
+    in eval mode and without gradients. If its outputs can be cached, see ``teacher_cache.Cache``,
     they are computed once, before the first step.
 
     Args:
-        cache: whether and how they are kept.
-        cache_dir: the folder for those on disk that are to be found by what is in them.
-        warn: hears of some that were damaged.
+        cache: whether and how outputs are cached.
+        cache_dir: folder of the content-addressed caches on disk.
+        warn: called with a message if a cache is damaged.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Distillation(Student):
     ) -> None:
         super().__init__(*args, **kwargs)
         frozen = laid_out(teacher.eval().requires_grad_(False), self.data.example(2))
-        self._frozen = (frozen,)  # in a tuple, so that nn.Module does not adopt it
+        self._frozen = (frozen,)  # in a tuple, so that nn.Module does not register it
         self.captures = build_projectors(self.objective, self.model, frozen, self.data.example(2))
         self.stochastic |= getattr(teacher, "stochastic", False)
         self.cache, self.cache_dir, self.warn = cache or Cache(), cache_dir, warn
@@ -83,10 +83,10 @@ class Distillation(Student):
 def build_projectors(
     objective: Objective, student: nn.Module, teacher: nn.Module, images: Tensor
 ) -> tuple[Capture, Capture]:
-    """Let the objective settle on layers and build its projectors; captures of what it watches.
+    """Let the objective select layers and build its projectors; returns captures of the layers.
 
     Args:
-        images: (n, C, H, W) to run both networks on; their batch statistics do not move.
+        images: (n, C, H, W) to run both networks on; batch statistics are not updated.
 
     Raises:
         ConfigError: a layer that a network does not have, or features that do not fit.

@@ -1,4 +1,4 @@
-"""Running a module to the end of its plan."""
+"""Train a module with a Lightning trainer."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from condenser.training.progress import Progress
 from condenser.training.resume import Resume
 from condenser.training.student import State, Student, state_of
 
-BUNDLE = 16  # optimiser steps that share one round of Lightning's bookkeeping
+BUNDLE = 16  # optimiser steps per Lightning training_step
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What training gave: the weights of two epochs and what they cost."""
+    """Result of training: best and last weights, and the cost."""
 
     best: State
     last: State
@@ -45,7 +45,7 @@ class Fit:
 
 
 class Bundles(Sized):
-    """Batches in lists of ``size``, for ``Student.training_step``."""
+    """Groups batches into lists of ``size`` for ``Student.training_step``."""
 
     def __init__(self, batches: Any, size: int) -> None:
         self.batches, self.size = batches, size
@@ -65,7 +65,7 @@ class Bundles(Sized):
 
 
 class Clock(Callback):
-    """Seconds spent in training batches, and in all, over every start of a training."""
+    """Seconds in training batches and in total, accumulated over restarts."""
 
     def __init__(self) -> None:
         self.begun = time.perf_counter()
@@ -76,7 +76,7 @@ class Clock(Callback):
         return self.earlier + time.perf_counter() - self.begun
 
     def on_train_start(self, *_: Any) -> None:
-        interrupts.listen()  # Lightning has put handlers of its own, which end nothing
+        interrupts.listen()  # Lightning's own signal handlers do not end the process
 
     def on_train_epoch_start(self, *_: Any) -> None:
         self.started = time.perf_counter()
@@ -101,12 +101,12 @@ def fit(
     progress: Progress | None = None,
     resume: Resume | None = None,
 ) -> Fit:
-    """Train ``module`` by its plan, and hand back the epoch that validation prefers, and the last.
+    """Train ``module`` by its plan; returns the best epoch on validation, and the last.
 
     Args:
-        trainer: settings of ``pl.Trainer``, its strategy in words (``distributed.strategies``).
-        progress: is told of every epoch.
-        resume: where a killed training left its state, and keeps it from now on.
+        trainer: settings of ``pl.Trainer``; its strategy by name (``distributed.strategies``).
+        progress: called every epoch.
+        resume: restores and saves the training state.
     """
     clock = Clock()
     callbacks: list[Callback] = [clock]
@@ -147,7 +147,7 @@ def fit(
 
 
 class quiet_lightning(warnings.catch_warnings):
-    """Lightning's tips and its opinions on data loaders stay out of the user's sight."""
+    """Silence Lightning's tips and data loader warnings."""
 
     def __enter__(self) -> None:  # type: ignore[override]
         super().__enter__()
@@ -156,6 +156,6 @@ class quiet_lightning(warnings.catch_warnings):
             "pytorch_lightning",
             "lightning_fabric",
             "pytorch_lightning.utilities.rank_zero",
-            "torch.distributed.tensor._redistribute",  # that it sends more than it would have to
+            "torch.distributed.tensor._redistribute",  # about sending more than necessary
         ):
             logging.getLogger(name).setLevel(logging.ERROR)

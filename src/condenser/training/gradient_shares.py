@@ -1,4 +1,4 @@
-"""Is every term of the objective on? What each adds to the gradient says so."""
+"""Each term's share of the gradient norm, to spot loss terms that do nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def gradient_shares(
 ) -> dict[str, float]:
     """‖w_i·∇L_i‖ / Σ_j ‖w_j·∇L_j‖ over ``parameters``, by term; the graph is kept.
 
-    A term that reaches no parameter, or whose weight is 0, has 0; all have 0 where nothing moves.
+    0 for a term that reaches no parameter or has weight 0, and for all if every gradient is 0.
     """
     norms = {name: abs(w) * gradient_norm(terms[name], parameters) for name, w in weights.items()}
     total = sum(norms.values())

@@ -1,4 +1,4 @@
-"""Two networks that teach each other."""
+"""Deep mutual learning."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from condenser.training.student import Student, laid_out
 
 
 class Mutual(Student):
-    """Both minimise their own objective, each with the other as it is now for its teacher.
+    """Two networks train together, each with the other's current outputs as its teacher.
 
     Deep Mutual Learning is L_k = CE + KL(p_other ‖ p_k): ``distill=kd`` with temperature 1 and
-    alpha ½, up to the factor 2. Both take a step on the same batch at once, where the authors
-    update one, look again, and update the other.
+    alpha ½, up to the factor 2. Both take a step on the same batch at once; the authors update one,
+    recompute, and update the other.
 
     Source: Zhang, Xiang, Hospedales, Lu, "Deep Mutual Learning", CVPR 2018,
     https://arxiv.org/abs/1706.00384
 
     Args:
-        peer: the other network. ``model`` alone is chosen and kept; of the peer the validation
-            accuracy is told, at every epoch and as ``distill/peer_accuracy`` after the last.
+        peer: the other network. Only ``model`` is selected and saved; the peer's validation
+            accuracy is logged every epoch, and as ``distill/peer_accuracy`` after the last.
     """
 
     def __init__(self, *args: Any, peer: nn.Module, peer_objective: Objective, **kwargs: Any):
@@ -84,5 +84,5 @@ class Mutual(Student):
 
 
 def frozen(logits: Tensor, features: dict[str, Tensor], index: Tensor) -> Outputs:
-    """What a network said, as a teacher's: nothing flows back."""
+    """A network's outputs, detached, as a teacher's."""
     return Outputs(logits.detach(), {k: f.detach() for k, f in features.items()}, index)

@@ -1,4 +1,4 @@
-"""How a training goes, as a person reads it: a line an epoch."""
+"""Training progress as one line per epoch."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 from pytorch_lightning.callbacks import Callback
 
-Tell = Callable[[str, bool], None]  # a line, and whether its epoch is over
-RECENT = 5  # epochs, whose mean is what one takes
-OFTEN = 1.0  # seconds between two looks within an epoch
+Tell = Callable[[str, bool], None]  # (line, whether its epoch has ended)
+RECENT = 5  # epochs averaged for the estimate
+OFTEN = 1.0  # seconds between updates within an epoch
 
 
 class Progress(Callback):
-    """Tells ``distill 3/20 loss 0.412 val 87.3 % 4.1 s left 1:10``.
+    """Prints ``distill 3/20 loss 0.412 val 87.3 % 4.1 s left 1:10``.
 
-    What is left is of this stage, by the epochs of this start, validation and writing included.
+    The remaining time is of this stage, from the epochs since this start, validation included.
 
     Args:
         name: of the stage.
-        tell: is given the line of each epoch that is over, and of the one that goes on.
+        tell: called with the line of each finished epoch, and of the current one.
     """
 
     def __init__(self, name: str, tell: Tell) -> None:
@@ -39,7 +39,7 @@ class Progress(Callback):
             self.tell(f"{self.head(trainer)} {self.said}{self.left(trainer)}".rstrip(), False)
 
     def epoch_over(self, trainer: Any, loss: float, accuracy: float | None) -> None:
-        """The module has its numbers."""
+        """Called when the epoch's metrics are complete."""
         self.took.append(time.monotonic() - self.begun)
         self.begun = time.monotonic()
         value = "" if accuracy is None else f"val {100 * accuracy:.1f} % "
@@ -51,7 +51,7 @@ class Progress(Callback):
         return f"{self.name} {trainer.current_epoch + 1}/{trainer.max_epochs}"
 
     def left(self, trainer: Any, over: int = 0) -> str:
-        """``left 1:10``; nothing before an epoch has shown how long one takes."""
+        """``left 1:10``; empty until one epoch has been timed."""
         epochs = trainer.max_epochs - trainer.current_epoch - over
         if not self.took or not epochs:
             return ""

@@ -1,4 +1,4 @@
-"""Training that was killed goes on where it was."""
+"""Checkpoints to resume a killed training."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from condenser.files import force, put_aside
 from condenser.training.distributed.peers import agreed
 
 SEAL = b"condenser sha256 "
-SEALED = len(SEAL) + 64  # bytes that end a checkpoint
+SEALED = len(SEAL) + 64  # bytes of the checksum at a checkpoint's end
 
 
 class Resume(Checkpoint):
-    """Writes the whole state of training to ``path`` at the end of an epoch, every so often.
+    """Periodically saves the full training state to ``path`` at the end of an epoch.
 
-    Order, augmentation and dropout are functions of (seed, epoch, step), so that a run which
-    starts again from an epoch's end repeats, bit for bit, what the undisturbed one does.
+    Order, augmentation and dropout are functions of (seed, epoch, step), so that a run resumed from
+    an epoch's end is bit-identical to an uninterrupted one.
 
     Args:
-        path: the file; it appears whole or not at all, and ends in its checksum.
-        every: seconds between two of them; 0 writes one each epoch.
-        warn: hears of one that is not what was written.
+        path: the file, written atomically and ending in its checksum.
+        every: seconds between checkpoints; 0 writes one each epoch.
+        warn: called if a checkpoint is damaged.
     """
 
     def __init__(self, path: Path, every: float, warn: Callable[[str], None] = print) -> None:
@@ -49,7 +49,7 @@ class Resume(Checkpoint):
         self.written = time.monotonic()
 
     def left(self) -> Path | None:
-        """What a killed training left, if it is what was written; else it is put aside."""
+        """The checkpoint of a killed training if intact; otherwise it is moved aside."""
         if not os.path.lexists(self.path):
             return None
         if sealed(self.path):
@@ -60,7 +60,7 @@ class Resume(Checkpoint):
 
 
 def seal(file: Path, name: str) -> None:
-    """End a file with the checksum of its bytes and of the name it will have; force it to disk."""
+    """Append the checksum of the file's bytes and future name; sync it to disk."""
     seal = SEAL + digest_of(file, file.stat().st_size, name)
     with file.open("ab") as end:
         end.write(seal)
@@ -68,7 +68,7 @@ def seal(file: Path, name: str) -> None:
 
 
 def sealed(file: Path) -> bool:
-    """Whether it is what was written, and by this name: another training's state is whole, too."""
+    """Whether it is intact and has its own name: another training's checkpoint is intact too."""
     if not file.is_file():
         return False
     size = file.stat().st_size - SEALED
@@ -80,7 +80,7 @@ def sealed(file: Path) -> bool:
 
 
 def digest_of(file: Path, size: int, name: str) -> bytes:
-    """sha256 of a name and a file's first bytes."""
+    """sha256 of a file name and the file without its checksum."""
     found = hashlib.sha256(name.encode())
     with file.open("rb") as read:
         while size > 0 and (piece := read.read(min(size, 1 << 20))):

@@ -1,4 +1,4 @@
-"""A network that learns from labels: the teacher before it teaches, the student's control."""
+"""Supervised training: the module of teachers, students and fine-tuning."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and with what a network is trained.
+    """Epochs, optimiser and schedule of a training.
 
     Attributes:
         optimizer: parameters, lr → optimiser.
@@ -44,7 +44,7 @@ class Plan:
 
 @dataclass
 class Best:
-    """The epoch that validation prefers, and its weights."""
+    """The best epoch on validation, and its weights."""
 
     accuracy: float = -1.0
     loss: float = float("inf")
@@ -59,15 +59,15 @@ class Best:
 
 
 class Student(pl.LightningModule):
-    """Trains ``model`` on what ``objective`` says, smaller if a ``compression`` says so.
+    """Trains ``model`` with ``objective``, under an optional ``compression``.
 
-    Lightning's bookkeeping costs as much as the step of a small network, so that one
-    ``training_step`` takes a list of batches and does one optimiser step for each of them.
-    Randomness within a step is a function of (seed, step). Where several processes train, see
-    ``condenser.training.distributed``, each has its part of a batch.
+    Lightning's overhead is as large as a small network's step, so one ``training_step`` takes a
+    list of batches and does one optimiser step for each. Randomness within a step is a function
+    of (seed, step). With several processes, see ``condenser.training.distributed``, each has its
+    part of a batch.
 
     Args:
-        held: structure of earlier stages, restored after every optimiser step.
+        held: re-applies the structure of earlier stages after every optimiser step.
     """
 
     def __init__(
@@ -93,25 +93,25 @@ class Student(pl.LightningModule):
         self.stochastic = may_draw or any(one.stochastic for one in objectives)
         self.sums: dict[str, Any] = defaultdict(float)
         self.weighed: dict[str, float] = {}
-        self.row: dict[str, float] = {}  # of the curves, this epoch's
+        self.row: dict[str, float] = {}  # this epoch's values for the curves
         self.val_accuracy, self.val_loss = MeanMetric(), MeanMetric()
         self.objective.setup(data.task, data.targets)
 
     def networks(self) -> list[nn.Module]:
-        """All that is trained."""
+        """All networks that are trained."""
         return [self.model, self.objective]
 
     def trained(self) -> list[nn.Parameter]:
-        """What the optimiser is given, if it asks for gradients."""
+        """The trainable parameters given to the optimiser."""
         return [p for network in self.networks() for p in network.parameters()]
 
     @property
     def sharded(self) -> bool:
-        """Whether parameters lie in parts on several processes."""
+        """Whether parameters are sharded over processes."""
         return self.device_mesh is not None
 
     def configure_model(self) -> None:
-        """Lightning asks when the processes have met."""
+        """Lightning's hook, called once the process group is up."""
         for network in self.networks():
             self.shard(network, watched=bool(self.objective.student_layers))
 
@@ -124,18 +124,18 @@ class Student(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         parameters = [p for p in self.trained() if p.requires_grad]
         optimizer = self.plan.optimizer(parameters, lr=self.plan.lr)
-        if self.sharded:  # parameters that are cut in different ways do not go into one call
+        if self.sharded:  # differently sharded parameters cannot share one fused call
             for group in optimizer.param_groups:
                 group["foreach"] = False
         return optimizer
 
     def metrics(self) -> dict[str, Any]:
-        """What the module alone knows of a training that has ended, by record key."""
+        """Metrics of a finished training that only the module knows, by record key."""
         return {}
 
     def on_train_start(self) -> None:
         for network in self.networks():
-            network.train()  # from the store it comes in eval mode, which Lightning would keep
+            network.train()  # a stored model is loaded in eval mode, which Lightning would keep
         self.peers = Peers.of(self.device_mesh)
         self.total = self.plan.epochs * len(self.data.train_dataloader())
         self.optimizer: Any = self.optimizers(use_pl_optimizer=False)
@@ -151,7 +151,7 @@ class Student(pl.LightningModule):
     def compute_loss(
         self, objective: Objective, student: Outputs, teacher: Outputs | None, target: Tensor
     ) -> dict[str, Tensor]:
-        """What an objective says; of the global batch, if it compares samples with one another."""
+        """The objective's terms; on the global batch if it compares samples."""
         if self.sharded:
             student, teacher = assembled(student), teacher and assembled(teacher)
         if objective.relational and self.peers.size > 1:
@@ -162,7 +162,7 @@ class Student(pl.LightningModule):
         return objective(student, teacher, target)
 
     def seed_step(self, rank: int = 0) -> None:
-        """Seed what is random in this step."""
+        """Seed the random generators for this step."""
         if self.stochastic:
             torch.manual_seed((self.seed + rank * 7_919) * 1_000_003 + self.steps)
 
@@ -171,7 +171,7 @@ class Student(pl.LightningModule):
             self.train_on_batch(batch)
 
     def train_on_batch(self, batch: Batch) -> None:
-        """One optimiser step, then whatever keeps or makes the structure."""
+        """One optimiser step, then the compression's update and the constraints."""
         self.seed_step(self.peers.rank)
         done = self.steps / self.total
         for group in self.optimizer.param_groups:
@@ -193,11 +193,11 @@ class Student(pl.LightningModule):
         self.sums["steps"] += 1
 
     def log_gradient_shares(self, terms: dict[str, Tensor]) -> None:
-        """Once an epoch, on its first batch: each term's weight, and its share of the gradient."""
+        """Once per epoch, on its first batch: each term's weight and share of the gradient norm."""
         weights = self.objective.term_weights()
         self.weighed = {f"weight/{name}": weight for name, weight in weights.items()}
         if self.sharded:
-            return  # the gradient is nowhere whole
+            return  # no process has the whole gradient
         shares = gradient_shares(terms, weights, list(self.model.parameters()))
         self.weighed |= {f"gradient/{name}": share for name, share in shares.items()}
 
@@ -226,7 +226,7 @@ class Student(pl.LightningModule):
             raise CondenserError(f"training diverged in {where} ({means}); try a lower optim.lr")
         rate = self.optimizer.param_groups[0]["lr"]
         self.row |= means | self.weighed | {"lr": rate, "epoch": float(self.current_epoch)}
-        for logger in self.loggers:  # not by log_dict: that logs once the checkpoint is written
+        for logger in self.loggers:  # not log_dict: it logs only after the checkpoint is written
             logger.log_metrics(self.row, self.steps)
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, Progress):
@@ -251,12 +251,12 @@ class Student(pl.LightningModule):
 
 
 def foreign(model: nn.Module) -> bool:
-    """Whether some of its code is neither torch's nor ours: nobody knows what that draws."""
+    """Whether it contains third-party code, whose use of random numbers is unknown."""
     return any(not type(m).__module__.startswith(("torch.", "condenser.")) for m in model.modules())
 
 
 def laid_out(model: nn.Module, images: Tensor) -> nn.Module:
-    """The network, its maps channels last, so that convolutions run up to twice as fast.
+    """The network in channels_last, where convolutions run up to twice as fast.
 
     One that cannot (``x.view`` after a convolution asks for the other order) stays as it is.
     """
@@ -271,15 +271,15 @@ def laid_out(model: nn.Module, images: Tensor) -> nn.Module:
 
 
 def state_of(model: nn.Module) -> State:
-    """A copy of all weights, wherever they lie."""
+    """A copy of all weights, gathered if sharded."""
     return {name: whole(tensor) for name, tensor in model.state_dict().items()}
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """A copy; of one that lies in parts on several processes all of it, on each."""
+    """A copy of a tensor, gathered on every process if sharded."""
     gathered = getattr(tensor, "full_tensor", None)
     return (gathered() if gathered else tensor).detach().clone()
 
 
 class Teacher(Student):
-    """A network trained on labels that others will learn from."""
+    """A network trained on labels that serves as a teacher."""

@@ -1,6 +1,6 @@
-"""Several processes that train one network together.
+"""Distributed training: several processes that train one network together.
 
-Every process builds the same workbench. The first follows the recipe as a run of one process does:
-it alone chooses, measures and writes. The others wait for its orders and take part in what is
-trained (``team``). Who they are is said by torchrun, by SLURM, or by ``launch``.
+Every process builds the same run context. Rank 0 runs the recipe as a single process would and owns
+the run folder, the W&B run and all decisions; the other ranks join each training step's work
+(``process_group``). Ranks come from torchrun, SLURM or ``launch``.
 """

@@ -1,4 +1,4 @@
-"""A global batch, for losses that compare samples with one another."""
+"""Differentiable all-gather of the batch, for losses that compare samples."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 
 
 class Gather(torch.autograd.Function):
-    """Every process's rows, in the order in which one process would have had them.
+    """All processes' rows, in the order a single process would have had them.
 
     Process r of R has the global batch's rows r, r + R, …. Each computes the same loss L of all
     rows; DDP and FSDP take the mean of the R gradients, in which a row's own process is the only
-    one that has ∂L/∂row. Backwards it is therefore multiplied by R, and nothing has to be sent.
+    one that has ∂L/∂row. The backward therefore multiplies by R, without communication.
     """
 
     @staticmethod
@@ -30,5 +30,5 @@ class Gather(torch.autograd.Function):
 
 
 def gather(rows: Tensor, group: Any = None) -> Tensor:
-    """(batch, …) of every process → (global batch, …), with gradients to the own rows."""
+    """(batch, …) of every process → (global batch, …), with gradients to the local rows."""
     return Gather.apply(rows, group)

@@ -1,4 +1,4 @@
-"""Starting the processes of a run on this machine, where nobody else has."""
+"""Spawn the processes of a run on this machine, unless torchrun or SLURM did."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from condenser.runs.ranks import FOREIGN
 from condenser.training.distributed.process_group import environment
 
 Work = Callable[[Mapping[str, Any], str | None], Any]
-GRACE = 8.0  # seconds that the processes have to end by themselves
+GRACE = 8.0  # seconds before processes are killed
 
 
 def devices(trainer: Mapping[str, Any]) -> int:
-    """Processes on each machine: one for each device that ``trainer.devices`` means.
+    """Processes per machine: one per device of ``trainer.devices``.
 
     Raises:
-        ConfigError: there are not as many GPUs.
+        ConfigError: there are not enough GPUs.
     """
     import torch
 
@@ -48,21 +48,21 @@ def on_gpus(trainer: Mapping[str, Any]) -> bool:
 
 
 def needed(trainer: Mapping[str, Any]) -> int:
-    """How many processes are to be started here: 1 where this one is enough, or one of many."""
+    """How many processes to spawn here: 1 if this one is enough or was itself launched."""
     if trainer["devices"] == 1 or environment() is not None:
         return 1
     if trainer["num_nodes"] > 1:
-        return 1  # the team says how to start them
+        return 1  # the process group's check says how to start them
     return devices(trainer)
 
 
 def launch(work: Work, count: int, config: Mapping[str, Any], command: str | None) -> Any:
-    """``work(config, command)`` in ``count`` processes that find one another as torchrun's do.
+    """Run ``work(config, command)`` in ``count`` processes that rendezvous as torchrun's do.
 
-    Returns what it returned in the first of them, as JSON has it. A process that fails ends all.
+    Returns rank 0's JSON-serialisable result. A process that fails ends all.
 
     Raises:
-        CondenserError: what one of that kind said there; or a process died.
+        CondenserError: raised in a process, or a process died.
     """
     from torch.multiprocessing import (
         ProcessExitedException,
@@ -97,7 +97,7 @@ def launch(work: Work, count: int, config: Mapping[str, Any], command: str | Non
 
 @contextmanager
 def ended_together(processes: Sequence[Any]) -> Iterator[None]:
-    """Where this process is to end, so are the others: asked first, forced after a while."""
+    """Terminate the child processes together with this one: SIGTERM, then SIGKILL."""
     try:
         yield
     except interrupts.Interrupted:
@@ -121,7 +121,7 @@ def rank(
     port: int,
     end: Path,
 ) -> None:
-    """What one of the processes does."""
+    """Entry point of one process."""
     import torch
 
     for name in list(os.environ):
@@ -147,7 +147,7 @@ def rank(
 
 
 def keep(end: Path, value: Any = None, error: str | None = None) -> None:
-    """The first to say how it ended is believed: what others say follows from that."""
+    """Keep the first result written: later errors are consequences of the first."""
     draft = end.with_name(f"{end.name}.{os.getpid()}")
     draft.write_text(json.dumps({"value": value, "error": error}), "utf-8")
     with suppress(FileExistsError):

@@ -1,4 +1,4 @@
-"""The processes of a run: one leads, the others follow."""
+"""The processes of a run: rank 0 decides, the others run its work orders."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from condenser.errors import CondenserError, ConfigError
 if TYPE_CHECKING:
     from lightning_fabric.plugins import ClusterEnvironment
 
-PATIENCE = timedelta(days=30)  # while the first one measures, or waits for another run's teacher
+PATIENCE = timedelta(days=30)  # rank 0 may be measuring, or waiting for another run's teacher
 
 Order = Callable[..., Any]
 
 
 @dataclass(frozen=True)
 class Team:
-    """The processes that train together; by itself a process is a team of one.
+    """The processes of a run; a single process is a group of one.
 
     Attributes:
-        rank: which of them this is.
-        size: how many there are.
-        channel: over which orders are given.
+        rank: of this process.
+        size: number of processes.
+        channel: torch's process group for work orders.
     """
 
     rank: int = 0
@@ -38,20 +38,20 @@ class Team:
         return self.rank == 0
 
     def together(self, work: Order, *args: Any) -> None:
-        """Have the others begin ``work(bench, *args)``, each with its own workbench."""
+        """Make the other ranks run ``work(ctx, *args)``, each with its own run context."""
         if self.size > 1:
             self.say((work, args))
 
     def follow(self, ctx: Any) -> None:
-        """Do as the first process says until it says that the run has ended."""
+        """Run rank 0's work orders until it ends the run."""
         while (order := self.say(None)) is not None:
             work, args = order
-            with suppress(CondenserError):  # the first one has met it, too, and decides
+            with suppress(CondenserError):  # rank 0 raises it too, and handles it
                 work(ctx, *args)
         self.part()
 
     def shutdown(self) -> None:
-        """Say that the run has ended."""
+        """End the run on all ranks."""
         if self.size > 1:
             self.say(None)
             self.part()
@@ -62,7 +62,7 @@ class Team:
         destroy_process_group()
 
     def say(self, order: Any) -> Any:
-        """What the first process says, to all."""
+        """Broadcast rank 0's order."""
         from torch.distributed import broadcast_object_list
 
         said = [order]
@@ -71,7 +71,7 @@ class Team:
 
 
 def environment() -> ClusterEnvironment | None:
-    """Who says which process this is: torchrun, ``launch`` in its manner, or SLURM; or nobody."""
+    """The cluster environment: torchrun (as ``launch`` sets it up too), SLURM, or None."""
     if not {"TORCHELASTIC_RUN_ID", "SLURM_PROCID"} & set(os.environ):
         return None
     from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
@@ -82,10 +82,10 @@ def environment() -> ClusterEnvironment | None:
 
 
 def form(trainer: Mapping[str, Any]) -> Team:
-    """Meet the other processes, if there are any.
+    """Initialise the process group, if there are several processes.
 
     Raises:
-        ConfigError: there are more or fewer of them than the config has devices.
+        ConfigError: their number differs from the config's devices.
     """
     found = environment()
     if found is None and trainer["devices"] == trainer["num_nodes"] == 1:
@@ -104,7 +104,7 @@ def form(trainer: Mapping[str, Any]) -> Team:
 
 
 def check(trainer: Mapping[str, Any], size: int) -> None:
-    """ConfigError unless ``size`` processes are what the config asks for, and can do it."""
+    """ConfigError unless ``size`` processes match the config and can run it."""
     from condenser.training.distributed.launch import devices, on_gpus
 
     together = trainer["tensor_parallel_size"]

@@ -1,4 +1,4 @@
-"""Networks whose parameters lie in parts on several processes."""
+"""Shard a network's parameters over processes: FSDP2 and tensor parallelism."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from torch.distributed.tensor.parallel import (
     parallelize_module,
 )
 
-DATA, TENSOR = "data_parallel", "tensor_parallel"  # the mesh's axes, as Lightning has them
+DATA, TENSOR = "data_parallel", "tensor_parallel"  # names of the mesh's axes in Lightning
 LISTS = (nn.ModuleList, nn.ModuleDict)
-# Between two linear layers, they can work on a part of the features.
+# Elementwise modules between two linear layers, which work on a shard of the features.
 ELEMENTWISE = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Identity)
 
 
 def shard(network: nn.Module, mesh: DeviceMesh, watched: bool = False) -> None:
-    """Cut the network up, in place: linear layers over one axis of the mesh, all over the other.
+    """Shard the network in place: linear layers over one mesh axis, all parameters over the other.
 
-    FSDP2 gathers a block's parameters when it is about to run; tensor parallelism has each process
+    FSDP2 gathers a block's parameters just before it runs; tensor parallelism has each process
     compute a part of a linear layer's features.
 
     Args:
-        watched: somebody looks at what layers give, which is therefore made whole after each.
+        watched: layer outputs are captured, hence gathered after each layer.
 
     Source: Zhao et al., "PyTorch FSDP", 2023, https://arxiv.org/abs/2304.11277; Shoeybi et al.,
     "Megatron-LM", 2019, https://arxiv.org/abs/1909.08053
@@ -44,7 +44,7 @@ def shard(network: nn.Module, mesh: DeviceMesh, watched: bool = False) -> None:
 
 
 def blocks(network: nn.Module) -> Iterator[nn.Module]:
-    """The parts that are gathered one by one."""
+    """The FSDP units: modules whose parameters are gathered together."""
     for child in network.children():
         if isinstance(child, LISTS):
             yield from blocks(child)
@@ -53,14 +53,14 @@ def blocks(network: nn.Module) -> Iterator[nn.Module]:
 
 
 def columns(network: nn.Module) -> Iterator[tuple[str, ParallelStyle]]:
-    """Each linear layer's outputs in parts, which are put together at once."""
+    """Column-parallel linear layers, with outputs gathered immediately."""
     for name, module in network.named_modules():
         if type(module) is nn.Linear:
             yield name, ColwiseParallel(output_layouts=Replicate())
 
 
 def pairs(network: nn.Module) -> Iterator[tuple[str, ParallelStyle]]:
-    """As ``columns``, but what only an activation divides is put together after the second."""
+    """As ``columns``, but linear pairs with only an activation between gather after the second."""
     plan = dict(columns(network))
     for name, module in network.named_modules():
         if isinstance(module, nn.Sequential):

@@ -1,10 +1,10 @@
-"""How processes share the work of a training: what ``trainer.strategy`` means to Lightning.
+"""Distributed strategies: what each ``trainer.strategy`` means to Lightning.
 
-auto: ddp where there are several processes.
-ddp: each has the whole network and its part of every batch.
-fsdp: and its part of all parameters, gathered when they are needed (FSDP2).
-tensor_parallel: linear layers are cut up, too; as many processes as tensor_parallel_size work on
-    the same samples.
+auto: ddp if there are several processes.
+ddp: each process has the whole network and its part of every batch.
+fsdp: also a shard of all parameters, gathered when needed (FSDP2).
+tensor_parallel: linear layers are sharded too; tensor_parallel_size processes work on the same
+    samples.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ SHARDED = ("fsdp", "tensor_parallel")
 
 
 def settings(trainer: Mapping[str, Any], module: Student) -> dict[str, Any]:
-    """Those of ``pl.Trainer``, for the training of ``module``."""
+    """Settings of ``pl.Trainer`` for training ``module``."""
     own = {key: value for key, value in trainer.items() if key != "tensor_parallel_size"}
     return own | {"strategy": strategy(trainer, module)}
 
 
 def strategy(trainer: Mapping[str, Any], module: Student) -> Any:
-    """In Lightning's words."""
+    """The strategy as Lightning expects it."""
     word = trainer.get("strategy", "auto")
     if word in SHARDED and processes() > 1:
         from pytorch_lightning.strategies import ModelParallelStrategy
@@ -43,12 +43,12 @@ def strategy(trainer: Mapping[str, Any], module: Student) -> Any:
 
 
 def leaves_out(module: Student) -> bool:
-    """Whether a step may not reach every parameter, which DDP wants to be told."""
+    """Whether a step may leave parameters unused (DDP's find_unused_parameters)."""
     import torch
 
     from condenser.capture import evaluating
 
-    projectors = any(True for _ in module.objective.parameters())  # a batch of one has no use of
+    projectors = any(True for _ in module.objective.parameters())  # unused for a batch of one
     if projectors or not sees_logits(module.objective):
         return True
     own = [p for p in module.model.parameters() if p.requires_grad]
@@ -59,7 +59,7 @@ def leaves_out(module: Student) -> bool:
 
 
 def sees_logits(objective: Objective) -> bool:
-    """Features end before the network does."""
+    """Whether the loss uses the logits; features alone leave the last layers unused."""
     from condenser.distill import Sum
 
     if isinstance(objective, Sum):
@@ -68,14 +68,14 @@ def sees_logits(objective: Objective) -> bool:
 
 
 def width(trainer: Mapping[str, Any]) -> int:
-    """How many processes work on the same samples."""
+    """How many processes work on the same samples (tensor-parallel size)."""
     if trainer.get("strategy") != "tensor_parallel":
         return 1
     return trainer["tensor_parallel_size"] or processes()
 
 
 def part(trainer: Mapping[str, Any]) -> tuple[int, int]:
-    """Which part of each batch this process has, of how many: (0, 1) for all of it."""
+    """(index, count) of this process's part of each batch; (0, 1) for all of it."""
     import torch.distributed as dist
 
     together = width(trainer)
@@ -84,7 +84,7 @@ def part(trainer: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def whole(trainer: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings for what must see whole parameters: each process has a copy of them."""
+    """Settings for training that needs whole parameters: replicated, not sharded."""
     return {**trainer, "strategy": "ddp"} if trainer.get("strategy") in SHARDED else {**trainer}
 
 

@@ -1,4 +1,4 @@
-"""A teacher's outputs for the whole training set, computed once."""
+"""Cache of a teacher's outputs for the whole training set."""
 
 from condenser.training.teacher_cache.compute import load_or_compute
 from condenser.training.teacher_cache.digest import digest

@@ -1,4 +1,4 @@
-"""Asking a teacher about every view of every training image, in an order that never changes."""
+"""Compute a teacher's outputs for every view of every training image, in a fixed order."""
 
 from __future__ import annotations
 
@@ -34,21 +34,20 @@ def load_or_compute(
     device: torch.device | str = "cpu",
     warn: Callable[[str], None] = print,
 ) -> CachedOutputs | None:
-    """The teacher's outputs for the training set, read or computed; None if they are not kept.
+    """Load or compute the teacher's outputs for the training set; None if not cached.
 
-    They are computed in batches of the set's own order, whatever the seed and the batch size of
-    the training, so that whoever reads them finds the same values. The teacher is moved to
-    ``device``; with several processes the first writes to disk what the others read, in memory
-    each has its own.
+    They are computed in the set's own order, independent of the run's seed and batch size, so that
+    all readers find the same values. The teacher is moved to ``device``; with several processes
+    rank 0 writes to disk what the others read; in memory each has its own.
 
     Args:
-        teacher: one with an attribute ``stochastic`` that is true is asked in every step.
-        given: watches the teacher's layers.
-        cache_dir: where folders are made that are named by what is in them.
-        warn: hears of one there that is damaged, and made anew.
+        teacher: not cached if its attribute ``stochastic`` is true.
+        given: capture of the teacher's layers.
+        cache_dir: folder of the content-addressed caches.
+        warn: called if a damaged cache is recomputed.
 
     Raises:
-        ConfigError: what was asked for cannot be kept, see ``Cache.check``.
+        ConfigError: the requested caching is impossible, see ``Cache.check``.
         CondenserError: a named folder holds other outputs; an output is not finite.
         DamagedError: a file is not the one that was written.
     """
@@ -76,7 +75,7 @@ def load_or_compute(
 def describe(
     teacher: nn.Module, given: Capture, data: DataModule, cache: Cache, views: int
 ) -> Manifest:
-    """The manifest of what the teacher would say, from what it says of two images."""
+    """The manifest of the teacher's outputs, with shapes taken from two images."""
     with evaluating(teacher), given:
         logits = teacher(data.example(2).to(device_of(teacher)))
         features = given.take()
@@ -101,7 +100,7 @@ def fill(
     data: DataModule,
     device: torch.device,
 ) -> None:
-    """Write what the teacher says of every view of every image into (views, samples, …) arrays."""
+    """Compute the outputs of every view of every image into (views, samples, …) arrays."""
     with evaluating(teacher), given:
         for view in range(manifest.views):
             for batch in data.whole_train(view):
@@ -112,7 +111,7 @@ def fill(
 
 
 def kept(manifest: Manifest, logits: Tensor, features: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A batch's arrays, in the types in which they are kept."""
+    """A batch's arrays in their storage dtypes."""
     parts = manifest.form.encode(logits.float())
     for i, layer in enumerate(manifest.layers):
         name = feature(i)

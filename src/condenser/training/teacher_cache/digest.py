@@ -1,4 +1,4 @@
-"""Which network it is that said something."""
+"""Hash of everything that determines a network's outputs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ SCALARS = (bool, int, float, str, type(None))
 
 
 def digest(network: nn.Module) -> str:
-    """sha256 of what decides a network's outputs.
+    """sha256 of everything that determines a network's outputs.
 
-    Goes in: the source of its classes, where they are not ours or torch's; how it prints, each
-    submodule's plain attributes, the objects whose methods are hooked to it, and every tensor of
-    its state, whatever device and memory format it is in.
+    Includes the source of its classes unless they are ours or torch's, its repr, each submodule's
+    plain attributes, the objects whose methods are hooked to it, and every tensor of its state,
+    independent of device and memory format.
     """
     classes = {type(module) for module in network.modules()}
     code = of_targets(f"{one.__module__}.{one.__qualname__}" for one in classes)
@@ -32,7 +32,7 @@ def digest(network: nn.Module) -> str:
 
 
 def settings(module: nn.Module) -> dict[str, object]:
-    """Attributes that no tensor holds: a stride, the weights of a vote."""
+    """Non-tensor attributes: a stride, ensemble weights."""
     own = {k: v for k, v in vars(module).items() if k[0] != "_" and k != "training"}
     return {name: plain(value) for name, value in sorted(own.items())}
 
@@ -43,7 +43,7 @@ def hooked(module: nn.Module) -> list[str]:
 
 
 def plain(value: object) -> object:
-    """Scalars and lists of them as they are, functions and objects by name."""
+    """Scalars and lists of them by value, functions and objects by name."""
     if isinstance(value, SCALARS):
         return value
     if isinstance(value, list | tuple):
@@ -52,5 +52,5 @@ def plain(value: object) -> object:
 
 
 def repr_of(value: object) -> str:
-    """Without memory addresses, which differ from run to run."""
+    """The repr without memory addresses, which differ from run to run."""
     return re.sub(r" at 0x[0-9a-f]+", "", repr(value))

@@ -1,4 +1,4 @@
-"""A teacher's outputs in a folder: a manifest and one .npy for each array."""
+"""Teacher cache on disk: a manifest and one .npy per array."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ Fill = Callable[[Mapping[str, np.ndarray]], None]
 def load_or_make(
     folder: Path, manifest: Manifest, fill: Fill, warn: Callable[[str], None] | None = None
 ) -> CachedOutputs:
-    """What the folder holds; if there is none, what ``fill`` writes into the empty arrays.
+    """Load the folder, or create it with the arrays that ``fill`` writes.
 
-    While one process makes it, others that want it wait.
+    While one process computes it, others that need it wait.
 
     Args:
-        warn: the folder is named by what is in it: what is damaged there is put aside, ``warn``
-            hears of it, and it is made anew. None: it is somebody's own, and stays as it is.
+        warn: for a content-addressed folder: called if it is damaged, which is then moved aside and
+            recomputed. None: the user's own folder, which is left untouched.
 
     Raises:
-        CondenserError: the folder holds other outputs, or no outputs at all but other files.
+        CondenserError: the folder holds other outputs, or other files.
         DamagedError: a file is not the one that was written.
     """
     from filelock import FileLock
@@ -52,7 +52,7 @@ def load_or_make(
 
 
 def unfit(folder: Path, manifest: Manifest) -> str:
-    """Why a folder that is named by what is in it is not that; nothing if it is."""
+    """Why a content-addressed folder does not match its name; empty if it does."""
     try:
         check(folder, manifest)
     except CondenserError as error:
@@ -61,7 +61,7 @@ def unfit(folder: Path, manifest: Manifest) -> str:
 
 
 def make(folder: Path, manifest: Manifest, fill: Fill) -> None:
-    """Fill a draft and give it the folder's name, so that it appears whole or not at all."""
+    """Fill a temporary folder and rename it, so that the cache appears atomically."""
     check_room(folder, manifest.bytes)
     draft = folder.with_name(f".{folder.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)  # left by a process that was killed
@@ -86,7 +86,7 @@ def make(folder: Path, manifest: Manifest, fill: Fill) -> None:
 
 
 def check_room(folder: Path, size: int) -> None:
-    """Nothing else in the place, and enough of it."""
+    """Check that the folder is free and the disk has space."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DamagedError(
             f"{folder} holds something else than a teacher's outputs: delete it, or name another "
@@ -102,7 +102,7 @@ def check_room(folder: Path, size: int) -> None:
 
 
 def load(folder: Path, manifest: Manifest) -> CachedOutputs:
-    """What the folder holds, see ``check``; mapped from disk if above 1 GiB."""
+    """The verified arrays of the folder; memory-mapped if above 1 GiB."""
     check(folder, manifest)
     mapped = manifest.bytes > ROOM
     return CachedOutputs(
@@ -111,10 +111,10 @@ def load(folder: Path, manifest: Manifest) -> CachedOutputs:
 
 
 def check(folder: Path, manifest: Manifest) -> None:
-    """That the folder holds what ``manifest`` says, as it was written.
+    """Verify that the folder matches ``manifest`` and is intact.
 
     Raises:
-        CondenserError: naming each part that differs, as it is and as it is wanted.
+        CondenserError: names each difference, found and expected.
         DamagedError: a file is missing or is not the one that was written.
     """
     stored = read_json(folder / MANIFEST)
@@ -134,9 +134,11 @@ def check(folder: Path, manifest: Manifest) -> None:
 
 
 def tensor(path: Path, mapped: bool) -> Tensor:
-    """An array of numbers; DamagedError for what is none, or says that it is larger than it is."""
+    """A numeric array; DamagedError for anything else, or a size larger than the file."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a mapped file is read-only: nobody writes to it
+        warnings.simplefilter(
+            "ignore"
+        )  # about mapped files being read-only: they are never written
         try:
             array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
             return torch.from_numpy(array)

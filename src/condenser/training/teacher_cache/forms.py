@@ -1,4 +1,4 @@
-"""How logits are kept: as they are, or the largest and a remainder."""
+"""Storage formats of logits: full, or the k largest and a remainder."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 
 from condenser.errors import ConfigError
 
-Specs = dict[str, tuple[str, tuple[int, ...]]]  # of one sample: dtype and shape by array
+Specs = dict[str, tuple[str, tuple[int, ...]]]  # dtype and shape per sample, by array
 
 
 class Form(Protocol):
-    """Logits (batch, classes) to arrays of as many rows, and back to float32 logits."""
+    """Encode logits (batch, classes) into arrays with as many rows, and decode to float32."""
 
     def specs(self, classes: int) -> Specs: ...
 
@@ -25,7 +25,7 @@ class Form(Protocol):
 
 
 def form_of(logits: str | int) -> Form:
-    """What the setting ``teacher.cache.logits`` means."""
+    """The format for the setting ``teacher.cache.logits``."""
     return Whole(logits) if isinstance(logits, str) else TopK(logits)
 
 

@@ -1,4 +1,4 @@
-"""Whose outputs, for what images, in what form."""
+"""The manifest of a teacher cache: network, data and format."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Manifest:
-    """All that determines a teacher's outputs for a training set, and how they are kept.
+    """Everything that determines a teacher's outputs for a training set, and their format.
 
     Attributes:
         teacher: ``digest`` of the network.
         data: fingerprint of the data, augmentation included.
-        seed: of the augmentation; None where nothing is random.
-        views, samples, classes: versions of an image, images, logits of one.
-        logits: ``float32``, ``float16`` or how many of the largest.
+        seed: of the augmentation; None if nothing is random.
+        views, samples, classes: views per image, images, logits per image.
+        logits: ``float32``, ``float16`` or k for the k largest.
         layers: shape of one sample's feature by the layer's name.
-        numerics: ``measure.arithmetic`` where they were computed.
+        numerics: ``measure.arithmetic`` at computation.
     """
 
     teacher: str
@@ -44,17 +44,17 @@ class Manifest:
 
     @property
     def parts(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """JSON-serialisable form."""
         return json.loads(json.dumps(asdict(self)))  # type: ignore[no-any-return]
 
     @property
     def key(self) -> str:
-        """16 hex digits that tell it from every other."""
+        """Content key: 16 hex digits."""
         text = json.dumps(self.parts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def differences(self, stored: Mapping[str, Any]) -> list[str]:
-        """A phrase for each part of a stored manifest that is not as in this one."""
+        """A phrase for each field of a stored manifest that differs from this one."""
         return [
             f"{part} is {json.dumps(stored.get(part))}, wanted is {json.dumps(wanted)}"
             for part, wanted in self.parts.items()
@@ -67,7 +67,7 @@ class Manifest:
 
     @cached_property
     def arrays(self) -> Specs:
-        """dtype and shape (views, samples, …) of each array that is kept."""
+        """dtype and shape (views, samples, …) of each stored array."""
         kind = "float32" if self.logits == "float32" else "float16"
         features = {feature(i): (kind, shape) for i, shape in enumerate(self.layers.values())}
         one = self.form.specs(self.classes) | features
@@ -79,5 +79,5 @@ class Manifest:
 
 
 def feature(position: int) -> str:
-    """The array of the layer at a position: a layer's own name may be no name of a file."""
+    """The array name of the layer at an index: a layer's name may not be a valid file name."""
     return f"feature_{position}"

@@ -1,4 +1,4 @@
-"""What is kept of a teacher's outputs, and where: the section ``teacher.cache``."""
+"""Settings of the teacher cache: the section ``teacher.cache``."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
 PLACES = ("auto", "none", "memory", "disk")
 FLOATS = ("float32", "float16")
-ROOM = 2**30  # bytes that are held in memory unasked
+ROOM = 2**30  # bytes cached in memory by default
 
 
 @dataclass(frozen=True)
 class Cache:
-    """Whether, how exactly and where a teacher's outputs for the training set are kept.
+    """Whether, how precisely and where a teacher's outputs for the training set are cached.
 
     Attributes:
-        keep: ``none``: the teacher is asked in every step. ``memory``: for one training. ``disk``:
-            for all trainings that want the same. ``auto``: on disk, where there is a folder for it,
-            else in memory, if that costs nothing: finitely many views of an image, no more of them
-            than epochs, everything the objective looks at, 1 GiB at most; else none.
-        logits: ``float32``, ``float16``, or the number of largest logits that are kept exactly.
-        features: keep what layers give too, if the objective looks at them; in float32 where the
-            logits are, else in float16.
-        folder: where, instead of a place named by what is in it. It has to fit the run.
+        keep: ``none``: run the teacher in every step. ``memory``: for one training. ``disk``:
+            shared by all trainings with the same key. ``auto``: on disk if there is a folder for
+            it, else in memory, provided it pays: finitely many views of an image, no more than
+            epochs, all that the objective needs, 1 GiB at most; else none.
+        logits: ``float32``, ``float16``, or k to store only the k largest logits exactly.
+        features: cache features too, if the objective uses them; in float32 if the logits are,
+            else in float16.
+        folder: explicit location instead of a content-addressed one. It must match the run.
 
     Raises:
         ConfigError: a value that cannot be used.
@@ -54,18 +54,18 @@ class Cache:
 
     @property
     def asked(self) -> bool:
-        """Whether it was asked for, so that not keeping anything would be a surprise."""
+        """Whether caching was requested explicitly, so that skipping it is an error."""
         return self.keep in ("memory", "disk") or self.folder is not None
 
     def check(self, data: DataModule, layers: Sequence[str] = (), drawn: bool = False) -> None:
-        """Refuse what cannot be kept, before any training.
+        """Reject impossible caching before training.
 
         Args:
-            layers: those of the teacher that the objective looks at.
-            drawn: the teacher's answers are random.
+            layers: the teacher's layers that the objective uses.
+            drawn: the teacher's outputs are random.
 
         Raises:
-            ConfigError: new images in every epoch, random answers, layers without ``features``, or
+            ConfigError: new images in every epoch, random outputs, layers without ``features``, or
                 the k largest logits of a task whose probabilities do not add up to one.
         """
         if isinstance(self.logits, int) and data.task.word != "multiclass":
@@ -85,7 +85,7 @@ class Cache:
             raise ConfigError("teacher.cache.features", False, allowed, "or keep=auto, folder=null")
 
     def place(self, views: int, size: int, epochs: int, cache_dir: bool) -> str:
-        """``none``, ``memory`` or ``disk``; ``size`` in bytes, ``cache_dir``: there is a folder."""
+        """``none``, ``memory`` or ``disk``, for ``size`` bytes and whether there is a folder."""
         if self.folder is not None:
             return "disk"
         if self.keep != "auto":
@@ -95,7 +95,7 @@ class Cache:
         return "disk" if cache_dir else "memory"
 
     def where(self, cache_dir: Path | None, key: str) -> Path:
-        """The folder for what has this key."""
+        """The folder for this key."""
         if self.folder is not None:
             return Path(self.folder)
         if cache_dir is None:
@@ -104,12 +104,12 @@ class Cache:
 
 
 def views_of(data: DataModule) -> int | None:
-    """How many versions of an image there are in all; None: a new one each epoch."""
+    """Total number of views per image; None: a new one each epoch."""
     return 1 if data.fixed else data.views
 
 
 def random_seed(data: DataModule) -> int | None:
-    """The seed that decides how images are augmented, None where nothing is random."""
+    """The augmentation seed; None without random augmentation."""
     from condenser.data import Arrays
 
     fixed = isinstance(data.parts.train, Arrays) and not data.augment

@@ -1,4 +1,4 @@
-"""A teacher's outputs by view and sample, as an objective wants them."""
+"""Look up cached teacher outputs by view and sample."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from condenser.training.teacher_cache.settings import ROOM
 
 @dataclass(frozen=True, eq=False)
 class CachedOutputs:
-    """What a teacher said of every view of every training image.
+    """A teacher's outputs for every view of every training image.
 
     Attributes:
-        arrays: as ``manifest.arrays`` has them; (views, samples, …) each.
+        arrays: those of ``manifest.arrays``, (views, samples, …) each.
     """
 
     manifest: Manifest
@@ -28,9 +28,9 @@ class CachedOutputs:
         """The outputs for a batch.
 
         Args:
-            index: int64 (batch,), the samples' positions in the training set.
-            epoch: in which they are shown.
-            dtype: of the features, as in a teacher that runs in it; logits are float32.
+            index: int64 (batch,), the samples' indices in the training set.
+            epoch: in which they are used.
+            dtype: of the features; logits are float32.
         """
         view = epoch % self.manifest.views
         found = {name: chosen(array[view], index) for name, array in self.arrays.items()}
@@ -40,7 +40,7 @@ class CachedOutputs:
         return Outputs(logits, features, index)
 
     def to(self, device: torch.device) -> CachedOutputs:
-        """On a device, unless it is larger than 1 GiB."""
+        """Move to a device, unless larger than 1 GiB."""
         if self.manifest.bytes > ROOM:
             return self
         return CachedOutputs(self.manifest, {name: a.to(device) for name, a in self.arrays.items()})
