@@ -136,7 +136,7 @@ def test_the_machine_changes_every_key(
         "claim=other",
         "run=other",
         "logger=wandb",
-        "trainer.progress=true",
+        "trainer.progress=false",
         "trainer.checkpoint_seconds=1",
         "trainer.accelerator=auto",
         "trainer.deterministic=warn",
