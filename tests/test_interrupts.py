@@ -16,7 +16,7 @@ import pytest
 
 from condenser.runs import interrupts, records, status
 
-SRC = Path(interrupts.__file__).parents[1]
+SRC = Path(interrupts.__file__).parents[2]
 QUICK = ("logger=csv", "trainer.threads=1", "trainer.accelerator=cpu", "run=x")
 LINE = "condenser: interrupted; rerun the same command to resume: python "
 
@@ -84,7 +84,7 @@ def test_a_training_that_is_interrupted_says_so_and_goes_on(
 
 def run_code(code: str, how: Sequence[signal.Signals], **options: Any) -> tuple[int, str]:
     """The end of a piece of Python that is sent signals when it says so."""
-    lines = ["import sys, time", "from condenser import interrupts"]
+    lines = ["import sys, time", "from condenser.runs import interrupts"]
     lines += ["with interrupts.in_order('x'):", *(f"    {line}" for line in code.splitlines())]
     process = subprocess.Popen(
         [sys.executable, "-c", "\n".join(lines)],

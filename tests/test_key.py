@@ -252,7 +252,7 @@ def test_a_set_suggests_its_networks(words: tuple[str, ...], teacher: str, stude
 def test_an_edited_objective_is_trained_anew_and_a_sweep_notices(tmp_path: Path) -> None:
     """Once the old result came back as stored."""
     command = [
-        *(sys.executable, str(Path(recipe.__file__).parents[2] / "train.py"), "-m"),
+        *(sys.executable, str(Path(__file__).parents[1] / "src" / "train.py"), "-m"),
         *("hydra/launcher=basic", "recipe=[student,distill]", "distill=labels"),
         *("distill._target_=zq_own.Mimic", "distill.teachers=[0]", f"runs={tmp_path / 'runs'}"),
         *QUICK,

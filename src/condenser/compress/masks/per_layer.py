@@ -19,15 +19,16 @@ class PerLayerRates:
 
     Args:
         rates: pattern of layer names → fraction of zeros at the end, in [0, 1). Of several that
-            match a layer the last counts; a layer that none matches keeps all its weights.
+            match a layer the last counts; a layer that none matches keeps all its weights. In a
+            config also the path of a sensitivity.json, which the stage has read by then.
 
     Raises:
         ConfigError: no rates, or one out of range.
     """
 
-    def __init__(self, rates: Mapping[str, float]) -> None:
-        if not rates:
-            raise ConfigError("prune.scope.rates", dict(rates), "a rate for at least one layer")
+    def __init__(self, rates: Mapping[str, float] | str) -> None:
+        if isinstance(rates, str) or not rates:
+            raise ConfigError("prune.scope.rates", rates, "a rate for at least one layer")
         for pattern, rate in rates.items():
             if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
                 raise ConfigError(f"prune.scope.rates.{pattern}", rate, BELOW_ONE)
