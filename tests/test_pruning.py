@@ -357,14 +357,14 @@ def test_a_layer_that_takes_no_part_is_named_and_not_taken_for_useless(kind: Any
     [
         (
             lambda: Random(0.5),  # type: ignore[arg-type]
-            "prune.criterion.seed=0.5: ",
+            "criterion.seed=0.5: ",
         ),
-        (lambda: Taylor(images=0), "prune.criterion.images=0: must be a whole number"),
+        (lambda: Taylor(images=0), "criterion.images=0: must be a whole number"),
         (
             lambda: Taylor(batch=1.5),  # type: ignore[arg-type]
-            "prune.criterion.batch=1.5: ",
+            "criterion.batch=1.5: ",
         ),
-        (lambda: Hessian(decay=1.0), "prune.criterion.decay=1.0: "),
+        (lambda: Hessian(decay=1.0), "criterion.decay=1.0: "),
         (lambda: NofM(4, 4), "n,m}=4:4: must be two whole numbers, 0 < n < m"),
         (lambda: NofM(0, 4), "n,m}=0:4: "),
         (lambda: PerLayerRates({}), "prune.scope.rates={}: "),

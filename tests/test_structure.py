@@ -19,30 +19,34 @@ from condenser.checkpoint.model_spec import ModelSpec, load, save
 from condenser.compress import CalibrationData, Magnitude, Operation, PostTraining, WeightPruning
 from condenser.compress.blocks.residual import removable
 from condenser.compress.channels import (
-    LAMP,
-    Activation,
-    BatchNormScale,
     CutBlocks,
     CutChannels,
     CutHeads,
     Density,
     Group,
-    Importance,
     KeptChannels,
     LossChange,
-    Norm,
     OpenAttention,
-    Random,
     RandomBlock,
     RemovedBlocks,
     Slice,
-    Taylor,
     predicted,
 )
 from condenser.compress.channels.graph import channel_groups
-from condenser.compress.channels.norms import lamp
 from condenser.compress.channels.operations import as_ranges, from_ranges
 from condenser.compress.channels.verify import agrees
+from condenser.compress.scores import (
+    LAMP,
+    Activation,
+    BatchNormScale,
+    Criterion,
+    Hessian,
+    Movement,
+    Norm,
+    Random,
+    Taylor,
+)
+from condenser.compress.scores.lamp import lamp
 from condenser.errors import ConfigError, DamagedError
 from condenser.functional.pruning import layerwise_threshold
 from condenser.measure import compute, size
@@ -278,7 +282,7 @@ def test_the_fewest_channels_go_that_reach_the_target(made: Any, name: str, key:
     small, (done,) = cut((spec, model), CutChannels(Norm(), **target))
     assert (compute(small, image) | size(small))[key] <= 0.5 * dense
     groups, _ = channel_groups(model, image)
-    scores = Norm()(model, groups, None)
+    scores = Norm().channels(model, groups, None)
     assert isinstance(done, KeptChannels)
     masks = {}
     for group in groups:
@@ -330,10 +334,10 @@ class Spy(Norm):
         super().__init__()
         self.zeros: list[int] = []
 
-    def __call__(self, model: nn.Module, groups: list[Group], probe: Any) -> dict[str, Tensor]:
+    def channels(self, model: nn.Module, groups: list[Group], probe: Any) -> dict[str, Tensor]:
         weight = model.get_parameter("fc1.weight")
         self.zeros.append(int((weight == 0).all(1).sum()))
-        return super().__call__(model, groups, probe)
+        return super().channels(model, groups, probe)
 
 
 def test_steps_see_what_the_steps_before_left(made: Any) -> None:
@@ -345,7 +349,7 @@ def test_steps_see_what_the_steps_before_left(made: Any) -> None:
     assert not (small.get_parameter("fc1.weight") == 0).all(1).any()
 
 
-# --- importance, against numbers computed otherwise
+# --- criteria of channels, against numbers computed otherwise
 
 
 @pytest.fixture
@@ -362,10 +366,10 @@ def double_probe() -> CalibrationData:
     return CalibrationData(lambda n: [(seen[:n], targets[:n])], F.cross_entropy, dict)
 
 
-def scores(importance: Importance, model: nn.Module) -> np.ndarray:
+def scores(criterion: Criterion, model: nn.Module) -> np.ndarray:
     groups, _ = channel_groups(copy.deepcopy(model).float(), randn(1, 1, 8, 8))
     assert [group.name for group in groups] == ["0"]
-    return importance(model, groups, double_probe())["0"].numpy()
+    return criterion.channels(model, groups, double_probe())["0"].numpy()
 
 
 def array(model: nn.Module, name: str) -> np.ndarray:
@@ -432,6 +436,18 @@ def test_activation_is_the_mean_size_of_what_is_read(pair: nn.Sequential) -> Non
 def test_random_is_a_function_of_the_seed(pair: nn.Sequential) -> None:
     first, again, other = (scores(Random(seed), pair) for seed in (0, 0, 1))
     assert (first == again).all() and (first != other).any()
+
+
+@pytest.mark.parametrize("criterion", [Magnitude(), Hessian(40), Movement(40, 10)])
+def test_a_channels_score_is_the_sum_of_its_weights(
+    pair: nn.Sequential, criterion: Criterion
+) -> None:
+    weight = pair.get_parameter("0.weight")
+    found = scores(criterion, pair)
+    of_weights = criterion("0", weight).detach().reshape(6, -1).sum(1).numpy()  # type: ignore[arg-type]
+    if isinstance(criterion, Magnitude):
+        of_weights = of_weights / of_weights.mean()
+    np.testing.assert_allclose(found, of_weights, rtol=1e-5)
 
 
 # --- what cannot be cut
@@ -542,14 +558,14 @@ def test_the_nearest_target_is_reachable(made: Any) -> None:
     cut(made("lenet5"), CutChannels(Norm(), macs=nearest))
 
 
-@pytest.mark.parametrize("importance", [Taylor(), Activation()])
-def test_what_looks_at_data_says_so(made: Any, importance: Importance) -> None:
+@pytest.mark.parametrize("criterion", [Taylor(), Activation(), Hessian()])
+def test_what_looks_at_data_says_so(made: Any, criterion: Criterion) -> None:
     model = copy.deepcopy(made("lenet5")[1])
     with pytest.raises(ConfigError, match="training images"):
-        CutChannels(importance, 0.5).prepare(model)
+        CutChannels(criterion, 0.5).prepare(model)
     groups, _ = channel_groups(model, randn(1, *SMALL))
-    with pytest.raises(ConfigError, match="cut.importance"):
-        importance(model, groups, None)
+    with pytest.raises(ConfigError, match="cut.criterion"):
+        criterion.channels(model, groups, None)
 
 
 # --- heads

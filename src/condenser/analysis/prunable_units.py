@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from condenser.compress.channels import Group, Norm, removed, zero
+from condenser.compress.channels import Group, removed, zero
 from condenser.compress.channels.graph import channel_groups
-from condenser.compress.channels.groups import OUT, ROOTS
+from condenser.compress.groups import OUT, ROOTS
 from condenser.compress.masks.sparse import prunable
+from condenser.compress.scores import Norm
 from condenser.functional.pruning import keep_largest
 
 Found = tuple[list["PrunableUnit"], dict[str, str]]  # the units, and layer → why it has none
@@ -73,7 +74,7 @@ def channel_units(model: nn.Module, image: Tensor, exclude: Sequence[str] = ()) 
         image: (1, C, H, W).
     """
     groups, left = channel_groups(model, image, exclude)
-    scores = Norm(p=2, relative=False)(model, groups, None)
+    scores = Norm(p=2, relative=False).channels(model, groups, None)
     return [channel_unit(model, group, scores[group.name]) for group in groups], left
 
 

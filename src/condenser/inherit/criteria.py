@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.channels.groups import OUT, Group
+from condenser.compress.groups import OUT, Group
 
 Criterion = Callable[[nn.Module, Group, int], Tensor]
 

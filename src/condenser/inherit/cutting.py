@@ -10,7 +10,7 @@ from functools import cache, partial
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.channels.groups import OUT, Group
+from condenser.compress.groups import OUT, Group
 from condenser.inherit.base import layer_of
 from condenser.inherit.criteria import Criterion, evenly
 

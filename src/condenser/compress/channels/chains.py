@@ -7,7 +7,7 @@ from collections import Counter
 import torch
 from torch import fx, nn
 
-from condenser.compress.channels.groups import IN, OUT, ROOTS, Group, Slice, channels, depthwise
+from condenser.compress.groups import IN, OUT, ROOTS, Group, Slice, channels, depthwise
 
 
 def chain_groups(model: nn.Module) -> list[Group]:

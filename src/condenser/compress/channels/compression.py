@@ -13,13 +13,14 @@ from condenser.compress.channels.base import Structural, first_reasons
 from condenser.compress.channels.cost_model import Cost
 from condenser.compress.channels.dependency_graph import CUTTABLE
 from condenser.compress.channels.graph import channel_groups
-from condenser.compress.channels.groups import Group, Side, channels, removed, zero
-from condenser.compress.channels.importance import Importance, Random
 from condenser.compress.channels.operations import KeptChannels, from_ranges
 from condenser.compress.channels.selection import Chooser, Scope, best, fewest
 from condenser.compress.channels.targets import check_goal, unreachable
+from condenser.compress.groups import Group, Side, channels, removed, zero
 from condenser.compress.patterns import listed
 from condenser.compress.promises import Promise, some, what_is_left
+from condenser.compress.scores.base import Criterion
+from condenser.compress.scores.random import Random
 from condenser.errors import ConfigError
 from condenser.functional.pruning import global_threshold
 
@@ -32,7 +33,7 @@ class CutChannels(Structural):
     with those channels at zero computes.
 
     Args:
-        importance: (model, groups, probe) → scores, high = keep.
+        criterion: how much each channel is worth keeping.
         rate: fraction of channels to remove, in [0, 1): of all, or of each group (``scope``).
         macs: fraction of the MACs that may be left, in (0, 1].
         params: fraction of the parameters that may be left, in (0, 1].
@@ -40,7 +41,7 @@ class CutChannels(Structural):
         exclude: patterns of layer names whose outputs stay.
         round_to: channels left in a cut group are a multiple of this.
         min_channels: a cut leaves at least so many; null: a rate that empties a layer is refused.
-        steps: cut in so many equal steps, with the importance of what is left in between.
+        steps: cut in so many equal steps, with the scores of what is left in between.
 
     Attributes:
         predicted: {macs, params} computed before the cut.
@@ -53,7 +54,7 @@ class CutChannels(Structural):
 
     def __init__(
         self,
-        importance: Importance,
+        criterion: Criterion,
         rate: float | None = None,
         macs: float | None = None,
         params: float | None = None,
@@ -74,7 +75,7 @@ class CutChannels(Structural):
                 raise ConfigError(f"cut.{name}", value, "a whole number from 1 up")
         floor = min_channels or (0 if self.key == "rate" else 1)
         self.choose = Chooser(scope, floor, round_to)
-        self.importance, self.steps = importance, steps
+        self.criterion, self.steps = criterion, steps
         self.exclude = listed("cut.exclude", exclude)
         self.predicted: dict[str, int] = {}
         self.like: KeptChannels | None = None  # as many of each group as there; which, by lot
@@ -86,7 +87,7 @@ class CutChannels(Structural):
         if like is None:
             return None
         control = copy.copy(self)
-        control.importance, control.operations, control.like = Random(seed), [], like
+        control.criterion, control.operations, control.like = Random(seed), [], like
         return control
 
     def metrics(self) -> Mapping[str, str | float]:
@@ -103,7 +104,7 @@ class CutChannels(Structural):
         if self.key == "rate" and self.choose.scope is global_threshold:
             return  # which layers it empties is in the weights
         whole = {group.name: torch.ones(group.size, dtype=torch.bool) for group in groups}
-        scores = Random()(model, groups, None)
+        scores = Random().channels(model, groups, None)
         self.reach(scores, whole, groups, Cost(model, image), 1.0)
 
     def cut(self, model: nn.Module, image: Tensor, probe: CalibrationData) -> None:
@@ -158,14 +159,14 @@ class CutChannels(Structural):
     def masks(
         self, model: nn.Module, groups: list[Group], cost: Cost, probe: CalibrationData
     ) -> dict[str, Tensor]:
-        """What is left of each group. Between steps the importance sees the channels at zero."""
+        """What is left of each group. Between steps the criterion sees the channels at zero."""
         if self.like is not None:
-            scores = self.importance(model, groups, probe)
+            scores = self.criterion.channels(model, groups, probe)
             return {g.name: best(scores[g.name], remaining(g, self.like)) for g in groups}
         masked = copy.deepcopy(model) if self.steps > 1 else model
         masks = {group.name: torch.ones(group.size, dtype=torch.bool) for group in groups}
         for step in range(1, self.steps + 1):
-            scores = self.importance(masked, groups, probe)
+            scores = self.criterion.channels(masked, groups, probe)
             masks = self.reach(scores, masks, groups, cost, step / self.steps)
             if step < self.steps:
                 zero(masked, removed(groups, masks))

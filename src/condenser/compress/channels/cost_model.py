@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from condenser.capture import evaluating, watching
 from condenser.compress.channels.attention import Attention
-from condenser.compress.channels.groups import IN, OUT, Group, Masks, channels, depthwise, removed
+from condenser.compress.groups import IN, OUT, Group, Masks, channels, depthwise, removed
 from condenser.measure import compute, size
 
 WEIGHTED = (nn.Linear, nn.modules.conv._ConvNd)

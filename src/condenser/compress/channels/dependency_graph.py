@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from condenser.compress.channels.groups import IN, OUT, ROOTS, Side, channels, depthwise
+from condenser.compress.groups import IN, OUT, ROOTS, Side, channels, depthwise
 
 CUTTABLE = (*ROOTS, nn.modules.batchnorm._BatchNorm, nn.PReLU)
 

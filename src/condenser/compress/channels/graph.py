@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from condenser.compress.channels.chains import chain_groups
 from condenser.compress.channels.dependency_graph import Coupling, Tracer
-from condenser.compress.channels.groups import OUT, ROOTS, Group, Side, Slice, depthwise
 from condenser.compress.channels.verify import agrees
+from condenser.compress.groups import OUT, ROOTS, Group, Side, Slice, depthwise
 from condenser.compress.patterns import matches
 
 Found = tuple[list[Group], dict[str, str]]  # the groups, and layer → why it is in none

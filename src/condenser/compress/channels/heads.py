@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from condenser.compress.base import Patterns
 from condenser.compress.channels.attention import Attention
 from condenser.compress.channels.compression import CutChannels
-from condenser.compress.channels.groups import IN, OUT, Group, Slice
 from condenser.compress.channels.operations import OpenAttention
+from condenser.compress.groups import IN, OUT, Group, Slice
 from condenser.compress.patterns import matches
 
 

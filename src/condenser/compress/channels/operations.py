@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from condenser.compress.base import Operation
 from condenser.compress.channels.attention import Attention
-from condenser.compress.channels.groups import (
+from condenser.compress.groups import (
     IN,
     OUT,
     WIDTHS,

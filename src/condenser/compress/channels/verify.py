@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from condenser.capture import evaluating
-from condenser.compress.channels.groups import Group, removed, zero
 from condenser.compress.channels.operations import KeptChannels
+from condenser.compress.groups import Group, removed, zero
 
 TOLERANCE = 1e-6  # of the greatest logit, in double precision; a wrong cut is off by far more
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from condenser.capture import watching
-from condenser.compress.channels.groups import IN, OUT, Side
+from condenser.compress.groups import IN, OUT, Side
 from condenser.compress.merging.chains import Chain
 
 

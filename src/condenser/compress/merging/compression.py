@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from condenser.capture import evaluating
 from condenser.compress.base import AtOnce, CalibrationData, Operation, Patterns
 from condenser.compress.channels.compression import CutChannels
-from condenser.compress.channels.groups import Side
-from condenser.compress.channels.importance import Random
 from condenser.compress.channels.operations import KeptChannels
+from condenser.compress.groups import Side
 from condenser.compress.masks.sparse import Sparse
 from condenser.compress.merging.chain_weights import activations, incoming, outgoing, sides
 from condenser.compress.merging.chains import LAYERS, Chain, chains
 from condenser.compress.patterns import listed
 from condenser.compress.promises import Promise, some
+from condenser.compress.scores.random import Random
 from condenser.errors import ConfigError, UnknownError
 from condenser.functional.merging import (
     SIMILARITIES,

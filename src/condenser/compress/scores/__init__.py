@@ -1,14 +1,13 @@
-"""How important a weight is: one criterion a file."""
+"""How important a weight, a channel is: one criterion a file, every one for both."""
 
 from condenser.compress.scores.activation import Activation
 from condenser.compress.scores.base import Criterion, Plain
 from condenser.compress.scores.batch_norm_scale import BatchNormScale
 from condenser.compress.scores.gradient import GradientMean
 from condenser.compress.scores.hessian import Hessian
-from condenser.compress.scores.l2 import L2
 from condenser.compress.scores.lamp import LAMP
-from condenser.compress.scores.magnitude import Magnitude
 from condenser.compress.scores.movement import Movement
+from condenser.compress.scores.norm import L2, Magnitude, Norm
 from condenser.compress.scores.random import Random
 from condenser.compress.scores.taylor import Taylor
 
@@ -22,6 +21,7 @@ __all__ = [
     "Hessian",
     "Magnitude",
     "Movement",
+    "Norm",
     "Plain",
     "Random",
     "Taylor",

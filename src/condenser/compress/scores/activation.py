@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from condenser.capture import evaluating, watching
 from condenser.compress.base import CalibrationData
+from condenser.compress.groups import IN, Group
 from condenser.compress.scores.base import Criterion, Weights, count
+from condenser.compress.scores.reduction import Scores, means
 from condenser.errors import ConfigError
 
 
@@ -17,14 +20,17 @@ class Activation(Criterion):
     images and positions of a probe.
 
     The inputs are those of the network as it was before this stage. The paper compares the weights
-    of each output by themselves: ``scope=keep_per_output``.
+    of each output by themselves: ``scope=keep_per_output``. A channel's score is the mean |x| of
+    it where it is read, without the weights.
 
     Args:
         images: how many training images the probe shows.
         batch: how many at once.
 
-    Source: Sun, Liu, Bair, Kolter, "A Simple and Effective Pruning Approach for Large Language
-    Models", 2023, https://arxiv.org/abs/2306.11695
+    Sources: Sun, Liu, Bair, Kolter, "A Simple and Effective Pruning Approach for Large Language
+    Models", 2023, https://arxiv.org/abs/2306.11695; of channels: Molchanov, Tyree, Karras, Aila,
+    Kautz, "Pruning Convolutional Neural Networks for Resource Efficient Inference", 2017,
+    https://arxiv.org/abs/1611.06440
     """
 
     needs_data: ClassVar[bool] = True
@@ -60,3 +66,32 @@ class Activation(Criterion):
         else:
             norm = norm[None]
         return weight.detach().abs() * norm.view(*norm.shape, *[1] * (weight.ndim - 2))
+
+    def channels(
+        self, model: nn.Module, groups: list[Group], probe: CalibrationData | None
+    ) -> Scores:
+        images, _ = self.needed(probe).sample(self.images)
+        read = {g.name: [part for part in g.slices if part.side == IN] for g in groups}
+        sizes = input_sizes(model, {p.layer for parts in read.values() for p in parts}, images)
+        scores = {
+            g.name: means(g, ((p, sizes[p.layer][p.position]) for p in read[g.name]))
+            for g in groups
+        }
+        return {name: score for name, score in scores.items() if score is not None}
+
+
+def input_sizes(
+    model: nn.Module, layers: set[str], images: Tensor, batch: int = 256
+) -> dict[str, Tensor]:
+    """Mean |x| of each feature that each layer reads, over images and positions."""
+    total: dict[str, Tensor] = {}
+
+    def add(name: str, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        axis = -1 if isinstance(layer, nn.Linear) else 1
+        size = inputs[0].detach().abs().movedim(axis, 0).flatten(1).double().mean(1).cpu()
+        total[name] = total.get(name, torch.zeros_like(size)) + size * len(inputs[0])
+
+    with evaluating(model), watching(model, sorted(layers), add, before=True):
+        for part in images.split(batch):
+            model(part)
+    return {name: (sums / len(images)).float() for name, sums in total.items()}

@@ -1,4 +1,4 @@
-"""The contract of a criterion: how much each weight is worth keeping."""
+"""The contract of a criterion: how much each weight, and each channel, is worth keeping."""
 
 from __future__ import annotations
 
@@ -9,22 +9,27 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from condenser.compress.base import CalibrationData, State
+from condenser.compress.groups import OUT, Group
+from condenser.compress.scores.reduction import Scores, sums, weights_of
 from condenser.errors import ConfigError
 
 Weights = Mapping[str, nn.Parameter]
 
 
 class Criterion(ABC):
-    """Scores of weights, asked for as often as the masks move.
+    """Scores of weights, asked for as often as masks move, and of channels, for a cut.
 
-    A group's score is the sum over its weights (``granularity``), and scopes compare scores across
-    layers: a criterion's own scores are made so that both mean what its paper means.
+    The score of a kernel, filter or neuron (``granularity``) is the sum over its weights, and a
+    channel's is too unless the criterion says otherwise. Scopes compare scores across layers: a
+    criterion's own scores are made so that both mean what its paper means.
 
     Attributes:
         needs_data: it cannot do without a probe.
+        sides: the weights that count for a channel: those that make it, those that read it.
     """
 
     needs_data: ClassVar[bool] = False
+    sides: tuple[str, ...] = (OUT,)
 
     def select(self, model: nn.Module, layers: Sequence[str]) -> list[str]:
         """Those of ``layers`` that it can score; the others are left alone.
@@ -48,6 +53,27 @@ class Criterion(ABC):
     def __call__(self, name: str, weight: nn.Parameter) -> Tensor:
         """Scores of the weight's shape, high = keep. May depend on the weight as it is now."""
 
+    def channels(
+        self, model: nn.Module, groups: list[Group], probe: CalibrationData | None
+    ) -> Scores:
+        """(size,) scores of each group's channels, high = keep.
+
+        Raises:
+            ConfigError: it looks at training images, and there are none.
+        """
+        if self.needs_data:
+            self.needed(probe)
+        weights = {p.layer: w for g in groups for p, w in weights_of(model, g, self.sides)}
+        self.prepare(model, weights, probe)
+        return {group.name: sums(model, group, self.sides, self) for group in groups}
+
+    def needed(self, probe: CalibrationData | None) -> CalibrationData:
+        """The training images that a cut looks at."""
+        if probe is None:
+            allowed = "one that needs no data, such as Norm: there are no training images here"
+            raise ConfigError("cut.criterion", type(self).__name__, allowed)
+        return probe
+
     def state(self) -> State:
         """What ``update`` remembers."""
         return {}
@@ -69,5 +95,5 @@ class Plain(Criterion):
 def count(key: str, value: int) -> int:
     """``value`` if it is a whole number of at least 1, else a ConfigError."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigError(f"prune.criterion.{key}", value, "a whole number of at least 1")
+        raise ConfigError(f"criterion.{key}", value, "a whole number of at least 1")
     return value

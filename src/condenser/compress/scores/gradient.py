@@ -38,7 +38,7 @@ class GradientMean(Criterion):
     def __init__(self, images: int = 512, batch: int = 128, decay: float = 0.99) -> None:
         if not 0 <= decay < 1:
             allowed = "a number from 0 up to, not including, 1"
-            raise ConfigError("prune.criterion.decay", decay, allowed)
+            raise ConfigError("criterion.decay", decay, allowed)
         self.images, self.batch, self.decay = count("images", images), count("batch", batch), decay
 
     @abstractmethod
