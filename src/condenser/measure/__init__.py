@@ -1,4 +1,4 @@
-"""What a model costs and how good it is: quality, size, compute, time, energy; measured where."""
+"""Measurements of a model: quality, size, compute, latency, energy, and the environment."""
 
 from condenser.capture.conditions import settled
 from condenser.measure.classes import accuracy_by_class, damage

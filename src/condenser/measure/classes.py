@@ -1,4 +1,4 @@
-"""Which classes pay for a smaller network."""
+"""Per-class accuracy, and the drop of each class against a teacher."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from condenser.tasks import Task
 def accuracy_by_class(
     predictions: Predictions, classes: Sequence[str], task: Task
 ) -> dict[str, float | None]:
-    """Of each class the share of its samples that are recognised; None where there are none.
+    """Recall of each class; None for a class without samples.
 
-    A binary task has two, the one that its name tells from the ``rest``. With several labels it is
-    the share of samples of which a label is said rightly, present or not.
+    A binary task has two classes, the named one and the ``rest``. With several labels it is the
+    accuracy of each label over all samples.
     """
     hits, counts = tally(predictions, task)
     names = [*classes, "rest"] if task.word == "binary" else list(classes)
@@ -27,7 +27,7 @@ def accuracy_by_class(
 
 
 def tally(predictions: Predictions, task: Task) -> tuple[Tensor, Tensor]:
-    """For each class what was said rightly, and how often it was asked: float64 (classes,)."""
+    """Correct and total counts per class: float64 (classes,)."""
     target = predictions.targets
     right = (task.decide(predictions.logits) == target).double()
     if task.word == "multilabel":
@@ -41,7 +41,7 @@ def tally(predictions: Predictions, task: Task) -> tuple[Tensor, Tensor]:
 def damage(
     predictions: Predictions, teacher: Tensor, classes: Sequence[str], task: Task
 ) -> dict[str, float | str | None]:
-    """What a network lost, class by class, against a teacher's logits (N, …) of the same samples.
+    """Accuracy drop per class against a teacher's logits (N, …) on the same samples.
 
     A class's drop is the teacher's ``accuracy_by_class`` less the network's, below 0 where the
     network is better; classes without samples do not count.

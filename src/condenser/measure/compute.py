@@ -1,4 +1,4 @@
-"""How much arithmetic one image costs: multiply-accumulates, and those on a non-zero weight."""
+"""Multiply-accumulates per image, and those with a non-zero weight."""
 
 from __future__ import annotations
 

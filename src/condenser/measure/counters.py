@@ -1,4 +1,4 @@
-"""Energy as the processor's own counters tell it, where a system has them and lets one read."""
+"""Energy from the processor's RAPL counters, where readable."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ BUDGET_S = 0.5
 def joules(
     call: Callable[[], object], *, budget_s: float = BUDGET_S, root: Path = POWERCAP
 ) -> float | None:
-    """Joules of one ``call``: what all packages took while it was repeated, by their RAPL counters.
+    """Joules per ``call``: consumption of all packages while it was repeated, by RAPL.
 
-    None where there is no counter, or none that may be read. Other work on the machine, and what
-    it takes at rest, are in it.
+    None without a readable counter. Includes idle power and other load on the machine.
 
     Source: https://www.kernel.org/doc/html/latest/power/powercap/powercap.html
     """
@@ -37,7 +36,7 @@ def joules(
 
 
 def domains(root: Path = POWERCAP) -> list[Path]:
-    """The processor packages whose counter can be read: their parts are contained in them."""
+    """The processor packages with readable counters; they include their sub-domains."""
     found = []
     for folder in sorted(root.glob("intel-rapl:*")) if root.is_dir() else []:
         if folder.name.count(":") == 1:
@@ -54,7 +53,7 @@ def microjoules(package: Path) -> int:
 
 
 def passed(before: int, after: int, package: Path) -> int:
-    """What a counter went on by; it starts again at its range."""
+    """Difference of two counter readings, with wrap-around."""
     if after >= before:
         return after - before
     return after - before + int((package / "max_energy_range_uj").read_text(encoding="utf-8"))

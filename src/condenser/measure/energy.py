@@ -1,4 +1,4 @@
-"""An estimate of the energy that one image costs, from published energies of operations."""
+"""Estimated energy per image, from published energies per operation."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def energy(model: nn.Module, example: Tensor, widths: Widths | None = None) -> d
     1 MB on the chip and writes its outputs there, in the bits of its inputs. Normalisation,
     activations and sums are taken to be done on the way.
 
-    Good for comparing networks on one imaginary chip; the numbers of a real one differ by far.
+    For comparing networks on one hypothetical chip only; absolute numbers of real chips differ.
 
     Args:
         example: (1, C, H, W).
@@ -64,7 +64,7 @@ def energy(model: nn.Module, example: Tensor, widths: Widths | None = None) -> d
 
 
 def mac_energy(weight_bits: int, input_bits: int | None) -> float:
-    """Picojoules of a multiplication and the addition that takes it up.
+    """Picojoules of one multiply-accumulate.
 
     Floats: 3.7 + 0.9. Integers: 0.2 · (weight bits · input bits / 8²) + 0.1, since a multiplier's
     area and energy grow with the product of its operands' bits; sums are kept in 32 bits.
@@ -79,7 +79,7 @@ def is_layer(module: nn.Module) -> bool:
 
 
 def macs_of(layer: nn.Module, given: Tensor, output: Tensor) -> int:
-    """Products of a weight and an input that one call of a layer takes."""
+    """Multiply-accumulates of one call of a layer."""
     weight = layer.weight
     assert isinstance(weight, Tensor)
     met = given if isinstance(layer, TRANSPOSED) else output
@@ -87,7 +87,7 @@ def macs_of(layer: nn.Module, given: Tensor, output: Tensor) -> int:
 
 
 def stored_bits(model: nn.Module, widths: Widths) -> int:
-    """Bits of all parameters and floating-point buffers, those of each tensor once."""
+    """Bits of all parameters and floating-point buffers, each tensor once."""
     tensors: dict[str, Tensor] = dict(model.named_parameters())
     tensors |= {n: b for n, b in model.named_buffers() if b.is_floating_point()}
     weights = ("weight", "in_proj_weight")  # the latter is attention's

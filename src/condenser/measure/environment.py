@@ -1,4 +1,4 @@
-"""Where and with what a number was measured."""
+"""The environment of a measurement: hardware, versions, commit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-# The instruction sets that decide how fast, and on x86 how exact, int8 runs.
+# Instruction sets that determine the speed and, on x86, the exactness of int8.
 X86 = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 ARM = ("asimd", "asimddp", "i8mm", "sve", "sve2")
 NOTABLE = (*X86, *ARM)
@@ -20,7 +20,7 @@ PACKAGES = {"lightning": "pytorch-lightning", "onnxruntime": "onnxruntime"}
 
 
 def hardware() -> str:
-    """CPU model, cores this process may use, notable instruction sets; the GPU once CUDA is used.
+    """CPU model, usable cores, notable instruction sets; the GPU if CUDA is in use.
 
     Example: ``Intel(R) Xeon(R) Processor @ 2.80GHz, 2 cores, avx2 avx512f avx512_vnni``.
     """
@@ -45,7 +45,7 @@ def versions() -> str:
 
 
 def arithmetic(device: str) -> dict[str, Any]:
-    """What decides the bits of a sum beside its numbers: versions, threads, kernels, processor."""
+    """What determines rounding beside the inputs: versions, threads, kernels, processor."""
     kernels = torch.backends
     return {
         "versions": {name: metadata.version(name) for name in ("torch", "torchvision")},
@@ -59,7 +59,7 @@ def arithmetic(device: str) -> dict[str, Any]:
 
 
 def device_kind(accelerator: str) -> str:
-    """The device that Lightning takes for an accelerator: ``cpu``, ``mps``, ``cuda 9.0``.
+    """The device that Lightning selects for an accelerator: ``cpu``, ``mps``, ``cuda 9.0``.
 
     The number of a GPU is its compute capability.
     """
@@ -74,8 +74,8 @@ def device_kind(accelerator: str) -> str:
 def commit() -> str | None:
     """Short git hash of this code's checkout, with ``+`` when tracked files were changed.
 
-    None when the code is not tracked by git. Never raises. Read once in a process: call it at the
-    start, since what runs is the code as it was imported.
+    None if the code is not tracked by git. Never raises. Cached per process: call it at the start,
+    since the code that runs is the code as imported.
     """
     return commit_of(Path(__file__).resolve())
 
@@ -95,7 +95,7 @@ def commit_of(file: Path) -> str | None:
 
 
 def _git(file: Path, *arguments: str) -> str | None:
-    """What git prints in the file's folder; None when it fails or is not there."""
+    """Output of git in the file's folder; None if it fails or is not installed."""
     # Inside a git hook GIT_DIR and its kin would point elsewhere.
     clean = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     command = ["git", "--no-optional-locks", "-C", str(file.parent), *arguments]

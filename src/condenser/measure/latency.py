@@ -1,4 +1,4 @@
-"""How long one answer takes, measured so that it can be compared. All times in milliseconds."""
+"""Latency measured so that models can be compared. All times in milliseconds."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from condenser.capture import device_of, evaluating
 from condenser.capture.conditions import settled
 
 ROUNDS = 100
-BUDGET_S = 0.25  # of one model: it runs at the end of every stage
-LEAST_ROUNDS = 3  # kept even when the budget is spent: a quartile needs them
+BUDGET_S = 0.25  # seconds per model, as it runs at the end of every stage
+LEAST_ROUNDS = 3  # minimum number of calls, for quartiles
 
 Call = Callable[[], object]
 
@@ -22,8 +22,8 @@ Call = Callable[[], object]
 def latency(call: Call, *, rounds: int = ROUNDS, budget_s: float = BUDGET_S) -> dict[str, float]:
     """{median, iqr, min, n}: milliseconds of one ``call`` over n of them, after a warm-up.
 
-    It ends after ``rounds`` calls or ``budget_s`` seconds, a fifth of them for the warm-up, and
-    never before one warm-up and 3 measured calls. iqr: third minus first quartile.
+    Ends after ``rounds`` calls or ``budget_s`` seconds, a fifth of them for warm-up, but after at
+    least one warm-up and 3 measured calls. iqr: third minus first quartile.
     """
     return _summary(_rounds([call], rounds, budget_s)[0])
 
@@ -31,8 +31,8 @@ def latency(call: Call, *, rounds: int = ROUNDS, budget_s: float = BUDGET_S) -> 
 def interleaved(
     calls: dict[str, Call], *, rounds: int = ROUNDS, budget_s: float = 2.0
 ) -> dict[str, dict[str, float]]:
-    """``latency`` of several calls, taken in turn (A B A B …), so that a drift of the machine
-    (heat, neighbours) meets all of them alike.
+    """``latency`` of several calls, interleaved (A B A B …), so that machine drift (heat, load)
+    affects all equally.
 
     Adds ratio: the median over rounds of time(first named) / time(this one): above 1 is faster
     than the first; ratio_iqr: its third minus first quartile.
@@ -67,9 +67,9 @@ def call_latency(
 
 
 def torch_call(model: nn.Module, example: Tensor) -> Call:
-    """One forward pass, to be timed within ``evaluating(model)`` and ``settled()``.
+    """One forward pass for timing, within ``evaluating(model)`` and ``settled()``.
 
-    On a GPU it waits for the result: without that only the launch would be timed.
+    Synchronises on a GPU: otherwise only the kernel launches would be timed.
     """
     device = device_of(model)
     image = example.to(device)

@@ -1,4 +1,4 @@
-"""How good a model is: its predictions once, and every quality number from them."""
+"""Quality metrics: predict once, compute every metric from the predictions."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Predictions(NamedTuple):
 def predict(model: Callable[[Tensor], Any], batches: Iterable[Batch]) -> Predictions:
     """The logits of ``model`` for every image of ``batches``, in their order.
 
-    A module runs in eval mode, without gradients, on the device of its parameters, and gets its
-    modes back. Any other callable (a wrapped onnxruntime session) gets the images as they come
-    and may answer with a tensor or an array.
+    A module runs in eval mode, without gradients, on the device of its parameters, and its modes
+    are restored. Any other callable (such as an onnxruntime session) gets the images unchanged and
+    may return a tensor or an array.
 
     Raises: CondenserError when there is no batch.
     """
@@ -49,7 +49,7 @@ def predict(model: Callable[[Tensor], Any], batches: Iterable[Batch]) -> Predict
 def quality(
     predictions: Predictions, teacher: Tensor | None = None, task: Task | None = None
 ) -> dict[str, float | None]:
-    """Quality of ``predictions``, and beside a teacher's logits of the same images.
+    """Quality metrics of ``predictions``, also against a teacher's logits of the same images.
 
     ``task`` None: multiclass. Numbers of labels are means over the labels, each of them a choice
     of yes (probability σ(z) above ½) or no.

@@ -1,4 +1,4 @@
-"""Quality numbers of each task, from the logits of a whole set."""
+"""Quality metrics per task, from the logits of a whole set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from condenser.functional.losses import yes_or_no
 from condenser.tasks import Binary, Multiclass, Multilabel
 
 BINS = 15  # equal-width confidence bins, as in Guo et al. 2017
-TOP5_FROM = 6  # with five classes or fewer everything is in the top five
+TOP5_FROM = 6  # with five classes or fewer top-5 is trivial
 Scores = dict[str, float | None]
 
 
@@ -57,9 +57,9 @@ def of_labels(logits: Tensor, targets: Tensor) -> Scores:
 
 
 def of_each_label(logits: Tensor, targets: Tensor) -> Scores:
-    """Each label as a choice of its own, means over the labels."""
+    """Each label as an independent decision; means over the labels."""
     log_p = F.log_softmax(yes_or_no(logits.double()), dim=1).unflatten(0, logits.shape)
-    wrong = (1 - targets).long()  # of yes and no, no is the second
+    wrong = (1 - targets).long()  # yes is first, no second
     errors = [
         calibration_error(p.exp(), t) for p, t in zip(log_p.unbind(1), wrong.unbind(1), strict=True)
     ]
@@ -85,15 +85,15 @@ def class_accuracy(logits: Tensor, targets: Tensor, k: int = 1) -> float:
 
 
 def label_accuracy(logits: Tensor, targets: Tensor) -> float:
-    """The share of all labels that are right."""
+    """Fraction of all labels that are correct."""
     return rounded(((logits > 0) == (targets > 0)).double().mean())
 
 
 def calibration_error(probabilities: Tensor, targets: Tensor) -> float:
-    """Probabilities, because torchmetrics would take logits within [0, 1] for probabilities."""
+    """From probabilities, because torchmetrics mistakes logits within [0, 1] for probabilities."""
     from torchmetrics.functional.classification import multiclass_calibration_error
 
-    # torchmetrics keeps a bin of its own for confidence 1, which saturated logits do reach.
+    # torchmetrics has a separate bin for confidence 1, which saturated logits do reach.
     below_one = 1 - torch.finfo(torch.float32).eps
     return multiclass_calibration_error(
         probabilities.clamp(max=below_one), targets, probabilities.shape[1], n_bins=BINS, norm="l1"
@@ -101,7 +101,7 @@ def calibration_error(probabilities: Tensor, targets: Tensor) -> float:
 
 
 def ranks(logits: Tensor) -> Tensor:
-    """Numbers from 0 to 1 in the order of the logits: probabilities near 1 would be equal."""
+    """Ranks of the logits scaled to [0, 1]: probabilities near 1 would tie."""
     place = logits.unique(return_inverse=True)[1].double()
     return place / place.max().clamp(min=1)
 

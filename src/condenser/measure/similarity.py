@@ -1,4 +1,4 @@
-"""How alike two networks see the same images."""
+"""Representation similarity of two networks on the same images (CKA)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def cka(
 ) -> dict[str, float]:
     """``linear_cka`` of pairs of layers on the same images, as ``student_layer~teacher_layer``.
 
-    Both run in eval mode, as they are left. A map counts with every place of every channel.
+    Both run in eval mode and are left unchanged. Maps are flattened.
 
     Args:
         images: float32 (n, C, H, W), normalised; a few hundred. All their features are held in
@@ -37,7 +37,7 @@ def cka(
 
 
 def features(network: nn.Module, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-    """What the layers give for all images: (n, features) each, on the CPU."""
+    """Layer outputs for all images: (n, features) each, on the CPU."""
     device, parts = device_of(network), []
     with evaluating(network), Capture(network, layers) as capture:
         for batch in images.split(BATCH):
@@ -47,14 +47,13 @@ def features(network: nn.Module, images: Tensor, layers: Sequence[str]) -> dict[
 
 
 def linear_cka(x: Tensor, y: Tensor) -> float:
-    """‖YᵀX‖² / (‖XᵀX‖ · ‖YᵀY‖) in Frobenius norms, of features with their means taken off.
+    """‖YᵀX‖² / (‖XᵀX‖ · ‖YᵀY‖) in Frobenius norms, of centred features.
 
-    From 0 to 1: 1 for features that are the same but for rotation, scale and shift. Features that
-    have nothing to do with each other still have about √(d·d')/n, and close to 1 where d and d' are
-    far above n: compare numbers of the same n and the same layers only. In float64; 0 where a side
-    is constant, as far as its type can tell.
+    From 0 to 1: 1 for features equal up to rotation, scale and shift. Unrelated features still
+    have about √(d·d')/n, and close to 1 if d and d' are far above n: compare only values of the
+    same n and the same layers. In float64; 0 if a side is constant to its dtype's precision.
 
-    With more features than images the same is had of the n×n products: ⟨XXᵀ, YYᵀ⟩ = ‖YᵀX‖².
+    With more features than images, n×n products are used: ⟨XXᵀ, YYᵀ⟩ = ‖YᵀX‖².
 
     Args:
         x, y: (n, d) and (n, d'), a row an image.
@@ -73,13 +72,13 @@ def linear_cka(x: Tensor, y: Tensor) -> float:
 
 
 def gram(x: Tensor) -> Tensor:
-    """XXᵀ of centred features, (n, n), a part of the columns at a time: float64 takes room."""
+    """XXᵀ of centred features, (n, n), in column chunks to bound float64 memory."""
     parts = (centred(columns) for columns in x.split(COLUMNS, dim=1))
     return sum((part @ part.T for part in parts), torch.zeros((), dtype=torch.float64))
 
 
 def centred(x: Tensor) -> Tensor:
-    """x less its mean over the images; 0 where that is no more than the rounding of its type."""
+    """x minus its mean over the images; 0 where that is within its dtype's rounding."""
     whole = x.double()
     varying = whole - whole.mean(dim=0)
     rounding = torch.finfo(x.dtype).eps * whole.norm()

@@ -1,4 +1,4 @@
-"""How large a model is, counted from its tensors."""
+"""Model size, counted from its tensors."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class LayerSize:
     """One layer that owns parameters.
 
     shape: of ``weight``, or of the largest parameter where none has that name.
-    params, nonzero: entries of all its parameters, bias included; what an earlier layer already
-    holds (a tied weight) is not counted again. distinct: different values but 0, of each tensor.
-    sparsity: share of zeros in the tensor of ``shape``.
+    params, nonzero: entries of all its parameters, bias included; a tied weight counts in its first
+    layer only. distinct: distinct non-zero values per tensor, summed. sparsity: fraction of zeros
+    in the tensor of ``shape``.
     """
 
     name: str
@@ -33,15 +33,14 @@ class LayerSize:
 
 
 def size(model: nn.Module) -> dict[str, int]:
-    """Parameter entries, those that are not zero, and bytes in single precision.
+    """Parameter entries, non-zero entries, and bytes in float32.
 
-    params: entries of all parameters, each shared one once. nonzero: those that are not 0.
-    distinct: different values among those of each tensor but 0, added up over the tensors: what
-    codebooks would hold.
+    params: entries of all parameters, shared ones once. nonzero: those that are not 0.
+    distinct: distinct non-zero values per tensor, summed over tensors: the size of codebooks.
     fp32_bytes: 4 · (params + entries of the floating-point buffers in the state_dict, such as
     BatchNorm's running mean and variance); integer buffers and file headers are not in it.
-    A parametrised tensor (a mask, a weight norm) counts as the forward pass sees it, and what its
-    parametrisation holds beside it does not count: that is what remains once it is stripped.
+    A parametrised tensor (a mask, a weight norm) counts as used in the forward pass, without the
+    parametrisation's own state: that is what remains once it is removed.
     """
     rows = layers(model)
     params = sum(row.params for row in rows)
@@ -83,14 +82,14 @@ def _row(name: str, module: nn.Module, own: dict[str, Tensor]) -> LayerSize:
 
 
 def _modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Every module but the insides of parametrisations."""
+    """All modules except those inside parametrisations."""
     for name, module in model.named_modules():
         if "parametrizations" not in name.split("."):
             yield name, module
 
 
 def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """(name, the parameter it comes from, the tensor that forward uses) of a module's own."""
+    """(name, underlying parameter, tensor used in forward) of a module's own parameters."""
     for name, parameter in module._parameters.items():
         if parameter is not None:
             yield name, parameter, parameter

@@ -1,4 +1,4 @@
-"""Results of stages, kept by content key and reused by every run and process."""
+"""A content-addressed store of stage results, shared by all runs and processes."""
 
 from condenser.store.entries import RECORD, Entry, key_of, load, model_folder
 from condenser.store.storage import StageDir, Store, check_place, stored_at, whole

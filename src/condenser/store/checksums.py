@@ -13,7 +13,7 @@ FILE = "SHA256SUMS"
 
 
 def files(folder: Path) -> Iterator[str]:
-    """The names of all files below the folder but the checksums themselves, in order."""
+    """All files below the folder except the checksums, sorted."""
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and name != FILE:
@@ -21,7 +21,7 @@ def files(folder: Path) -> Iterator[str]:
 
 
 def write(folder: Path) -> None:
-    """Write the checksums of what is in the folder, last and whole, and force all of it to disk."""
+    """Write the folder's checksums last and atomically, and sync everything to disk."""
     names = list(files(folder))
     draft = folder / f".{FILE}"
     text = "".join(f"{sha256(folder / name)}  {name}\n" for name in names)
@@ -33,10 +33,10 @@ def write(folder: Path) -> None:
 
 
 def read(folder: Path) -> dict[str, str] | None:
-    """Name → sha256 of each file when it was written; None of a folder without checksums.
+    """Name → sha256 of each file when written; None for a folder without checksums.
 
     Raises:
-        DamagedError: no line, or one that is no checksum.
+        DamagedError: no lines, or an invalid one.
     """
     file = folder / FILE
     if not file.is_file():
@@ -49,11 +49,11 @@ def read(folder: Path) -> dict[str, str] | None:
 
 
 def wrong(folder: Path, names: Iterable[str] = ()) -> list[str]:
-    """``weights.safetensors altered``, ``record.json missing`` …: of these files, or of all that
-    were written; none if they are what was written.
+    """Damage such as ``weights.safetensors altered`` or ``record.json missing``, of these files or
+    of all; empty if intact.
 
     Raises:
-        DamagedError: a file that nobody lets us read.
+        DamagedError: a file cannot be read.
     """
     try:
         known = read(folder)
@@ -67,13 +67,13 @@ def wrong(folder: Path, names: Iterable[str] = ()) -> list[str]:
 
 
 def unknown(folder: Path) -> list[str]:
-    """``x unknown``: files that are there and were not written."""
+    """``x unknown``: files that are not in the checksums."""
     known = read(folder) or {}
     return [f"{name} unknown" for name in files(folder) if name not in known]
 
 
 def problem(folder: Path, name: str, expected: str | None) -> str:
-    """What is wrong with one file; nothing if it is the one that was written."""
+    """What is wrong with one file; empty if intact."""
     path = folder / name
     if not path.is_file():
         return "missing"

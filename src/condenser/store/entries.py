@@ -1,4 +1,4 @@
-"""An entry: the folder that holds what one stage made."""
+"""A store entry: the folder with one stage's result."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ WEIGHTS = "weights.safetensors"
 class Entry:
     """A stage's result on disk: model.json, weights.safetensors, record.json, maybe more files.
 
-    ``ingredients.json`` is what its key is the hash of, ``SHA256SUMS`` what every file was when it
-    was written. Nothing of it is read that is not that: DamagedError.
+    Its key is the hash of ``ingredients.json``; ``SHA256SUMS`` has a checksum per file, which is
+    verified before reading: DamagedError.
     """
 
     folder: Path
@@ -36,7 +36,7 @@ class Entry:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """What was measured when the entry was made."""
+        """The metrics measured when the entry was computed."""
         return read_json(self.file(RECORD))
 
     def load(self, trusted: tuple[str, ...] = ()) -> tuple[ModelSpec, nn.Module]:
@@ -48,17 +48,17 @@ class Entry:
 
 
 def checked(folder: Path, name: str) -> Path:
-    """A file of an entry; DamagedError unless it is the one that was written."""
+    """A file of an entry; DamagedError unless intact."""
     if wrong := checksums.wrong(folder, [name]):
         raise unfit(folder, wrong)
     return folder / name
 
 
 def load(folder: Path, trusted: tuple[str, ...] = ()) -> tuple[ModelSpec, nn.Module]:
-    """The network of an entry, or of a folder with a model alone, whose weights model.json checks.
+    """The network of an entry, or of a bare model folder, verified by the hash in model.json.
 
     Raises:
-        DamagedError: a file is not the one that was written; an entry without checksums.
+        DamagedError: a file is damaged, or an entry has no checksums.
     """
     from condenser.checkpoint import model_spec
 
@@ -69,7 +69,7 @@ def load(folder: Path, trusted: tuple[str, ...] = ()) -> tuple[ModelSpec, nn.Mod
 
 
 def flaws(folder: Path) -> list[str]:
-    """What speaks against an entry, file by file: nothing, where it is what was written."""
+    """Damage of an entry, by file; empty if intact."""
     found = checksums.wrong(folder) or checksums.wrong(folder, [RECORD])
     file = folder / INGREDIENTS
     if not found and file.is_file():
@@ -80,13 +80,13 @@ def flaws(folder: Path) -> list[str]:
 
 
 def unfit(folder: Path, wrong: Sequence[str], remedy: str = "") -> DamagedError:
-    """What to say of an entry that is not what was written."""
+    """The error for a damaged entry."""
     remedy = remedy or "the next run that wants it makes it anew"
     return DamagedError(f"{folder}: {', '.join(wrong)}; {remedy}")
 
 
 def model_folder(key: str, path: Path) -> Path:
-    """The folder with the model.json that ``path`` means: itself, or of a run its last model.
+    """The folder with the model.json of ``path``: itself, or the last model of a run folder.
 
     Raises:
         ConfigError: there is none; ``key`` is the setting that named the path.
@@ -114,5 +114,5 @@ def digest(text: str) -> str:
 
 
 def canonical(ingredients: Mapping[str, Any]) -> str:
-    """The one text that the same ingredients always are."""
+    """Canonical JSON of the ingredients."""
     return json.dumps(ingredients, sort_keys=True, default=str)

@@ -1,4 +1,4 @@
-"""What a store keeps, for which runs, and how large it is. Reads only; nothing is locked."""
+"""Inventory of a store: entries, runs that use them, sizes. Read-only, without locks."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from condenser.store import checksums, marker
 from condenser.store.entries import INGREDIENTS, MODEL, RECORD, WEIGHTS
 
 SMALL = (RECORD, INGREDIENTS, MODEL)
-SHORTEST = 4  # letters of a key that name it
+SHORTEST = 4  # minimum length of a key prefix
 
 
 @dataclass
 class Use:
-    """What the records of runs say of a key: the runs that name it, and its own record."""
+    """The runs whose records reference a key, and its own record."""
 
     runs: dict[str, None] = field(default_factory=dict)
     record: Mapping[str, Any] | None = None
@@ -30,10 +30,10 @@ class Use:
 
 @dataclass(frozen=True)
 class Kept:
-    """An entry of the store, or a teacher's outputs, as a person sees it.
+    """An entry or teacher cache of the store, for listings.
 
     Attributes:
-        runs: ``experiment/run`` of each whose records name it as theirs, a parent's or a teacher's.
+        runs: ``experiment/run`` of each run that references it as its own, a parent or a teacher.
     """
 
     folder: Path
@@ -52,17 +52,17 @@ class Kept:
 
     @cached_property
     def metrics(self) -> Mapping[str, Any]:
-        """Its measured facts; none where they are not what was written."""
+        """Its metrics; empty if damaged."""
         return told(self.folder, RECORD)
 
     @cached_property
     def ingredients(self) -> Mapping[str, Any]:
-        """What its key is the hash of; nothing of entries made before that was kept."""
+        """What its key is the hash of; empty for older entries without it."""
         return told(self.folder, INGREDIENTS)
 
     @property
     def model(self) -> str:
-        """The network as a run calls it, else the class it was built from."""
+        """The network's name in a run, else its class."""
         if self.use.record is not None:
             return str(self.use.record["model"])
         architecture = told(self.folder, MODEL).get("architecture")
@@ -71,7 +71,7 @@ class Kept:
 
     @property
     def made(self) -> str:
-        """When, in ISO 8601."""
+        """Creation time in ISO 8601."""
         return str(self.metrics.get("date") or "")
 
     @property
@@ -82,8 +82,7 @@ class Kept:
 
     @property
     def flaws(self) -> list[str]:
-        """``x missing``, ``y altered``: what is seen without reading large files. ``verify`` reads
-        all."""
+        """``x missing``, ``y altered``: damage visible without reading large files; see ``verify``."""
         if self.stage == "taught":
             return []
         try:
@@ -102,8 +101,8 @@ class Kept:
 
 
 def told(folder: Path, name: str) -> Mapping[str, Any]:
-    """What a file of an entry says; nothing where it is not what was written. Entries of before
-    there were checksums are believed: this is for people to look at."""
+    """A JSON file of an entry; empty if damaged. Entries from before checksums are trusted: this is
+    for display only."""
     try:
         old = checksums.read(folder) is None
         return {} if not old and checksums.wrong(folder, [name]) else read_json(folder / name)
@@ -112,10 +111,10 @@ def told(folder: Path, name: str) -> Mapping[str, Any]:
 
 
 def inventory(store: Path, runs: Iterable[Path]) -> list[Kept]:
-    """All entries of a store, the oldest first; whatever else lies there is none.
+    """All entries of a store, oldest first; other files are ignored.
 
     Raises:
-        CondenserError: it is no store, or one of the runs' folders is not there.
+        CondenserError: not a store, or a run folder does not exist.
     """
     folders = [*filter(marker.is_entry, store.iterdir())] if store.is_dir() else []
     if not folders and not marker.marked(store):
@@ -128,7 +127,7 @@ def inventory(store: Path, runs: Iterable[Path]) -> list[Kept]:
 
 
 def users(runs: Iterable[Path]) -> dict[str, Use]:
-    """Key → the runs below these folders that name it."""
+    """Key → the runs below these folders that reference it."""
     uses: dict[str, Use] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", records.RecordWarning)
@@ -145,11 +144,11 @@ def users(runs: Iterable[Path]) -> dict[str, Use]:
 
 
 def unused(kept: Sequence[Kept], runs: Sequence[Path]) -> list[Kept]:
-    """Entries that no run names.
+    """Entries that no run references.
 
     Raises:
-        CondenserError: there is no record below ``runs``, or one that cannot be read: it could
-            name any.
+        CondenserError: there is no record below ``runs``, or an unreadable one, which might
+            reference any entry.
     """
     with warnings.catch_warnings(record=True) as unread:
         warnings.simplefilter("always", records.RecordWarning)
@@ -165,25 +164,25 @@ def unused(kept: Sequence[Kept], runs: Sequence[Path]) -> list[Kept]:
 
 
 def read(runs: Iterable[Path]) -> list[records.Record]:
-    """The records below the folders; none of a folder without.
+    """The records below the folders; a folder without records is fine.
 
     Raises:
-        CondenserError: one of them is not there.
+        CondenserError: a folder does not exist.
     """
     found: list[records.Record] = []
     for folder in runs:
         if not folder.is_dir():
             raise CondenserError(f"--runs={folder}: no such folder")
-        with suppress(CondenserError):  # no record in it yet
+        with suppress(CondenserError):  # no records yet
             found += records.read([folder])
     return found
 
 
 def find(kept: Sequence[Kept], word: str) -> Kept:
-    """The entry that a key, its beginning or ``stage-key`` names.
+    """The entry for a key, a key prefix or ``stage-key``.
 
     Raises:
-        CondenserError: it names none, or several.
+        CondenserError: no match, or several.
     """
     stage, _, key = word.rpartition("-")
     long = len(key) >= SHORTEST
@@ -201,8 +200,8 @@ def find(kept: Sequence[Kept], word: str) -> Kept:
 
 
 def leftovers(store: Path) -> list[Path]:
-    """What runs that were killed have left: drafts, checkpoints, halves of what was removed; and
-    what was damaged and put aside."""
+    """Leftovers of killed runs: drafts, checkpoints, half-removed entries; also damaged entries
+    moved aside."""
     return sorted(path for path in store.iterdir() if marker.LEFT.fullmatch(path.name))
 
 

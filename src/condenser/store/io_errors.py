@@ -1,4 +1,4 @@
-"""A store that cannot be written: which, why, and what to do, in one line."""
+"""One-line errors for a store that cannot be written: which, why and what to do."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 from condenser.errors import CondenserError
 from condenser.runs import disk
 
-LITTLE = 1 << 16  # bytes: with less a disk is full
+LITTLE = 1 << 16  # bytes free, below which a disk counts as full
 
 
 @contextmanager
 def in_words(root: Path) -> Iterator[None]:
-    """Errors of a full disk and of a store that cannot be written become a CondenserError."""
+    """Turn errors of a full disk or a read-only store into a CondenserError."""
     try:
         yield
     except CondenserError:
@@ -36,7 +36,7 @@ def in_words(root: Path) -> Iterator[None]:
 
 
 def full(error: Exception, root: Path) -> bool:
-    """Whether there was no room, said or found."""
+    """Whether the disk is full, by error code or free space."""
     if disk.full(error):
         return True
     said = disk.torn(error) or "writ" in str(error)
@@ -45,7 +45,7 @@ def full(error: Exception, root: Path) -> bool:
 
 
 def closed(error: Exception, root: Path) -> bool:
-    """Whether the store itself may not be written, and not some other file."""
+    """Whether it is the store itself that is not writable, rather than another file."""
     if not isinstance(error, OSError) or error.errno not in disk.CLOSED or error.filename is None:
         return False
     file = Path(os.fsdecode(error.filename)).absolute()
@@ -53,6 +53,6 @@ def closed(error: Exception, root: Path) -> bool:
 
 
 def writable(root: Path) -> bool:
-    """Whether entries can be made in the folder, or the folder itself where it is not yet."""
+    """Whether entries can be created in the folder, or the folder itself if missing."""
     there = next(place for place in (root.absolute(), *root.absolute().parents) if place.exists())
     return os.access(there, os.W_OK | os.X_OK)

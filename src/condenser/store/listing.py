@@ -9,11 +9,11 @@ from typing import Any
 from condenser.store.inventory import Kept, size
 
 HEADS = ("stage", "key", "model", "test", "bytes", "made", "runs")
-MOST_RUNS = 2  # that a line names
+MOST_RUNS = 2  # runs named per line
 
 
 def table(kept: Sequence[Kept]) -> str:
-    """A line an entry, under a line of heads."""
+    """One line per entry, below a header."""
     rows = [HEADS, *(row(one) for one in kept)]
     widths = [max(len(cells[i]) for cells in rows) for i in range(len(HEADS))]
     right = {HEADS.index(head) for head in ("test", "bytes")}
@@ -48,7 +48,7 @@ def people(runs: Sequence[str]) -> str:
 
 
 def totals(kept: Sequence[Kept], left: Sequence[Path]) -> str:
-    """How much there is in all, how much of it no run names, and what killed runs left."""
+    """Total size, size not referenced by any run, and leftovers of killed runs."""
     unused = [one for one in kept if not one.runs and one.stage != "taught"]
     lines = [f"{len(kept)} entries, {sum(one.bytes for one in kept):,} bytes"]
     if unused:
@@ -60,7 +60,7 @@ def totals(kept: Sequence[Kept], left: Sequence[Path]) -> str:
 
 
 def page(one: Kept, kept: Sequence[Kept], state: str) -> str:
-    """All that is known of an entry."""
+    """Everything known about an entry."""
     head = f"{one.name}  {one.model}  {accuracy(one)}  {one.bytes:,} bytes  {one.made}  {state}"
     parts = {
         "runs": [*one.runs] or ["none"],
@@ -78,7 +78,7 @@ def page(one: Kept, kept: Sequence[Kept], state: str) -> str:
 def lineage(
     one: Kept, by_key: Mapping[str, Kept], indent: str = "", said: set[str] | None = None
 ) -> Iterator[str]:
-    """The models that it stands on, each once, above what that one stands on."""
+    """The models it was derived from, each once, followed by their own parents."""
     said = set() if said is None else said
     for role, keys in one.lineage.items():
         for key in [key for key in keys if key and key not in said]:
@@ -92,7 +92,7 @@ def lineage(
 
 
 def settings(one: Kept) -> list[str]:
-    """What it was made with: its own ingredients, or as much as a run's record says."""
+    """Its settings: its own ingredients, or else those in a run's record."""
     if one.ingredients:
         beside = ("parent", "teacher", "stage")
         known = {k: v for k, v in one.ingredients.items() if k not in beside}

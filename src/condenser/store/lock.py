@@ -1,4 +1,4 @@
-"""A hand on an entry: whoever holds one keeps it from being removed. Gone with its process."""
+"""Shared lock on a store entry; prevents removal while held, released when the process exits."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import BinaryIO
 
 try:
     import fcntl
-except ImportError:  # no POSIX: nothing is held, and rm says so of nobody
+except ImportError:  # no POSIX: no locks
     fcntl = None  # type: ignore[assignment]
 
 Hold = BinaryIO
 
 
 def hold(file: Path) -> Hold | None:
-    """Share a lock on the file with all who use it; None if it has gone. Closing it lets go.
+    """Take a shared lock on the file; None if the file is gone. Closing it releases the lock.
 
-    Where locks do not work, as on some network drives, the file is only opened.
+    Where locks are unsupported, as on some network drives, the file is only opened.
     """
     try:
         held = file.open("rb")
@@ -34,7 +34,7 @@ def hold(file: Path) -> Hold | None:
 
 
 def alone(file: Path) -> Hold | None:
-    """The file for oneself, or None where somebody holds it; FileNotFoundError without one."""
+    """Take the exclusive lock; None if somebody holds it; FileNotFoundError without the file."""
     held = file.open("rb")
     if fcntl is not None:
         try:
@@ -42,13 +42,13 @@ def alone(file: Path) -> Hold | None:
         except BlockingIOError:
             held.close()
             return None
-        except OSError:  # no locks on this drive
+        except OSError:  # locks unsupported on this drive
             pass
     return held
 
 
 def same(held: Hold, file: Path) -> bool:
-    """Whether what is held is still what goes by this name."""
+    """Whether the locked file is still the one at this path."""
     try:
         return os.path.samestat(os.fstat(held.fileno()), file.stat())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What a store is and what in it is ours, told by a marker, by names and by content."""
+"""Recognise a store and its own files, by a marker, names and content."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from condenser.store.entries import INGREDIENTS, MODEL, RECORD, WEIGHTS
 MARKER = ".condenser-store"
 TRIED = ".tried"  # networks that were tried, see condenser.pipeline.tryout
 TEXT = "Condenser keeps results of stages in this folder; python src/store.py --help\n"
-TAUGHT = "manifest.json"  # in a folder with a teacher's outputs, which is no stage's result
+TAUGHT = "manifest.json"  # in the folder of a teacher cache, which is no stage result
 OWN = (RECORD, INGREDIENTS, MODEL, WEIGHTS, "test_logits.safetensors", checksums.FILE)
 NAME = r"[A-Za-z]\w*-[0-9a-f]{16}"
 ENTRY, LOCK = re.compile(NAME), re.compile(rf"{NAME}\.lock|search-\w+\.journal\S*")
 LEFT = re.compile(
-    rf"\.(?P<name>{NAME})(\.draft|\.ckpt(\.\d+)?)?"  # of an entry that is made
+    rf"\.(?P<name>{NAME})(\.draft|\.ckpt(\.\d+)?)?"  # suffix of an entry in the making
     rf"|\.gone-{NAME}-\d+|\.damaged-{NAME}(\.ckpt)?-[0-9a-f]{{8}}"
 )
 
@@ -32,10 +32,10 @@ def marked(root: Path) -> bool:
 
 
 def claim(root: Path, usual: bool = False) -> None:
-    """Make the folder a store, if it is none; ``usual``: it is where a run keeps its own.
+    """Mark the folder as a store; ``usual``: it is the default location of a run.
 
     Raises:
-        ConfigError: it is a folder of other things.
+        ConfigError: the folder holds other files.
     """
     if marked(root):
         return
@@ -45,14 +45,14 @@ def claim(root: Path, usual: bool = False) -> None:
 
 
 def check(root: Path) -> None:
-    """ConfigError for a folder of other things, which cannot become a store."""
+    """ConfigError for a folder of other files, which cannot become a store."""
     if root.is_dir() and not marked(root) and (others := strangers(root)):
         hint = f"{', '.join(others[:3])} is no part of a store"
         raise ConfigError("store", root, "a store, or a new or empty folder", hint)
 
 
 def strangers(root: Path) -> list[str]:
-    """What is not ours of what can be seen; where there is no entry, of all."""
+    """Visible files that are not the store's; all files if there is no entry."""
     inside = sorted(root.iterdir())
     hidden = not any(map(is_entry, inside))
     seen = [path for path in inside if hidden or not path.name.startswith(".")]
@@ -60,18 +60,18 @@ def strangers(root: Path) -> list[str]:
 
 
 def is_ours(name: str) -> bool:
-    """Whether it is a name that a store gives to what is no entry."""
+    """Whether it is a name that a store uses for something other than entries."""
     mark = name in (MARKER, TRIED) or name.startswith(f".{MARKER}.")
     return mark or bool(LOCK.fullmatch(name) or LEFT.fullmatch(name))
 
 
 def is_entry(path: Path) -> bool:
-    """Whether it is an entry, or a teacher's outputs: by its name, and by what is in it."""
+    """Whether it is an entry or a teacher cache, by name and content."""
     if not ENTRY.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
         return False
     if path.name.startswith("taught-"):
         return plain(path / TAUGHT) and any(map(plain, path.glob("*.npy")))
-    return sum(plain(path / name) for name in OWN) >= 2  # one may be what is damaged
+    return sum(plain(path / name) for name in OWN) >= 2  # either may be the damaged one
 
 
 def plain(path: Path) -> bool:
@@ -79,7 +79,7 @@ def plain(path: Path) -> bool:
 
 
 def foreign(entry: Path) -> list[str]:
-    """What is in an entry and was not put there by us."""
+    """Files in an entry that are not the store's."""
     try:
         known = {*OWN, *(checksums.read(entry) or ())}
     except CondenserError:

@@ -1,4 +1,4 @@
-"""Taking entries out of a store: wholly, and never under somebody's hands."""
+"""Remove entries from a store: atomically, and never one in use."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ GONE = ".gone-"
 
 
 def remove(kept: Kept) -> None:
-    """Rename the entry, which takes it out of everybody's sight at once, then delete it.
+    """Rename the entry, which hides it atomically, then delete it.
 
     Raises:
-        CondenserError: a run works with it or makes it, it is no entry or holds what is not ours,
-            or the store cannot be written.
+        CondenserError: a run uses or computes it, it is no entry or holds foreign files, or the
+            store is not writable.
     """
     if not is_entry(kept.folder):
         raise CondenserError(f"{kept.name}: it is no entry any more; nothing of it was removed")
@@ -45,7 +45,7 @@ def remove(kept: Kept) -> None:
 
 
 def sweep(path: Path) -> bool:
-    """Delete a leftover unless somebody is making it just now; whether it is gone."""
+    """Delete a leftover unless a process is writing it; returns whether it is gone."""
     left = LEFT.fullmatch(path.name)
     if left is None:
         return False
@@ -63,12 +63,12 @@ def sweep(path: Path) -> bool:
 
 
 def _check_free(folder: Path) -> None:
-    """CondenserError while somebody makes what goes by this name."""
+    """CondenserError while a process is computing this entry."""
     from filelock import FileLock, Timeout
 
     lock = folder.with_name(f"{folder.name}.lock")
     if not lock.exists():
-        return  # whoever makes an entry has one
+        return  # held by the process that computes the entry
     with in_words(folder.parent):
         try:
             with FileLock(lock, timeout=0):

@@ -1,4 +1,4 @@
-"""The store: entries made once, found by all, and held while somebody works with them."""
+"""The store: entries computed once, shared by all runs, locked while in use."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from condenser.store.marker import check, claim
 
 @dataclass(frozen=True)
 class StageDir:
-    """Where a stage that is being made works.
+    """The working folder of a stage.
 
     Attributes:
-        folder: what is in it when the stage ends becomes the entry.
-        checkpoint: a file that outlives a kill, for the next who makes the same entry.
-        cache_dir: a folder for what other stages can use, too, named by what is in it.
+        folder: its contents become the entry when the stage ends.
+        checkpoint: a file that survives a kill, for the next process that computes the entry.
+        cache_dir: a content-addressed folder shared with other stages.
     """
 
     folder: Path
@@ -35,15 +35,14 @@ class StageDir:
 
 
 class Store:
-    """A folder of entries. An entry appears whole or not at all.
+    """A folder of entries, each created atomically.
 
     Args:
-        root: the folder; made when it is needed.
-        spare: where new entries go if ``root`` cannot be written. What is in ``root`` is used all
-            the same, and ``warn`` hears of it once.
+        root: the folder; created on demand.
+        spare: where new entries go if ``root`` is not writable. Entries in ``root`` are still used,
+            and ``warn`` is called once.
 
-    An entry that was handed out is held, against ``store.py rm``, until ``close`` or the end of
-    the process.
+    A returned entry is locked against ``store.py rm`` until ``close`` or the end of the process.
     """
 
     def __init__(
@@ -51,10 +50,10 @@ class Store:
     ) -> None:
         self.root, self.spare, self.warn, self._told = root, spare, warn, False
         self._held: dict[Path, Hold] = {}
-        self._unfit: dict[Path, str] = {}  # entries that are not used, and why
+        self._unfit: dict[Path, str] = {}  # entries that are skipped, and why
 
     def get(self, stage: str, key: str) -> Entry | None:
-        """The entry, if there is one that is what was written."""
+        """The entry, if there is an intact one."""
         for root in self._roots():
             folder = root / f"{stage}-{key}"
             self._unfit.pop(folder, None)
@@ -75,15 +74,15 @@ class Store:
         make: Callable[[StageDir], Mapping[str, Any]],
         ingredients: Mapping[str, Any] | None = None,
     ) -> tuple[Entry, bool]:
-        """The entry, and whether it was there already.
+        """The entry, and whether it already existed.
 
-        ``make`` fills a place's folder and returns the facts; ``ingredients`` are kept beside
-        them: what ``key`` is the hash of. While one process makes an entry, others that want it
+        ``make`` fills a ``StageDir`` and returns its metrics; ``ingredients``, of which ``key`` is
+        the hash, are stored beside them. While one process computes an entry, others that need it
         wait.
 
         Raises:
-            CondenserError: the disk is full, or no place can be written. What is in the store, and
-                what a training had saved of itself, stays.
+            CondenserError: the disk is full, or nothing is writable. Existing entries and training
+                checkpoints are kept.
         """
         from filelock import FileLock
 
@@ -102,7 +101,7 @@ class Store:
         raise CondenserError(f"{root / stage}-{key} was removed as soon as it was made")
 
     def close(self) -> None:
-        """Let go of every entry."""
+        """Release every entry."""
         for folder in [*self._held]:
             self._let_go(folder)
 
@@ -130,7 +129,7 @@ class Store:
             shutil.rmtree(draft, ignore_errors=True)
 
     def _clear(self, name: str, root: Path) -> None:
-        """Put what is not an entry as it was written out of the way of a new one, and say so."""
+        """Move a damaged entry aside, with a warning."""
         for folder in (place / name for place in self._roots()):
             why = self._unfit.pop(folder, None)
             if why and os.path.lexists(folder):
@@ -144,7 +143,7 @@ class Store:
             yield self.spare
 
     def _for_new(self) -> Path:
-        """Where an entry that nobody has yet is made."""
+        """The root in which to create a new entry."""
         if self.spare in (None, self.root) or writable(self.root):
             return self.root
         assert self.spare is not None
@@ -156,7 +155,7 @@ class Store:
         return self.spare
 
     def _hold(self, folder: Path) -> bool:
-        """Whether the entry was there to be held."""
+        """Lock the entry; False if it is gone."""
         if folder not in self._held:
             held = hold(folder / RECORD)
             if held is None:
@@ -170,7 +169,7 @@ class Store:
 
 
 def share(folder: Path) -> None:
-    """Let whoever may read the folder read its files; safetensors writes for its owner alone."""
+    """Give files the folder's read permissions; safetensors writes owner-only files."""
     readable = folder.stat().st_mode & 0o444
     for name in checksums.files(folder):
         file = folder / name
@@ -178,17 +177,17 @@ def share(folder: Path) -> None:
 
 
 def check_place(config: Mapping[str, Any]) -> None:
-    """ConfigError where a run would put its entries into a folder of other things."""
+    """ConfigError if a run would put its entries into a folder of other files."""
     root = Path(config["store"])
     if root != Path(config["runs"]) / ".store" and writable(root):
         check(root)
 
 
 def stored_at(config: Mapping[str, Any], record: Mapping[str, Any]) -> Entry:
-    """The entry of a record, seen from its run's config: in its store, or the spare.
+    """The entry of a record, found from its run's config: in its store or the spare one.
 
     Raises:
-        DamagedError: it is not what was written, or has gone; it says what to type.
+        DamagedError: it is damaged or gone; names the command that recomputes it.
     """
     folder = folder_of(config, record)
     wrong = flaws(folder) if folder.is_dir() else ["it is not there"]
@@ -204,14 +203,14 @@ def folder_of(config: Mapping[str, Any], record: Mapping[str, Any]) -> Path:
 
 
 def whole(config: Mapping[str, Any], records: Iterable[Mapping[str, Any]]) -> None:
-    """DamagedError if an entry of one of the records is there, and is not what was written."""
+    """DamagedError if an entry of one of the records exists but is damaged."""
     for record in records:
         if folder_of(config, record).is_dir():
             stored_at(config, record)
 
 
 def again(config: Mapping[str, Any], record: Mapping[str, Any]) -> str:
-    """What to type to have the record's run once more."""
+    """The command that reruns the record's run."""
     words = str(record.get("command") or "the command of its run").split()
     if words[:2] != ["python", "src/train.py"]:
         return " ".join(words)

@@ -1,4 +1,4 @@
-"""Whether an entry is what was written, told from its bytes."""
+"""Verify an entry's bytes against its checksums."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ INTACT, UNVERIFIED = "intact", "unverified"
 
 
 def verify(kept: Kept) -> str:
-    """``intact``; ``unverified``, where the entry has no checksums but nothing speaks against it;
-    or what is damaged, file by file."""
+    """``intact``; ``unverified`` if the entry has no checksums and no visible damage; or the damage
+    by file."""
     try:
         if kept.stage == "taught":
             return _taught(kept)
@@ -27,7 +27,7 @@ def verify(kept: Kept) -> str:
 
 
 def _old(kept: Kept) -> str:
-    """An entry of before there were checksums: its model.json holds the hash of the weights."""
+    """An entry from before checksums: its model.json holds the hash of the weights."""
     read_json(kept.folder / RECORD)
     weights, expected = kept.folder / WEIGHTS, read_json(kept.folder / MODEL)["weights_sha256"]
     whole = weights.is_file() and sha256(weights) == expected
