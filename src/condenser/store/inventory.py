@@ -82,7 +82,7 @@ class Kept:
 
     @property
     def flaws(self) -> list[str]:
-        """``x missing``, ``y altered``: damage visible without reading large files; see ``verify``."""
+        """``x missing``, ``y altered``: damage visible without reading large files."""
         if self.stage == "taught":
             return []
         try:
