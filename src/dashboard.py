@@ -1,4 +1,4 @@
-"""The W&B workspace of a project, or its JSON where there is no W&B; src/dashboard.py --help"""
+"""Create the W&B workspace of a project, or its JSON offline; src/dashboard.py --help"""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
+sys.path.insert(
+    0, str(Path(__file__).resolve().parent)
+)  # importable without installation, from any folder
 
 from condenser import cli_common
 from condenser.errors import CondenserError
@@ -30,7 +32,7 @@ Runs arrive on W&B as they train, or by `wandb sync RUN/wandb/offline-run-*`.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line. Returns 0, or 1 after a line on stderr that says what to mend."""
+    """Run the command line. Returns 0, or 1 after a line on stderr with the error."""
     parser = cli_common.parser("Make the W&B workspace of a project.", EXAMPLES)
     parser.add_argument("runs", nargs="*", type=Path, help="whose stages and settings it shows")
     parser.add_argument("--project", default="condenser", help="(%(default)s)")
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def work(options: argparse.Namespace) -> None:
-    """Save the workspace on W&B, or in a file where W&B cannot be had."""
+    """Save the workspace on W&B, or to a file if W&B is unavailable."""
     found = read(options.runs)
     from condenser.tracking import wandb_dashboard as dashboard
 
@@ -57,8 +59,8 @@ def work(options: argparse.Namespace) -> None:
             write(options, shown)
             raise CondenserError(f"{error}; it is in {options.out}") from error
     write(options, shown)
-    print(f"{options.out}: the workspace as JSON, as W&B takes it; nothing was sent")
-    print("to have it on W&B: `wandb login`, and the same command without --offline")
+    print(f"{options.out}: the workspace as JSON for W&B; nothing was sent")
+    print("to create it on W&B: `wandb login`, then the same command without --offline")
 
 
 def write(options: argparse.Namespace, shown: Contents) -> None:
@@ -72,14 +74,14 @@ def write(options: argparse.Namespace, shown: Contents) -> None:
 
 
 def read(runs: Sequence[Path]) -> list[records.Record]:
-    """The records of the runs that were named."""
+    """The records of the given runs."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", records.RecordWarning)
         return records.read(runs) if runs else []
 
 
 def shown_of(runs: Sequence[Path], found: list[records.Record]) -> Contents:
-    """The stages that these runs trained, and the settings in which they differ."""
+    """The stages trained by these runs, and the settings that vary between them."""
     from condenser.runs import saved
     from condenser.tracking import wandb_dashboard as dashboard
 

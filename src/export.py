@@ -1,4 +1,4 @@
-"""The file to deploy of a finished run; ``python src/export.py --help``."""
+"""Export a finished run to a deployable file; ``python src/export.py --help``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
+sys.path.insert(
+    0, str(Path(__file__).resolve().parent)
+)  # importable without installation, from any folder
 
 from condenser import cli_common
 from condenser.errors import ConfigError
@@ -24,7 +26,7 @@ EXAMPLES = """examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line. Returns 0, or 1 after one line on stderr that says what to mend."""
+    """Run the command line. Returns 0, or 1 after one line on stderr with the error."""
     parser = cli_common.parser(
         "Write a finished run's model as the file to deploy, measured where it runs.", EXAMPLES
     )
@@ -40,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def work(options: argparse.Namespace) -> None:
-    """Write the file and say what it measures."""
+    """Write the file and print its measurements."""
     record, file = export(options.run, options.stage, options.set, options.trust)
     out = options.out or options.run / file.name
     copy(file, out)
@@ -52,7 +54,7 @@ def work(options: argparse.Namespace) -> None:
 
 
 def copy(file: Path, out: Path) -> None:
-    """The deployed file, and what belongs to it, under another name."""
+    """Copy the deployed file and its companions to another name."""
     from condenser.deploy import files
     from condenser.files import drafts
 
@@ -68,7 +70,7 @@ def export(
     settings: Sequence[str] = (),
     trusted: Sequence[str] = (),
 ) -> tuple[Any, Path]:
-    """Redo the run's recipe up to ``position``, all from the store, with an export at its end."""
+    """Rerun the recipe up to ``position`` from the store, with an export at its end."""
     from condenser.config.run_name import shortened
     from condenser.pipeline.run import saved_config
     from condenser.store import stored_at, whole
@@ -106,7 +108,7 @@ def set_of(settings: Sequence[str]) -> list[str]:
 
 
 def given(settings: Sequence[str]) -> dict[str, Any]:
-    """``target=openvino`` and the like as a recipe's entry has them."""
+    """Parse ``target=openvino`` and the like into a recipe entry's settings."""
     import yaml
 
     pairs = [word.partition("=") for word in settings]

@@ -1,4 +1,4 @@
-"""A finished model as one file of as few bytes as there are; ``python src/pack.py --help``."""
+"""Pack a finished model into one entropy-coded file; ``python src/pack.py --help``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
+sys.path.insert(
+    0, str(Path(__file__).resolve().parent)
+)  # importable without installation, from any folder
 
 from condenser import cli_common
 from condenser.errors import ConfigError, DamagedError
@@ -21,7 +23,7 @@ EXAMPLES = """examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line. Returns 0, or 1 after one line on stderr that says what to mend."""
+    """Run the command line. Returns 0, or 1 after one line on stderr with the error."""
     parser = cli_common.parser("Pack a finished run's model, or unpack a packed one.", EXAMPLES)
     parser.add_argument("source", type=Path, help="a run's folder, or a packed file")
     parser.add_argument("--position", type=int, help="of the stage, from 0 (default: the last)")
@@ -32,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def work(options: argparse.Namespace) -> None:
-    """A file is unpacked, a run packed."""
+    """Unpack a file, or pack a run."""
     if options.source.is_file():
         unpacked(options.source, options.out, options.trust)
     else:
@@ -40,7 +42,7 @@ def work(options: argparse.Namespace) -> None:
 
 
 def packed(run: Path, position: int | None, out: Path | None, trusted: Sequence[str]) -> None:
-    """Write the file, and print where its bytes go."""
+    """Write the file and print its size breakdown."""
     from condenser.pipeline.run import saved_config, stored
 
     config, record = saved_config(run, trusted), stored(run, position)

@@ -1,4 +1,4 @@
-"""The page, tables and curves of finished runs; ``python src/report.py --help``."""
+"""Report on finished runs: page, tables and curves; ``python src/report.py --help``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
+sys.path.insert(
+    0, str(Path(__file__).resolve().parent)
+)  # importable without installation, from any folder
 
 from condenser import cli_common
 from condenser.errors import printable
@@ -29,11 +31,11 @@ x and y are any numbers of the records: size/file_bytes, size/params, size/nonze
 latency/ms_b1, distill/temperature …; test/accuracy, val/accuracy, teacher/agreement, test/ece …
 """
 MOST_WARNINGS = 5
-PIPE_WIDTH = 200  # a pipe or a file has no edge to keep to
+PIPE_WIDTH = 200  # a pipe or a file has no width limit
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line. Returns 0, or 2 after one line on stderr that says what to mend."""
+    """Run the command line. Returns 0, or 2 after one line on stderr with the error."""
     options = _parser().parse_args(arguments)
     work = partial(_report, options.path, options.out, options.x, options.y, options.open)
     return cli_common.answer("report", work, mistake=2)
@@ -75,7 +77,7 @@ def _report(
 
 
 def _read(paths: list[Path]) -> tuple[dict[Path, dict[str, records.Record]], list[str]]:
-    """The records by file, and what had to be skipped, which is told on stderr too."""
+    """The records by file, and warnings about skipped files, also printed to stderr."""
     with warnings.catch_warnings(record=True) as skipped:
         warnings.simplefilter("always", records.RecordWarning)
         try:

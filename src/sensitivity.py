@@ -1,4 +1,4 @@
-"""How much of each layer can go before accuracy does; ``python src/sensitivity.py --help``."""
+"""Pruning sensitivity of each layer of a finished run; ``python src/sensitivity.py --help``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
+sys.path.insert(
+    0, str(Path(__file__).resolve().parent)
+)  # importable without installation, from any folder
 
 from condenser import cli_common
 
@@ -22,7 +24,7 @@ then prune each layer as far as it alone may go:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line. Returns 0, or 1 after one line on stderr that says what to mend."""
+    """Run the command line. Returns 0, or 1 after one line on stderr with the error."""
     parser = cli_common.parser(
         "Prune a finished model's layers one at a time, and look what is lost.", EXAMPLES
     )

@@ -1,4 +1,4 @@
-"""What the store keeps, for whom, how large, and whether it is whole; python src/store.py --help"""
+"""List, verify and clean up the store; python src/store.py --help"""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # no install step, from any folder
+sys.path.insert(
+    0, str(Path(__file__).resolve().parent)
+)  # importable without installation, from any folder
 
 from condenser import cli_common
 from condenser.errors import ConfigError
@@ -35,7 +37,7 @@ that wants it.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line. Returns 0, or 1 after a line on stderr that says what to mend, and
+    """Run the command line. Returns 0, or 1 after a line on stderr with the error, and
     after ``verify`` has found damage."""
     options = _parser().parse_args(arguments)
     options.runs = options.runs or [options.store.absolute().parent]
@@ -91,9 +93,7 @@ def _verify(options: argparse.Namespace) -> int:
     old = sum(state == UNVERIFIED for state in states.values())
     print(listing.verdict(len(states), old, len(damaged)))
     if damaged:
-        print(
-            "mend: python src/store.py rm --damaged; the next run that wants them makes them again"
-        )
+        print("fix: python src/store.py rm --damaged; the next run that needs them recomputes them")
     return 1 if damaged else 0
 
 
@@ -122,7 +122,7 @@ def _rm(options: argparse.Namespace) -> None:
 
 
 def _list(chosen: Sequence[Kept], left: Sequence[Path]) -> int:
-    """Say what is to go; bytes of all of it."""
+    """Print what would be removed; returns its total bytes."""
     sizes = [inventory.size(path) for path in left]
     for one in chosen:
         named = f", named by {listing.people(one.runs)}" if one.runs else ""
@@ -133,7 +133,7 @@ def _list(chosen: Sequence[Kept], left: Sequence[Path]) -> int:
 
 
 def _agreed(count: int, size: int) -> bool:
-    """Whether the person at the terminal wants it; CondenserError where there is none."""
+    """Ask for confirmation; CondenserError without a terminal."""
     if not sys.stdin.isatty():
         raise cli_common.CondenserError("rm asks before it removes; --yes where nobody can answer")
     try:
@@ -143,7 +143,7 @@ def _agreed(count: int, size: int) -> bool:
 
 
 def _remove(chosen: Sequence[Kept], left: Sequence[Path]) -> None:
-    """All that can be removed; what somebody works with is named and stays."""
+    """Remove everything possible; entries in use are named and kept."""
     freed, stays = 0, []
     for one in chosen:
         try:

@@ -1,4 +1,4 @@
-"""What the scripts beside train.py share: how they describe themselves, and how they end."""
+"""Shared by the scripts beside train.py: argument parsing and error handling."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from condenser.runs import disk, interrupts
 
 
 def parser(description: str, epilog: str) -> argparse.ArgumentParser:
-    """A command line whose examples stand as they were written."""
+    """An argument parser that keeps the examples' formatting."""
     return argparse.ArgumentParser(
         description=description,
         epilog=epilog,
@@ -21,7 +21,7 @@ def parser(description: str, epilog: str) -> argparse.ArgumentParser:
 
 
 def trusting(parser: argparse.ArgumentParser) -> None:
-    """``--trust``: what a stored file may name beside what is condenser's own."""
+    """``--trust``: packages that a stored file may name beside condenser's own."""
     parser.add_argument(
         "--trust",
         nargs="+",
@@ -32,8 +32,7 @@ def trusting(parser: argparse.ArgumentParser) -> None:
 
 
 def answer(name: str, work: Callable[[], int | None], mistake: int = 1) -> int:
-    """Do the work. Returns what it returns, 0 for nothing, or ``mistake`` after the lines on
-    stderr that say what to mend."""
+    """Run ``work``; returns its result or 0, or ``mistake`` after printing the error to stderr."""
     try:
         with interrupts.in_order(name):
             status = work() or 0
@@ -43,7 +42,7 @@ def answer(name: str, work: Callable[[], int | None], mistake: int = 1) -> int:
         return mistake
     except interrupts.Interrupted as error:
         return error.status
-    except BrokenPipeError:  # its reader, such as head, has seen enough
+    except BrokenPipeError:  # the reader, such as head, closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:

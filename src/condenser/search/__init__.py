@@ -1,4 +1,4 @@
-"""Searching: settings proposed by Optuna, results told, all of it kept in a journal."""
+"""Hyperparameter search with Optuna, resumable from a journal."""
 
 from condenser.search.space import Choice, Interval, Space
 from condenser.search.study import Search, Trial

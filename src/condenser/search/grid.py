@@ -1,4 +1,4 @@
-"""Every combination in turn, for searches that are asked and told."""
+"""Grid search for Optuna's ask-and-tell interface."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-SPACE = "space"  # the study's attribute with each setting's distribution as JSON
+SPACE = "space"  # study attribute: each setting's distribution as JSON
 
 
 class Grid(BaseSampler):
@@ -50,7 +50,7 @@ class Grid(BaseSampler):
 
 
 def listed(distribution: Any) -> Sequence[Any]:
-    """The values of a distribution that has an end of them."""
+    """The values of a finite distribution."""
     if hasattr(distribution, "choices"):
         return distribution.choices  # type: ignore[no-any-return]
     step, low, high = distribution.step, distribution.low, distribution.high

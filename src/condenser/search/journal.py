@@ -1,6 +1,6 @@
-"""A study on disk: Optuna's journal, whole after every commit, its lines chained by checksums.
+"""Optuna's journal on disk: committed atomically, with lines chained by checksums.
 
-Any program that reads Optuna's journal files reads it (optuna-dashboard search.journal).
+Any reader of Optuna journal files can open it (optuna-dashboard search.journal).
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ SUM = "crc32"
 
 
 class Journal(BaseJournalBackend):
-    """Lines that Optuna appends are kept in memory until ``commit`` puts them on disk at once.
+    """Buffers the lines that Optuna appends until ``commit`` writes them to disk at once.
 
-    A process that is killed between two commits leaves the file as the first one left it.
+    A process killed between two commits leaves the file at the first one.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,7 +41,7 @@ class Journal(BaseJournalBackend):
         self.lines += [json.loads(json.dumps(line)) for line in logs]  # as it will be read
 
     def commit(self) -> None:
-        """CondenserError where the disk does not take it; the file is then as it was before."""
+        """Write to disk; CondenserError on failure, with the file unchanged."""
         text, sum_ = "", self._sum
         for line in self.lines[self.written :]:
             whole = summed(line, sum_)
@@ -63,10 +63,10 @@ class Journal(BaseJournalBackend):
 
 
 def read(path: Path) -> list[Line]:
-    """The lines of a journal; one that a kill cut short is taken off the file.
+    """The lines of a journal; a truncated last line is removed from the file.
 
     Raises:
-        DamagedError: another line is not what was written.
+        DamagedError: any other line is damaged.
     """
     if not path.exists():
         return []
@@ -95,7 +95,7 @@ def checked(text: bytes, before: int, where: str) -> Line:
 
 
 def summed(line: Line, before: int) -> Line:
-    """The line with a checksum of all else in it and of ``before``, the checksum before it."""
+    """The line with a checksum over its content and ``before``, the previous checksum."""
     rest = {key: value for key, value in line.items() if key != SUM}
     return {**rest, SUM: zlib.crc32(json.dumps(rest, sort_keys=True).encode(), before)}
 
@@ -109,10 +109,10 @@ def damaged(where: str) -> DamagedError:
 
 @contextmanager
 def alone(path: Path, wait: bool = False) -> Iterator[Path]:
-    """The journal's path, for this process only, till the block ends.
+    """Exclusive access to the journal's path within the block.
 
     Raises:
-        CondenserError: another process has it, and there is no waiting.
+        CondenserError: another process holds it.
     """
     from filelock import FileLock, Timeout
 

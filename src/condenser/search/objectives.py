@@ -1,4 +1,4 @@
-"""What a search is for: keys of a record, greater or smaller."""
+"""Search objectives: record keys to maximise or minimise."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from condenser.errors import CondenserError, ConfigError, UnknownError, nearest,
 from condenser.runs.records import REQUIRED, Record
 from condenser.search.study import Direction
 
-TEST = ("test/", "teacher/", "class/")  # measured on the test images
+TEST = ("test/", "teacher/", "class/")  # measured on the test set
 NUMBERS = tuple(
     key
     for key in REQUIRED
@@ -37,11 +37,11 @@ class Objectives:
         return up + down
 
     def check(self, where: str) -> None:
-        """What can be said before anything was measured; ``where`` prefixes the setting's name.
+        """Check the keys before anything is measured; ``where`` prefixes the setting's name.
 
         Raises:
-            ConfigError: none at all, one twice, one measured on the test images, or one that looks
-                like a misspelt one.
+            ConfigError: no key, a duplicate, one measured on the test set, or one that is probably
+                misspelt.
         """
         for name, keys in (("maximize", self.maximize), ("minimize", self.minimize)):
             for key in keys:
@@ -59,7 +59,7 @@ class Objectives:
         """Their values in a record.
 
         Raises:
-            UnknownObjectiveError: the record has no such key, so that none will.
+            UnknownObjectiveError: the record has no such key.
             CondenserError: a value is no finite number.
         """
         return [value_of(record, key) for key in self.keys]
@@ -85,9 +85,9 @@ def is_number(value: object) -> bool:
 
 
 def misspelt(key: str) -> str:
-    """The hint for a key that is nearly one of those that every record has.
+    """A hint for a key that is close to one that every record has.
 
-    One of a stage's own, such as prune/achieved, cannot be known beforehand.
+    Stage-specific keys, such as prune/achieved, are not known beforehand.
     """
     family = key.partition("/")[0]
     known = {k.partition("/")[0] for k in NUMBERS}

@@ -1,4 +1,4 @@
-"""What a search found, as a file, as lines, and as marks in the records."""
+"""Report a search: a JSON file, text lines, and marks in the records."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TRIAL, FRONT = "search/trial", "search/front"  # record keys; trials count from 
 
 
 def write(path: Path, search: Search, keys: Sequence[str]) -> None:
-    """All trials as JSON, whole or not at all."""
+    """Write all trials as JSON, atomically."""
     best = {trial.number for trial in search.front()}
     listed = [
         {
@@ -36,15 +36,15 @@ def write(path: Path, search: Search, keys: Sequence[str]) -> None:
 
 
 def mark(search: Search, folder: Path) -> None:
-    """Say in the last record of each run in ``folder`` which trial it was, and whether it is on the
-    front."""
+    """Mark the last record of each run in ``folder`` with its trial number and whether it is
+    Pareto-optimal."""
     best = {trial.number for trial in search.front()}
     for trial in search.trials:
         if trial.state != "done" or trial.run is None:
             continue
         run = folder / trial.run
         if not (run / records.FILE).is_file():
-            continue  # deleted since
+            continue  # deleted meanwhile
         found = records.read([run / records.FILE])
         last = records.final(found)
         marks = {TRIAL: trial.number + 1, FRONT: trial.number in best}
@@ -58,7 +58,7 @@ def shown(params: Mapping[str, Any]) -> str:
 
 
 def text(value: Any) -> str:
-    """A value as it is typed."""
+    """A value as typed on the command line."""
     if value is None:
         return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -74,6 +74,6 @@ def number(value: float) -> str:
 
 
 def line(trial: Trial, keys: Sequence[str]) -> str:
-    """A trial in words: what it tried and what came of it."""
+    """One line per trial: settings and results."""
     came = measured(keys, trial.values) if trial.values else f"{trial.state}: {trial.reason}"
     return f"{shown(trial.params)}  {came}"

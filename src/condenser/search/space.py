@@ -1,4 +1,4 @@
-"""What a search may choose from: for each setting, listed values or an interval of numbers."""
+"""Search spaces: per setting a list of values or an interval."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 Value = str | int | float | bool | None
-DIGITS = 4  # of a number between two others: what a person would type, and what runs are named by
+DIGITS = 4  # significant digits of a continuous value, as in run names
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One of these, in no order."""
+    """A categorical choice."""
 
     values: tuple[Value, ...]
 
@@ -32,7 +32,7 @@ class Choice:
         return value  # type: ignore[no-any-return]
 
     def ends(self) -> Sequence[Value]:
-        """Values that show whether all are allowed."""
+        """Values to validate the choice with."""
         return self.values
 
     def all(self) -> Sequence[Value] | None:
@@ -41,11 +41,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class Interval:
-    """A number from ``low`` to ``high``, both included; whole where both and ``step`` are.
+    """A number in [``low``, ``high``]; integer if both and ``step`` are.
 
     Args:
-        step: only low, low + step, …; None: any number, to four digits.
-        log: a tenth is as far from one as one is from ten.
+        step: only low, low + step, …; None: continuous, to four digits.
+        log: sample on a log scale.
     """
 
     low: float
@@ -58,7 +58,7 @@ class Interval:
         return all(isinstance(n, int) for n in (self.low, self.high, self.step or 1))
 
     def check(self, key: str) -> None:
-        """Raises ConfigError naming ``key`` where there is no number in it."""
+        """Raises ConfigError naming ``key`` if the interval is invalid."""
         shown = f"interval({self.low},{self.high})"
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low <= self.high):
             raise ConfigError(key, shown, "two finite numbers, the lesser first")
@@ -74,7 +74,7 @@ class Interval:
         return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
 
     def clean(self, value: Any) -> Value:
-        """The number as it is used: Optuna's, to as many digits as a person would type."""
+        """Optuna's number, rounded to the digits in use."""
         if self.whole:
             return int(value)
         rounded = float(f"{value:.{DIGITS}g}")
@@ -84,7 +84,7 @@ class Interval:
         return tuple(dict.fromkeys((self.low, self.high)))
 
     def all(self) -> Sequence[Value] | None:
-        """Every number there is; None where they cannot be listed."""
+        """All values; None if continuous."""
         if self.low == self.high:
             return (self.low,)
         if self.step is None and not self.whole:
@@ -98,7 +98,7 @@ Space = Mapping[str, Choice | Interval]
 
 
 def points(space: Space) -> Iterator[dict[str, Any]] | None:
-    """Every combination, the last setting moving fastest; None where there is no end of them."""
+    """Every combination, the last setting moving fastest; None if infinite."""
     values = [setting.all() for setting in space.values()]
     if any(listed is None for listed in values):
         return None
@@ -107,13 +107,13 @@ def points(space: Space) -> Iterator[dict[str, Any]] | None:
 
 
 def size(space: Space) -> int | None:
-    """How many combinations there are; None: no end of them."""
+    """Number of combinations; None if infinite."""
     values = [setting.all() for setting in space.values()]
     return None if None in values else math.prod(len(v) for v in values if v is not None)
 
 
 def corners(space: Space) -> Iterator[dict[str, Any]]:
-    """Points that show each value or end once, the other settings at their first."""
+    """Points that cover each value or bound once, with other settings at their first value."""
     first = {key: setting.ends()[0] for key, setting in space.items()}
     yield first
     for key, setting in space.items():
@@ -121,7 +121,7 @@ def corners(space: Space) -> Iterator[dict[str, Any]]:
 
 
 def read(key: str, values: Any) -> Choice:
-    """A list of a config as a choice; ConfigError naming ``key`` where it is empty."""
+    """A config list as a choice; ConfigError naming ``key`` if empty."""
     if not values:
         raise ConfigError(key, values, "a list of at least one value")
     return Choice(tuple(dict.fromkeys(values)))

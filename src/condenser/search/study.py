@@ -1,4 +1,4 @@
-"""A search: asked for settings to try, told what came of them, the same after any kill."""
+"""A search: asks Optuna for settings, tells it the results, and resumes after a kill."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 Direction = Literal["maximize", "minimize"]
 
 NAME = "search"
-ASKED = "asked"  # the study's attribute that says what is searched
-PATIENCE = 100  # proposals in a row that were tried before, and then it is enough
+ASKED = "asked"  # study attribute: what is searched
+PATIENCE = 100  # consecutive repeated proposals after which to stop
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Settings that were proposed, and what came of them.
+    """Proposed settings and their results.
 
     Attributes:
-        number: its place among those that were tried, from 0.
-        values: of the objectives, in order; None where it is not done or failed.
+        number: index among the trials that were run, from 0.
+        values: of the objectives, in order; None if unfinished or failed.
         reason: why it failed.
-        run: the folder of its run, where it has one of its own.
-        id: its number in the journal, which counts proposals that were tried before, too.
+        run: the folder of its run, if it has one.
+        id: its number in the journal, which also counts repeated proposals.
     """
 
     number: int
@@ -47,21 +47,21 @@ class Trial:
 
 
 class Search:
-    """Optuna's ask and tell with a journal, so that whoever comes back goes on.
+    """Optuna's ask and tell with a journal, so that a search can be resumed.
 
-    What the n-th trial tries follows from ``seed``, n and what is known by then, not from how often
-    the search was interrupted. Settings that were tried already are not proposed again.
+    The n-th trial's settings depend on ``seed``, n and the results so far, not on how often the
+    search was interrupted. Settings are not proposed twice.
 
     Args:
         path: the journal's file.
-        space: what to choose from; not empty.
+        space: the search space; not empty.
         directions: maximize or minimize, one an objective.
         sampler: makes an Optuna sampler from ``seed``.
-        asked: all else that determines the results; a journal of another search is refused.
+        asked: everything else that determines the results; another search's journal is rejected.
 
     Raises:
-        ConfigError: an empty space, or one that the sampler cannot go through.
-        DamagedError: the journal is not what was written.
+        ConfigError: an empty space, or one the sampler cannot enumerate.
+        DamagedError: the journal is damaged.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Search:
         attributes = self._study.user_attrs
         if ASKED in attributes and not any(t.state == "done" for t in self.trials):
             if attributes[ASKED] != whole:
-                path.unlink()  # nothing came of it: the mistake is mended
+                path.unlink()  # it has no results: the failed configuration was fixed
                 self._journal, self._study = self._open(directions)
         elif ASKED in attributes:
             refuse_another(attributes[ASKED], whole, path)
@@ -122,7 +122,7 @@ class Search:
 
     @property
     def trials(self) -> list[Trial]:
-        """All that were tried, in order."""
+        """All trials, in order."""
         found = [t for t in self._study.get_trials(deepcopy=False) if "repeats" not in t.user_attrs]
         return [self._trial(place, trial) for place, trial in enumerate(found)]
 
@@ -134,8 +134,8 @@ class Search:
         return Trial(number, self._clean(trial.params), state, values, reason, run, trial.number)
 
     def ask(self, count: int) -> list[Trial]:
-        """What to try next: first whatever was cut off, else up to ``count`` new ones; fewer, maybe
-        none, where nothing new is proposed."""
+        """The next trials: interrupted ones first, else up to ``count`` new ones; fewer, or none,
+        if nothing new is proposed."""
         left = [trial for trial in self.trials if trial.state == "running"]
         if left:
             return left
@@ -165,13 +165,13 @@ class Search:
         return None
 
     def tell(self, trial: Trial, values: Sequence[float], run: str | None = None) -> None:
-        """What the objectives of a trial are; kept at once."""
+        """Record the objective values of a trial; committed at once."""
         from optuna.trial import TrialState
 
         self._end(trial, {"run": run} if run else {}, TrialState.COMPLETE, list(values))
 
     def fail(self, trial: Trial, reason: str, run: str | None = None) -> None:
-        """That a trial failed, and why; kept at once."""
+        """Record a failed trial and the reason; committed at once."""
         from optuna.trial import TrialState
 
         said = {"reason": reason} | ({"run": run} if run else {})
@@ -187,7 +187,7 @@ class Search:
         self._journal.commit()
 
     def front(self) -> list[Trial]:
-        """The trials that no other beats in all objectives, in order."""
+        """The Pareto-optimal trials, in order."""
         best = {trial.number for trial in self._study.best_trials}
         return [trial for trial in self.trials if trial.state == "done" and trial.id in best]
 
@@ -198,9 +198,9 @@ class Search:
             raise CondenserError(f"the sampler of the search: {error}") from error
 
     def _draw(self, number: int) -> optuna.samplers.BaseSampler:
-        """A fresh sampler for the trial: its draws do not depend on what was drawn before."""
+        """A fresh sampler per trial, so its random numbers do not depend on earlier ones."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that an option is experimental
+            warnings.simplefilter("ignore")  # about experimental options
             return self._sampler(seed=random.Random(f"{self.seed}/{number}").getrandbits(32))
 
     def _clean(self, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -208,7 +208,7 @@ class Search:
 
 
 def refuse_another(was: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
-    """CondenserError where the journal is of another search, saying how it differs."""
+    """CondenserError if the journal belongs to another search, naming the difference."""
     now = json.loads(json.dumps(now))
     other = sorted(key for key in {**was, **now} if was.get(key) != now.get(key))
     if other:

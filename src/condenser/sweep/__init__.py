@@ -1,4 +1,4 @@
-"""Many runs by one command: all checked first, each on its own, what is done is not done again."""
+"""Sweeps: all jobs checked first, each in its own process, finished ones skipped."""
 
 from condenser.sweep.jobs import Job, SweepError, compose, problems
 

@@ -1,4 +1,4 @@
-"""GPUs of this machine, and whose turn it is on which."""
+"""Allocate this machine's GPUs to jobs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def gpus() -> list[str]:
-    """The GPUs that jobs may use: those that CUDA_VISIBLE_DEVICES names, else all there are."""
+    """Usable GPUs: those in CUDA_VISIBLE_DEVICES, else all."""
     asked = os.environ.get("CUDA_VISIBLE_DEVICES")
     if asked is not None:
         return [name for name in asked.replace(" ", "").split(",") if name and name != "-1"]
@@ -26,20 +26,20 @@ def gpus() -> list[str]:
 
 
 def wanted(trainer: Mapping[str, Any]) -> int:
-    """How many GPUs a job takes where there are any."""
+    """How many GPUs a job needs, if there are any."""
     if trainer["accelerator"] in ("cpu", "mps"):
         return 0
     return len(gpus()) if trainer["devices"] == "auto" else int(trainer["devices"])
 
 
 class GpuAllocator:
-    """Hands GPUs to jobs, the least taken first; with more jobs than GPUs they share."""
+    """Assigns GPUs to jobs, least used first; with more jobs than GPUs they share."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.taken = Counter(dict.fromkeys(names, 0))
 
     def take(self, count: int) -> list[str]:
-        """``count`` GPUs, or all there are."""
+        """Take ``count`` GPUs, or all if there are fewer."""
         order = sorted(self.taken, key=lambda name: self.taken[name])  # stable: first come first
         seats = order[:count]
         self.taken.update(seats)

@@ -1,4 +1,4 @@
-"""How far each job of a sweep is."""
+"""State of each job of a sweep."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ State = Literal["waiting", "elsewhere", "running", "done", "kept", "failed", "st
 
 @dataclass
 class JobState:
-    """A job and what has become of it.
+    """A job and its state.
 
     Attributes:
-        state: kept is done by an earlier command, elsewhere is being done by another one.
-        tries: how often it was started by this sweep; earlier: by those before it.
-        seconds: its last start took.
+        state: kept: finished by an earlier command; elsewhere: running in another one.
+        tries: starts by this sweep; earlier: by previous ones.
+        seconds: duration of its last start.
         reason: why it failed.
-        words: the last lines of one that failed; log: the file with all of them.
+        words: last output lines of a failed job; log: the file with all output.
     """
 
     job: Job
@@ -49,13 +49,13 @@ class JobState:
 
     @property
     def accuracy(self) -> float | None:
-        """On validation, of the run's final model."""
+        """Validation accuracy of the run's final model."""
         value = self.record and self.record["val/accuracy"]
         return value if isinstance(value, float | int) else None
 
 
 def of_code(code: int, words: Sequence[str] = ()) -> str:
-    """Why a process ended, from its exit code and its last lines."""
+    """Why a process failed, from its exit code and last lines."""
     if code == 0:
         return "ended before its records were complete"
     if code > 0:

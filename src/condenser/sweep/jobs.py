@@ -1,4 +1,4 @@
-"""The jobs of a sweep, composed and checked before the first one starts."""
+"""The jobs of a sweep, all composed and checked before the first one starts."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from condenser.errors import CondenserError
 from condenser.pipeline.resolve import checked, digest, folder_of, inputs
 from condenser.sweep.composer import Composer
 
-MANY = 1000  # jobs, of which the checking is told
-Words = Sequence[str]  # the overrides of a job
+MANY = 1000  # jobs between progress messages of the check
+Words = Sequence[str]  # overrides of one job
 
 
 class SweepError(CondenserError):
-    """A sweep that was not begun, or of which not every job ended well."""
+    """A sweep that was not started, or had failed jobs."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Job:
     """One run of a sweep.
 
     Attributes:
-        overrides: what makes it this one, as words of the command line.
+        overrides: its own overrides, as command-line words.
         config: the resolved config.
-        cfg: the same as hydra composed it, hydra's own part with it.
-        digest: of the config; a finished run of the same one is not done again.
-        label: what tells it from the sweep's others, for people.
+        cfg: the config as hydra composed it, with hydra's own part.
+        digest: of the config; a finished run with the same digest is not repeated.
+        label: what distinguishes it within the sweep, for display.
     """
 
     number: int
@@ -64,15 +64,15 @@ class Job:
 def compose(
     loader: ConfigLoader, master: DictConfig, batch: Sequence[Words], first: int = 0
 ) -> list[Job]:
-    """The jobs of these lists of overrides.
+    """The jobs for these lists of overrides.
 
     Raises:
-        SweepError: a line for each problem of any job: what is wrong, and with which overrides.
+        SweepError: one line per problem: what is wrong, and with which overrides.
     """
     jobs: list[Job] = []
     composer = Composer(loader, master)
     found: dict[str, list[Words]] = defaultdict(list)
-    common = set(batch[0]).intersection(*batch)  # what does not tell one job from another
+    common = set(batch[0]).intersection(*batch)  # overrides common to all jobs
     for number, overrides in enumerate(batch, start=first):
         if len(batch) >= MANY and not (number - first) % (len(batch) // 10):
             print(f"checking {len(batch):,} jobs: {number - first:,} done", file=sys.stderr)
@@ -89,7 +89,7 @@ def compose(
 
 
 def lines(found: Mapping[str, Sequence[Words]], common: set[str], total: int) -> Iterator[str]:
-    """Each problem, and whose it is: all jobs', one's, or some jobs' and of which first."""
+    """Each problem with the jobs it affects: all, one, or several and the first of them."""
     for line, of in found.items():
         first = " ".join(word for word in of[0] if word not in common)
         if len(of) == total > 1:
@@ -102,7 +102,7 @@ def lines(found: Mapping[str, Sequence[Words]], common: set[str], total: int) ->
 
 
 def job(composer: Composer, overrides: Words, number: int, common: set[str]) -> Job:
-    """One job, checked as its run will check it."""
+    """One job, checked as its run will be."""
     cfg = composer(overrides)
     plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     with seen_by_hydra(cfg):
@@ -114,7 +114,7 @@ def job(composer: Composer, overrides: Words, number: int, common: set[str]) -> 
 
 @contextmanager
 def seen_by_hydra(cfg: DictConfig) -> Iterator[None]:
-    """``${hydra:…}`` means this config's."""
+    """Make ``${hydra:…}`` resolve to this config's."""
     hydra = HydraConfig.instance()
     before = hydra.cfg
     hydra.set_config(cfg)
@@ -125,7 +125,7 @@ def seen_by_hydra(cfg: DictConfig) -> Iterator[None]:
 
 
 def problems(jobs: Sequence[Job]) -> Iterator[tuple[str, Words]]:
-    """What is wrong with the jobs together: two of them want one folder."""
+    """Problems between jobs: two of them use one folder."""
     owners: dict[Path, Job] = {}
     for one in jobs:
         other = owners.setdefault(one.folder, one)

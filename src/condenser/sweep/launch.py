@@ -1,4 +1,4 @@
-"""The jobs of a sweep as processes on this machine."""
+"""Run the jobs of a sweep as processes on this machine."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from condenser.sweep.summary import failures, returned
 
 @dataclass(frozen=True)
 class Settings:
-    """hydra.launcher: how a sweep is run.
+    """Settings of hydra.launcher.
 
     Attributes:
-        jobs: at once; None: one for each GPU, one where there is none.
-        timeout_min: of each job in minutes; None: none.
-        retries: of a job that failed.
-        grace_s: seconds that a job has to end by itself when it is stopped.
+        jobs: in parallel; None: one per GPU, or one without GPUs.
+        timeout_min: minutes per job; None: unlimited.
+        retries: of a failed job.
+        grace_s: seconds between SIGTERM and SIGKILL.
     """
 
     jobs: int | None
@@ -53,7 +53,7 @@ def at_least(key: str, value: float, least: int) -> None:
 
 
 def launch(jobs: Sequence[Job], config: DictConfig, settings: Settings) -> list[JobReturn]:
-    """Run the jobs as processes, show how they do, say which failed."""
+    """Run the jobs as processes, show progress, report failures."""
     found = gpus()
     slots = settings.jobs or max(1, len(found))
     attempts = [JobState(job) for job in jobs]
@@ -75,5 +75,5 @@ def launch(jobs: Sequence[Job], config: DictConfig, settings: Settings) -> list[
 
 
 def threads(at_once: int) -> int | None:
-    """CPU threads for each of several jobs: more than there are cores cost a multiple."""
+    """CPU threads per parallel job: oversubscribed cores slow jobs down many times."""
     return None if at_once == 1 else max(1, (os.cpu_count() or 1) // at_once)

@@ -1,4 +1,4 @@
-"""Runs the jobs of a sweep, so many at once, and lets none of them harm another."""
+"""Run the jobs of a sweep in parallel, isolated from each other."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 LOG = "console.log"
 LOCKS = ".locks"
-WORDS = 6  # lines of a failed job that the end shows
+WORDS = 6  # lines of a failed job shown in the summary
 
 
 @dataclass
 class Pool:
-    """What the jobs share.
+    """Settings shared by the jobs.
 
     Attributes:
-        command: what starts a job.
-        slots: how many run at once.
+        command: starts a job.
+        slots: how many run in parallel.
         timeout: seconds after which a job is stopped; None: never.
-        retries: how often a job that failed is started again.
-        grace: seconds that a job has to end by itself when it is stopped.
-        threads: of the CPU for each job, where nothing else says.
-        changed: is told of every attempt whose state is another now.
-        beat: is called many times a second.
+        retries: how often a failed job is restarted.
+        grace: seconds between SIGTERM and SIGKILL.
+        threads: default CPU threads per job.
+        changed: called with every attempt whose state changed.
+        beat: called many times per second.
     """
 
     command: Callable[[Job], Sequence[str]]
@@ -50,7 +50,7 @@ class Pool:
     locks: dict[int, BaseFileLock] = field(default_factory=dict)
 
     def run(self, attempts: Sequence[JobState]) -> None:
-        """Bring every attempt to its end. When this is interrupted nothing of it runs on."""
+        """Run all attempts to completion. No process survives an interrupt."""
         self.seats = GpuAllocator(self.gpus)
         try:
             while left := [attempt for attempt in attempts if not attempt.over]:
@@ -65,7 +65,7 @@ class Pool:
                 lock.release()
 
     def step(self, attempts: Sequence[JobState]) -> None:
-        """What can be done now: those that run are looked after, free slots are filled."""
+        """One iteration: poll running jobs, fill free slots."""
         for attempt in attempts:
             if attempt.state == "running":
                 self.look_after(attempt)
@@ -76,7 +76,7 @@ class Pool:
                 free -= attempt.state == "running"
 
     def begin(self, attempt: JobState) -> None:
-        """Start it, unless it is done or another sweep is at it."""
+        """Start it, unless it is finished or another sweep is running it."""
         if not self.owned(attempt.job):
             self.set_state(attempt, "elsewhere")
             return
@@ -97,7 +97,7 @@ class Pool:
         self.set_state(attempt, "running")
 
     def look_after(self, attempt: JobState) -> None:
-        """See whether it has ended, or must."""
+        """Check whether it has ended or timed out."""
         assert attempt.process is not None
         attempt.seconds = attempt.process.seconds
         attempt.code = attempt.process.poll()
@@ -111,7 +111,7 @@ class Pool:
             self.end(attempt, f"not done after {self.timeout / 60:g} minutes")
 
     def end(self, attempt: JobState, reason: str) -> None:
-        """It has ended: well where there is no reason, else for that reason."""
+        """Mark it as ended: successfully without a reason, else failed."""
         assert attempt.process is not None
         self.seats.give(attempt.seats)
         attempt.reason = reason
@@ -127,7 +127,7 @@ class Pool:
             self.release(attempt, "failed")
 
     def metrics(self, attempt: JobState, state: str) -> dict[str, Any]:
-        """What status.json is to say of it."""
+        """Its entries for status.json."""
         return {
             "hash": attempt.job.digest,
             "state": state,
@@ -144,12 +144,12 @@ class Pool:
             self.changed(attempt)
 
     def release(self, attempt: JobState, state: Any) -> None:
-        """Over, for this sweep."""
+        """Release it: over for this sweep."""
         self.set_state(attempt, state)
         self.locks.pop(attempt.job.number).release()
 
     def owned(self, job: Job) -> bool:
-        """Whether the run's folder is this sweep's to write: two sweeps in one share the work."""
+        """Whether this sweep owns the run folder: two sweeps over the same runs share the work."""
         from filelock import FileLock, Timeout
 
         if job.number in self.locks:
@@ -161,7 +161,7 @@ class Pool:
             lock.acquire(timeout=0)
         except Timeout:
             return False
-        if busy(job.folder):  # by a run that no sweep began
+        if busy(job.folder):  # by a run outside any sweep
             lock.release()
             return False
         self.locks[job.number] = lock
@@ -171,6 +171,6 @@ class Pool:
         running = [attempt for attempt in attempts if attempt.state == "running"]
         stop([attempt.process for attempt in running if attempt.process], self.grace)
         for attempt in running:
-            with suppress(OSError):  # it may be why all is stopped
+            with suppress(OSError):  # it may be the cause of the stop
                 status.write(attempt.job.folder, **self.metrics(attempt, "stopped"))
             self.set_state(attempt, "stopped")

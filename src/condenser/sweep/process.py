@@ -1,4 +1,4 @@
-"""One job as a process of its own, with everything that it starts."""
+"""One job as a process group of its own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TRAIN = Path(__file__).resolve().parents[2] / "train.py"
 
 
 def command(job: Job, config: DictConfig) -> list[str]:
-    """What runs a job by itself."""
+    """The command that runs one job."""
     beside = [
         word
         for word in config.hydra.overrides.hydra
@@ -39,14 +39,16 @@ def command(job: Job, config: DictConfig) -> list[str]:
 
 
 def environment(seats: Sequence[str] | None, threads: int | None) -> dict[str, str]:
-    """What a job inherits.
+    """The environment of a job.
 
     Args:
-        seats: the GPUs it may see; None leaves that as it is.
+        seats: its visible GPUs; None: unchanged.
         threads: of the CPU, unless OMP_NUM_THREADS is set already.
     """
     own = {name: value for name, value in os.environ.items() if not FOREIGN.fullmatch(name)}
-    own["PYTHONUNBUFFERED"] = "1"  # the last words of a process that is killed
+    own["PYTHONUNBUFFERED"] = (
+        "1"  # flush output, so that a killed process's last lines are not lost
+    )
     if seats is not None:
         own["CUDA_VISIBLE_DEVICES"] = ",".join(seats)
     if threads is not None:
@@ -55,7 +57,7 @@ def environment(seats: Sequence[str] | None, threads: int | None) -> dict[str, s
 
 
 class Process:
-    """A command that runs in a session of its own; its output goes to the end of ``log``."""
+    """A command in a session of its own, with output appended to ``log``."""
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str], log: Path) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +79,7 @@ class Process:
         return time.monotonic() - self.begun
 
     def poll(self) -> int | None:
-        """The exit code once it has ended; nothing that it started outlives it."""
+        """The exit code once it has ended; its child processes are killed with it."""
         code = self.popen.poll()
         if code is not None:
             self.send(signal.SIGKILL)
@@ -88,12 +90,12 @@ class Process:
             os.killpg(self.popen.pid, number)
 
     def last_words(self, count: int) -> list[str]:
-        """The last lines that it wrote."""
+        """The last lines of its output."""
         return last_lines(self.log, count, self.start)
 
 
 def stop(processes: Sequence[Process], grace: float) -> None:
-    """End them and all they started: asked first, forced after ``grace`` seconds."""
+    """Stop them and their children: SIGTERM, then SIGKILL after ``grace`` seconds."""
     for process in processes:
         process.send(signal.SIGTERM)
     limit = time.monotonic() + grace
@@ -101,14 +103,14 @@ def stop(processes: Sequence[Process], grace: float) -> None:
         for process in processes:
             with suppress(subprocess.TimeoutExpired):
                 process.popen.wait(max(0.0, limit - time.monotonic()))
-    finally:  # also where the user cannot wait
+    finally:  # also if the user interrupts again
         for process in processes:
             process.send(signal.SIGKILL)
             process.popen.wait()
 
 
 def last_lines(file: Path, count: int, start: int = 0) -> list[str]:
-    """The last lines of a file that say something, from byte ``start`` on."""
+    """The last non-empty lines of a file from byte ``start`` on."""
     try:
         with file.open("rb") as stream:
             end = stream.seek(0, os.SEEK_END)
@@ -120,7 +122,7 @@ def last_lines(file: Path, count: int, start: int = 0) -> list[str]:
 
 
 def die_with_parent() -> Callable[[], None] | None:
-    """For a child to call before it is the command: its parent's end, however, is its own."""
+    """Called in the child before exec: make it die with its parent."""
     if sys.platform != "linux":
         return None
     libc, ask_signal = ctypes.CDLL(None), 1  # PR_SET_PDEATHSIG

@@ -1,4 +1,4 @@
-"""What a person sees while a sweep goes on: a live table, or a line a job where no terminal is."""
+"""Progress of a sweep: a live table, or one line per job without a terminal."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from condenser.runs.interrupts import Interrupted
 from condenser.sweep.job_state import JobState
 from condenser.sweep.process import last_lines
 
-SECONDS = 0.5  # between two pictures
+SECONDS = 0.5  # seconds between refreshes
 STYLES = {"running": "bold", "failed": "red", "elsewhere": "dim", "stopped": "yellow"}
-FIRST = ("running", "failed", "stopped", "elsewhere")  # rows that a short terminal still shows
+FIRST = ("running", "failed", "stopped", "elsewhere")  # minimum number of rows
 
 
 class Board:
-    """Shows the attempts of a sweep.
+    """Displays the attempts of a sweep.
 
     Args:
-        slots: how many run at once, for the time that is left.
+        slots: parallel jobs, for the estimated time left.
     """
 
     def __init__(self, attempts: Sequence[JobState], slots: int) -> None:
@@ -42,24 +42,24 @@ class Board:
         if self.live:
             self.live.update(self.picture(), refresh=True)
             self.live.stop()
-        elif kind is not None and issubclass(kind, Interrupted):  # what there is by now
+        elif kind is not None and issubclass(kind, Interrupted):  # the state so far
             print(heading(self.attempts, self.slots), flush=True)
 
     def beat(self) -> None:
-        """Draw again, if it is time to."""
+        """Redraw, if due."""
         if self.live and time.monotonic() - self.shown > SECONDS:
             self.live.update(self.picture(), refresh=True)
             self.shown = time.monotonic()
 
     def changed(self, attempt: JobState) -> None:
-        """Say what became of a job, where there is no table that shows it."""
+        """Print a job's outcome, unless a live table shows it."""
         if self.live is None and attempt.state != "waiting":
             over = sum(one.over for one in self.attempts)
             what = " ".join(filter(None, [outcome(attempt), attempt.job.label]))
             print(f"[{over}/{len(self.attempts)}] {what}", flush=True)
 
     def picture(self) -> Any:
-        """The line above, and a table of the jobs that matter now."""
+        """The heading and a table of the most relevant jobs."""
         from rich.console import Group
         from rich.table import Table
 
@@ -74,7 +74,7 @@ class Board:
         return Group(heading(self.attempts, self.slots), table)
 
     def rows(self, count: int) -> list[JobState]:
-        """The most telling attempts: those that run or failed, then the best of those done."""
+        """The most relevant attempts: running or failed ones, then the best finished ones."""
 
         def weight(attempt: JobState) -> tuple[int, float]:
             place = FIRST.index(attempt.state) if attempt.state in FIRST else len(FIRST)
@@ -91,7 +91,7 @@ def cells(attempt: JobState) -> tuple[str, ...]:
 
 
 def remark(attempt: JobState) -> str:
-    """Why it failed, or what it said last."""
+    """Why it failed, or its last output."""
     if attempt.state == "running" and attempt.process:
         again = f"try {attempt.tries}: " if attempt.tries > 1 else ""
         return again + "".join(last_lines(attempt.process.log, 1, attempt.process.start))
@@ -112,7 +112,7 @@ def outcome(attempt: JobState) -> str:
 
 
 def heading(attempts: Sequence[JobState], slots: int) -> str:
-    """How many are done, running and failed, the best so far, the time that is left."""
+    """Counts of done, running and failed jobs, the best so far, the time left."""
     states = Counter("done" if one.ended_well else one.state for one in attempts)
     parts = [f"{states['done']} of {len(attempts)} done"]
     parts += [
@@ -131,7 +131,7 @@ def accuracy_of(attempt: JobState) -> float:
 
 
 def left(attempts: Sequence[JobState], slots: int) -> float | None:
-    """Seconds until all have ended, as those did that have; None: nobody can say, or it is over."""
+    """Estimated seconds left, from finished jobs; None if unknown or over."""
     took = [one.seconds for one in attempts if one.state == "done"]
     waiting = sum(not one.over for one in attempts)
     if not took or not waiting:

@@ -1,4 +1,4 @@
-"""The jobs of a sweep as a SLURM job array, by submitit."""
+"""Run the jobs of a sweep as a SLURM job array with submitit."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from condenser.sweep.summary import failures, returned
 if TYPE_CHECKING:
     import submitit
 
-SECONDS = 1.0  # between two looks at the jobs
+SECONDS = 1.0  # seconds between polls
 DIRECT = ("nodes", "tasks_per_node", "gpus_per_node", "cpus_per_task", "mem_gb", "timeout_min")
 OF_SLURM = ("partition", "account", "qos", "constraint")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """conf/hydra/launcher/slurm.yaml says what each is."""
+    """Settings; documented in conf/hydra/launcher/slurm.yaml."""
 
     jobs: int
     nodes: int
@@ -64,7 +64,7 @@ class Settings:
 
 
 class Command:
-    """What each task of a job does on its node. submitit sends it there."""
+    """What each task of a job runs on its node; pickled by submitit."""
 
     def __init__(self, words: Sequence[str]) -> None:
         self.words, self.folder = list(words), os.getcwd()  # which paths in the config mean
@@ -73,7 +73,7 @@ class Command:
         """Run the command as one rank of the job.
 
         Raises:
-            RuntimeError: it did not end well.
+            RuntimeError: it failed.
         """
         ranks = {name: value for name, value in os.environ.items() if name.startswith("SLURM_")}
         code = subprocess.run(
@@ -87,22 +87,22 @@ class Command:
             raise RuntimeError(of_code(code))
 
     def checkpoint(self) -> Any:
-        """Out of time or preempted: the same again, which goes on where it was."""
+        """On timeout or preemption: requeue, which resumes."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
 
 
 def deaf() -> None:
-    """SLURM warns every process of a job; only submitit's is to act on it."""
+    """Ignore SLURM's signal in all processes of a job except submitit's own."""
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
 def launch(jobs: Sequence[Job], config: DictConfig, settings: Settings) -> list[JobReturn]:
-    """Submit what is not done yet, wait for all, say which failed.
+    """Submit unfinished jobs, wait for all, report failures.
 
     Raises:
-        CondenserError: there is no SLURM here.
+        CondenserError: SLURM is not installed.
     """
     attempts = [JobState(job) for job in jobs]
     for attempt in attempts:
@@ -124,10 +124,10 @@ def launch(jobs: Sequence[Job], config: DictConfig, settings: Settings) -> list[
 
 
 def submit(executor: Any, words: Sequence[Command]) -> list[submitit.Job[None]]:
-    """All of them as one job array.
+    """Submit all as one job array.
 
     Raises:
-        CondenserError: sbatch takes it not; what it said.
+        CondenserError: sbatch rejected it, with its message.
     """
     from submitit.core.utils import FailedJobError
 
@@ -140,7 +140,7 @@ def submit(executor: Any, words: Sequence[Command]) -> list[submitit.Job[None]]:
 
 
 def executor_of(settings: Settings) -> submitit.AutoExecutor:
-    """What submits; the settings in submitit's words."""
+    """submitit's executor with these settings."""
     import submitit
 
     folder = Path(settings.folder).absolute()
@@ -157,7 +157,7 @@ def executor_of(settings: Settings) -> submitit.AutoExecutor:
     source = f'export PYTHONPATH="{TRAIN.parent}${{PYTHONPATH:+:$PYTHONPATH}}"'
     slurm = {f"slurm_{key}": getattr(settings, key) for key in OF_SLURM}
     slurm |= {"slurm_array_parallelism": settings.jobs}
-    slurm |= {"slurm_srun_args": ["--kill-on-bad-exit=1"]}  # a rank that fails ends its job
+    slurm |= {"slurm_srun_args": ["--kill-on-bad-exit=1"]}  # a failed rank ends its job
     slurm |= {"slurm_setup": [*settings.setup, source]}
     slurm |= {"slurm_additional_parameters": dict(settings.sbatch)}
     executor.update_parameters(
@@ -172,7 +172,7 @@ def executor_of(settings: Settings) -> submitit.AutoExecutor:
 def wait(
     submitted: Mapping[int, submitit.Job[None]], attempts: Sequence[JobState], board: Board
 ) -> None:
-    """Follow the jobs to their ends; when this is interrupted they are cancelled."""
+    """Wait for the jobs; cancels them on interrupt."""
     begun = time.monotonic()
     try:
         while any(not attempt.over for attempt in attempts):
@@ -191,7 +191,7 @@ def wait(
 
 
 def look_after(attempt: JobState, job: submitit.Job[None], seconds: float) -> None:
-    """See whether it has ended, and how."""
+    """Check whether and how it has ended."""
     if not job.done():
         attempt.state = "running" if job.state == "RUNNING" else "waiting"
         return
@@ -206,14 +206,14 @@ def look_after(attempt: JobState, job: submitit.Job[None], seconds: float) -> No
 
 
 def ended_well(job: submitit.Job[None]) -> bool:
-    """Whether every rank did."""
+    """Whether every rank succeeded."""
     try:
         return job.exception() is None
-    except Exception:  # a node that died leaves no result, which submitit raises
+    except Exception:  # a node that died leaves no result, for which submitit raises
         return False
 
 
 def own_words(output: str) -> list[str]:
-    """The lines of a job that are not submitit's about it."""
+    """A job's output without submitit's own lines."""
     lines = output.partition("\nsubmitit ERROR")[0].splitlines()
     return [line for line in lines if line.strip() and not line.startswith("submitit ")]

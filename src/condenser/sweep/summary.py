@@ -1,4 +1,4 @@
-"""What a sweep says at its end: which jobs failed, why, and what redoes just those."""
+"""End-of-sweep summary: failed jobs, reasons, and the command that reruns them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from condenser.sweep.jobs import SweepError
 
 
 def again() -> str:
-    """The command that was given."""
+    """The command line of the sweep."""
     return shlex.join(["python", "src/train.py", *sys.argv[1:]])
 
 
 def failures(attempts: Sequence[JobState]) -> str:
-    """Each job that failed: its name, why, its last lines, and where all its lines are."""
+    """Each failed job: its name, the reason, its last lines, and its log file."""
     blocks = []
     for attempt in attempts:
         if attempt.state == "failed":
@@ -33,7 +33,7 @@ def failures(attempts: Sequence[JobState]) -> str:
 
 
 def failed(returns: Sequence[JobReturn]) -> SweepError:
-    """What to raise after a sweep that did not end well; says why, where the launcher did not."""
+    """The exception for a sweep with failures; prints reasons the launcher did not."""
     bad = [one for one in returns if one.status != JobStatus.COMPLETED]
     for one in bad:
         error = one._return_value
@@ -46,7 +46,7 @@ def failed(returns: Sequence[JobReturn]) -> SweepError:
 
 
 def returned(attempt: JobState) -> JobReturn:
-    """What hydra's sweepers read."""
+    """The return value in the form hydra's sweepers expect."""
     value: Record | SweepError | None = attempt.record
     if not attempt.ended_well:
         value = SweepError(f"{attempt.job.label}: {attempt.reason}")
