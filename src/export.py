@@ -86,8 +86,8 @@ def export(
     name = shortened(",".join([config["run"], f"export={len(stages) - 2}", *settings]))
     config |= {"recipe": {"stages": stages}, "run": name}
     made = records.read([folder])
-    whole(config, (r for r in made if r["stage"] not in ("export", "control")))
-    config["controls"] = False
+    whole(config, (r for r in made if r["stage"] not in ("export", "baseline")))
+    config["baselines"] = False
     from condenser.pipeline.recipe import plan
     from condenser.pipeline.run import run
 

@@ -13,9 +13,9 @@ KINDS = {
     "share": "codes",
     "quantize": "codes",
     "export": "exports",
-    "control": "baseline",
+    "baseline": "baseline",
 }
-SECTIONS = {"teacher", "student", "distill", "prune", "cut", "share", "quantize", "control"}
+SECTIONS = {"teacher", "student", "distill", "prune", "cut", "share", "quantize", "baseline"}
 MEASURED = {"accuracy", "achieved", "agreement", "worst_drop"}
 
 

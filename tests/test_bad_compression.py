@@ -31,7 +31,7 @@ MISTAKES = [
     ("share", ("share.bits=9",), "share.bits=9: must be a whole number from 1 to 8"),
     ("share", ("share.exclude=['*']",), "share.exclude=.*: must be patterns"),
     ("factorize", ("factorize.exclude=['*']",), "factorize.exclude=.*: must be patterns"),
-    ("prune", ("controls=[randm]",), r"controls\.0=randm: unknown; did you mean random"),
+    ("prune", ("baselines=[randm]",), r"baselines\.0=randm: unknown; did you mean random"),
 ]
 
 

@@ -33,7 +33,7 @@ def record(run: str, position: int, stage: str, **more: Any) -> dict[str, Any]:
 SWEEP = [
     record(f"r{rate}", position, stage, **{"prune/rate": rate, "prune/scope": "all"})
     for rate in (0.5, 0.9)
-    for position, stage in enumerate(("teacher", "prune", "control"))
+    for position, stage in enumerate(("teacher", "prune", "baseline"))
 ]
 
 

@@ -359,7 +359,7 @@ def test_the_checks_pass_where_nothing_is_missing() -> None:
 
 
 def thorough() -> list[Record]:
-    """Five rates, three seeds, every control, an export: what the checks ask for."""
+    """Five rates, three seeds, every baseline, an export: what the checks ask for."""
     whole = {
         "model": "net", "experiment": "e", "hardware": "h", "commit": "c", "val/accuracy": 0.9,
         "latency/ms_b1": 1.0, "latency/iqr_b1": 0.1, "size/packed_bytes": 50, "cost/epochs": 3,
@@ -396,7 +396,7 @@ def thorough() -> list[Record]:
             ),
             one("export", 2, seed, 0.5, group="export"),
             *(
-                one("control", 3, seed, 0.6, group=kind, control__kind=kind, control__of="prune")
+                one("baseline", 3, seed, 0.6, group=kind, baseline__kind=kind, baseline__of="prune")
                 for kind in ("random", "scratch", "dense")
             ),
         )
@@ -605,7 +605,7 @@ def test_help_and_mistakes_wait_for_no_heavy_import() -> None:
 
 def tried(criterion: str, rate: float, accuracy: float, seed: int = 0, **metrics: Any) -> Record:
     own = {"prune/criterion": criterion, "prune/rate": rate, "size/nonzero": 1000 * (1 - rate)}
-    stage = "control" if "control/kind" in metrics else "prune"
+    stage = "baseline" if "baseline/kind" in metrics else "prune"
     group = f"{stage} {criterion} {rate} {sorted(metrics.items())}"
     whole = {"position": 1, "model": "net", "group": group, "test/accuracy": accuracy}
     return made(stage, seed, **(whole | own | metrics))
@@ -613,7 +613,7 @@ def tried(criterion: str, rate: float, accuracy: float, seed: int = 0, **metrics
 
 def swept() -> list[Record]:
     dense = made("teacher", position=0, model="net", group="dense", **{"test/accuracy": 0.9})
-    of = {"control/kind": "random", "control/of": "prune"}
+    of = {"baseline/kind": "random", "baseline/of": "prune"}
     return [
         dense,
         *(tried("LAMP", r, 0.9 - r / 9, s) for r in (0.5, 0.75, 0.9) for s in (0, 1)),
@@ -627,7 +627,7 @@ def test_methods_are_lines_over_sizes() -> None:
     found = series.lines(report.rows(swept()), "size/nonzero", "test/accuracy")
     assert list(found) == ["net"]
     of_method = found["net"]
-    assert set(of_method) == {"prune LAMP", "prune Magnitude", "prune Magnitude random (control)"}
+    assert set(of_method) == {"prune LAMP", "prune Magnitude", "prune Magnitude random (baseline)"}
     assert [row.mean["prune/rate"] for row in of_method["prune LAMP"]] == [0.9, 0.75, 0.5]
     assert {row.n for row in of_method["prune LAMP"]} == {2}
 

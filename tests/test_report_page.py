@@ -257,13 +257,13 @@ def test_layers_and_curves_are_the_records(made: tuple[Path, list[report.Row]]) 
     assert curve.metrics["train/loss"] == ([10, 20], [2.0, 1.0])
 
 
-def test_a_control_has_the_curve_of_its_own_folder() -> None:
+def test_a_baseline_has_the_curve_of_its_own_folder() -> None:
     stages: list[dict[str, Any]] = [
         {"stage": "teacher", "position": 0},
         {"stage": "prune", "position": 1},
         {"stage": "prune", "position": 2},
         *(
-            {"stage": "control", "position": 3 + i, "control/of": "prune", "control/kind": kind}
+            {"stage": "baseline", "position": 3 + i, "baseline/of": "prune", "baseline/kind": kind}
             for i, kind in enumerate(("random", "dense", "random"))
         ),
     ]

@@ -197,10 +197,10 @@ class Compression(ABC):
     def random_baseline(
         self, made: nn.Module, operations: Sequence[Operation], seed: int
     ) -> Compression | None:
-        """A control: of every layer goes as much as in ``made``, but what goes is drawn.
+        """A baseline: each layer loses as much as in ``made``, chosen at random.
 
         ``made`` and ``operations`` are what this compression left. None where there is no such
-        thing: a codebook drawn by lot is no network.
+        thing: a codebook drawn at random is no network.
         """
         return None
 

@@ -67,7 +67,7 @@ class Console:
             )
             return
         self.clear()
-        name = " ".join(str(record[key]) for key in ("stage", "control/kind") if record.get(key))
+        name = " ".join(str(record[key]) for key in ("stage", "baseline/kind") if record.get(key))
         took = "stored" if reused else f"{number('cost/train_seconds', '.1f')} s"
         self.rich.print(
             f"{name:<9} {record['model']:<14} test {number('test/accuracy', '7.2%')}  "

@@ -158,7 +158,7 @@ def with_defaults(export: Any) -> Any:
 
 
 def stored(folder: Path, position: int | None) -> Record:
-    """The record of a run's stage at that place; None: of its last, controls aside."""
+    """The record of a run's stage at that place; None: of its last, baselines aside."""
     found = records.read([folder])
     if position is None:
         return records.final(found)
@@ -220,7 +220,7 @@ def open_tracker(
 
     who = identity(
         experiment=config["name"],
-        recipe="-".join(stage.word for stage in stages if stage.word != "control"),
+        recipe="-".join(stage.word for stage in stages if stage.word != "baseline"),
         run=config["run"],
         claim=config["claim"],
         data=ctx.data.name,

@@ -54,7 +54,7 @@ def contents(records: Iterable[Record], varied: Iterable[str] = ()) -> Contents:
     settings = [
         key for key in known if len({r[key] for r in records if r.get(key) is not None}) > 1
     ]
-    labels = tuple(f"{position}-{stage}" for position, stage in stages if stage != "control")
+    labels = tuple(f"{position}-{stage}" for position, stage in stages if stage != "baseline")
     return Contents(tuple(settings) or SETTINGS, labels or STAGES)
 
 

@@ -85,7 +85,7 @@ class Config(Section):
     quantize: Quantize
     budget: Budget
     export: Export
-    controls: bool | list[Literal["random", "scratch", "compute", "dense"]]
+    baselines: bool | list[Literal["random", "scratch", "compute", "dense"]]
     recipe: Recipe
     trainer: Trainer
     logger: Open

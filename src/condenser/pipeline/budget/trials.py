@@ -62,11 +62,11 @@ def replaced(config: Mapping[str, Any], place: int, steps: Sequence[Entry]) -> d
 
 
 def trial(config: Mapping[str, Any], place: int, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The config of one trial: up to what it tries, without controls."""
+    """The config of one trial: up to what it tries, without baselines."""
     steps = entries(config, params)
     whole = replaced(config, place, steps)
     stages = whole["recipe"]["stages"][: place + len(steps)]
-    return {**whole, "recipe": {**whole["recipe"], "stages": stages}, "controls": False}
+    return {**whole, "recipe": {**whole["recipe"], "stages": stages}, "baselines": False}
 
 
 def shown(steps: Sequence[Entry]) -> str:

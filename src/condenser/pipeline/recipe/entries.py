@@ -8,7 +8,7 @@ from typing import Any
 from condenser.config import schema
 from condenser.errors import CondenserError, ConfigError, NoSuchKeyError
 from condenser.pipeline.stages import Stage, find
-from condenser.pipeline.stages.control import controls
+from condenser.pipeline.stages.baseline import baselines
 from condenser.pipeline.stages.pairs import refusal
 
 
@@ -41,7 +41,7 @@ def plan(config: Mapping[str, Any]) -> list[Stage]:
         _check_pairs(stage, where)
         stage.accept()
         stages.append(stage)
-    return stages + controls(stages, config["controls"])
+    return stages + baselines(stages, config["baselines"])
 
 
 def planned(section: Mapping[str, Any], shared: Mapping[str, Any], word: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ KINDS = {
     **dict.fromkeys(("cut", "merge", "factorize"), "rebuilds"),
     **dict.fromkeys(("share", "quantize"), "codes"),
     "export": "exports",
-    "control": "baseline",
+    "baseline": "baseline",
 }
 
 

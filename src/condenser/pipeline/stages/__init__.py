@@ -13,7 +13,7 @@ __all__ = ["RunContext", "Stage", "StageInputs", "StageResult", "find", "words"]
 
 def words() -> list[str]:
     """Every stage there is."""
-    helpers = {"base", "training", "compression", "control", "pairs"}
+    helpers = {"base", "training", "compression", "baseline", "pairs"}
     return sorted(m.name for m in iter_modules(__path__) if m.name not in helpers)
 
 

@@ -52,7 +52,7 @@ class StageInputs:
         line: the models that led to the one it takes, which is the last; the first was trained
             from scratch.
         teachers: those it learns from; none where it does not.
-        reference: of a control, the model that it is compared with.
+        reference: of a baseline, the model that it is compared with.
     """
 
     line: Sequence[Entry] = ()
@@ -99,7 +99,7 @@ class Stage(ABC):
         teachers: the stages whose models it may learn from.
         until: it is left out where the model before it has this accuracy on validation.
         chain: the stages that made the model it takes, from the one that started it.
-        reference: of a control, the stage that it is compared with.
+        reference: of a baseline, the stage that it is compared with.
     """
 
     word: ClassVar[str]

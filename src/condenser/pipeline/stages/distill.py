@@ -23,7 +23,7 @@ GENERATION = 1_000_003  # seeds of one generation are none of the next one's
 class Distill(TrainingStage):
     """Trains ``distill.model``, or ``student.model``, on the objective.
 
-    Its first weights are the control's, unless ``distill.inherit`` takes them from the teacher, or
+    Its first weights are the baseline's, unless ``distill.inherit`` takes them from the teacher, or
     it learns from one of its own architecture: each generation of the born again draws its own
     (Furlanello, Lipton, Tschannen, Itti, Anandkumar, ICML 2018, https://arxiv.org/abs/1805.04770).
     With ``teachers: peer`` the teacher is ``teacher.model``, untrained, and learns at the same time

@@ -1,4 +1,4 @@
-"""student: the small network from scratch, the control of every distillation."""
+"""student: the small network from scratch, the baseline of every distillation."""
 
 from __future__ import annotations
 

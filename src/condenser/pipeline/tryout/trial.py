@@ -81,7 +81,7 @@ def trials(stages: Sequence[Stage], ctx: RunContext) -> Iterator[Trial]:
     for stage in stages:
         if not isinstance(stage, TrainingStage) or stage.architecture is None:
             continue
-        if getattr(stage, "folder", None) is not None or stage.word == "control":
+        if getattr(stage, "folder", None) is not None or stage.word == "baseline":
             continue
         line = [s for s in stages if s is stage or (s.chain and s.chain[0] is stage)]
         trial = of(stage, line, ctx)

@@ -53,10 +53,10 @@ def labelled(records: Sequence[Record]) -> Iterator[tuple[str, Record]]:
         places.setdefault(record["stage"], []).append(record.get("position"))
     taken: dict[tuple[object, object], int] = {}
     for record in records:
-        if record["stage"] != "control":
+        if record["stage"] != "baseline":
             yield f"{record.get('position')}-{record['stage']}", record
             continue
-        of, kind = record.get("control/of"), record.get("control/kind")
+        of, kind = record.get("baseline/of"), record.get("baseline/kind")
         number = taken[of, kind] = taken.get((of, kind), -1) + 1
         if number < len(places.get(of, [])):
             yield f"{places[of][number]}-{of}-{kind}", record

@@ -55,17 +55,17 @@ def methods(rows: Sequence[Row]) -> list[str]:
 
 
 def described(row: Row, keys: Sequence[str]) -> str:
-    """``prune LAMP``; of a control what it controls, ``prune LAMP random (control)``."""
+    """``prune LAMP``; of a baseline ``prune LAMP random (baseline)``."""
     stage = str(row["stage"])
-    own = str(row["control/of"]) if stage == "control" else stage
+    own = str(row["baseline/of"]) if stage == "baseline" else stage
     said = [setting(k, row[k]) for k in keys if k.startswith(f"{own}/") and row[k] is not None]
     said += [setting(k, row[k]) for k in keys if _inherited(k, own) and row[k] is not None]
-    kind = [f"{row['control/kind']} (control)"] if stage == "control" else []
+    kind = [f"{row['baseline/kind']} (baseline)"] if stage == "baseline" else []
     return " ".join([own, *said, *kind])
 
 
 def _inherited(key: str, own: str) -> bool:
-    return not key.startswith((f"{own}/", "control/"))
+    return not key.startswith((f"{own}/", "baseline/"))
 
 
 def draw(rows: Sequence[Row], x: str, y: str) -> Figure | None:
@@ -116,7 +116,7 @@ def panel(axes: Axes, of_method: Lines, names: Sequence[str], x: str, y: str) ->
             marker=MARKERS[place % len(MARKERS)],
             markersize=5.5,
             linewidth=1.3,
-            linestyle="--" if name.endswith("(control)") else "-",
+            linestyle="--" if name.endswith("(baseline)") else "-",
             elinewidth=0.9,
             label=name,
         )

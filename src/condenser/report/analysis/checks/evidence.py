@@ -41,7 +41,7 @@ class Evidence:
     rows: Sequence[Row]
     dense: list[Row]
     compressed: list[Row]
-    controls: list[Row]
+    baselines: list[Row]
     exports: list[Row]
     bases: dict[int, Row | None]  # id of a row → its original
 
@@ -61,9 +61,9 @@ class Evidence:
     def records(self) -> list[Record]:
         return [record for row in self.rows for record in row.records]
 
-    def controlled(self, kind: str) -> set[Pair]:
-        """The (data, model) that have a control of this kind."""
-        return {pair(row) for row in self.controls if row["control/kind"] == kind}
+    def with_baseline(self, kind: str) -> set[Pair]:
+        """The (data, model) that have a baseline of this kind."""
+        return {pair(row) for row in self.baselines if row["baseline/kind"] == kind}
 
 
 def asks(

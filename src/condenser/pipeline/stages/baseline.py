@@ -1,6 +1,6 @@
-"""Controls: what a smaller network must beat, made beside a compression when controls ask for it.
+"""Baselines that a compressed network must beat, added beside each compression by ``baselines``.
 
-random: the same amount of every layer goes, drawn by lot.
+random: the same amount of every layer is removed, chosen at random.
 scratch: the same small network, from fresh weights, for as many epochs as its line took.
 compute: the same, for as many multiply-accumulates as its line took.
 dense: the network that was compressed, trained on for as many epochs, whole.
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 MASKED, REBUILT, CODED = ("prune",), ("cut", "merge", "factorize"), ("share", "quantize")
 
 
-class Control(TrainingStage):
-    """Trains beside ``of`` by the same plan and objective, but for what it is the control of.
+class Baseline(TrainingStage):
+    """Trains beside ``of`` by the same plan and objective, but for what its kind changes.
 
     Class attributes:
-        kind: what ``controls`` calls it.
-        fits: the stages that it is a control of.
+        kind: what ``baselines`` calls it.
+        fits: the stages that it is a baseline for.
     """
 
-    word: ClassVar[str] = "control"
+    word: ClassVar[str] = "baseline"
     kind: ClassVar[str]
     fits: ClassVar[tuple[str, ...]]
 
@@ -60,13 +60,13 @@ class Control(TrainingStage):
         return f"{self.of.label}-{self.kind}"
 
     def ingredients(self) -> dict[str, Any]:
-        return super().ingredients() | {"control": self.kind}
+        return super().ingredients() | {"baseline": self.kind}
 
     def described(self) -> dict[str, Any]:
-        return self.of.described() | {"control/kind": self.kind, "control/of": self.of.word}
+        return self.of.described() | {"baseline/kind": self.kind, "baseline/of": self.of.word}
 
 
-class Random(Control):
+class Random(Baseline):
     kind: ClassVar[str] = "random"
     fits: ClassVar[tuple[str, ...]] = (*MASKED, "cut", "merge")
     takes_model: ClassVar[bool] = True
@@ -78,8 +78,8 @@ class Random(Control):
         assert self.of.compression is not None
         kind = type(ctx.build(self.of.compression))
         if kind.random_baseline is Compression.random_baseline:
-            allowed = f"controls without it: {kind.__name__} takes nothing that could be drawn"
-            raise ConfigError("controls", self.kind, allowed, "as in controls=[scratch,dense]")
+            allowed = f"baselines without it: {kind.__name__} takes nothing that could be drawn"
+            raise ConfigError("baselines", self.kind, allowed, "as in baselines=[scratch,dense]")
 
     def compressor(self, ctx: RunContext, inputs: StageInputs) -> Compression | None:
         assert inputs.source is not None
@@ -92,7 +92,7 @@ class Random(Control):
         return ctx.build(config).random_baseline(made, operations, self.seed)
 
 
-class Dense(Control):
+class Dense(Baseline):
     kind: ClassVar[str] = "dense"
     fits: ClassVar[tuple[str, ...]] = (*MASKED, *REBUILT, *CODED)
     takes_model: ClassVar[bool] = True
@@ -102,10 +102,10 @@ class Dense(Control):
         self.reference = None  # it is the same whatever becomes of the other
 
     def described(self) -> dict[str, Any]:
-        return {"control/kind": self.kind, "control/of": self.of.word}
+        return {"baseline/kind": self.kind, "baseline/of": self.of.word}
 
 
-class Scratch(Control):
+class Scratch(Baseline):
     kind: ClassVar[str] = "scratch"
     fits: ClassVar[tuple[str, ...]] = (*MASKED, *REBUILT)
 
@@ -170,8 +170,8 @@ def afresh(spec: ModelSpec, made: nn.Module, ctx: RunContext) -> nn.Module:
     return model
 
 
-def controls(stages: Sequence[Any], asked: bool | Sequence[str]) -> list[Control]:
-    """The controls of every compression among ``stages``, in its order, numbered on from them."""
+def baselines(stages: Sequence[Any], asked: bool | Sequence[str]) -> list[Baseline]:
+    """The baselines of every compression among ``stages``, in its order, numbered on from them."""
     wanted = [
         (stage, kind)
         for stage in stages

@@ -1,4 +1,4 @@
-"""Controls: what a smaller network must beat, and structure that every later stage keeps."""
+"""Baselines: what a smaller network must beat, and structure that every later stage keeps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PARTS = ("conv1", "conv2", "fc1", "fc2")
 def by_kind(records: list[Record]) -> dict[str, list[Record]]:
     kinds: dict[str, list[Record]] = {}
     for record in records:
-        kinds.setdefault(str(record.get("control/kind")), []).append(record)
+        kinds.setdefault(str(record.get("baseline/kind")), []).append(record)
     return kinds
 
 
@@ -31,20 +31,20 @@ def network(folder: Path, record: Record) -> nn.Module:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("controls")
+    return tmp_path_factory.mktemp("baselines")
 
 
 @pytest.fixture(scope="module")
 def records(folder: Path) -> list[Record]:
     own = "recipe=[teacher,{prune:{rate:0.6}},cut,share]"
-    return run_in(folder, own, LENET, "controls=true", "cut.rate=0.25", "optim.epochs=2")
+    return run_in(folder, own, LENET, "baselines=true", "cut.rate=0.25", "optim.epochs=2")
 
 
-def test_controls_come_after_the_recipe(records: list[Record]) -> None:
+def test_baselines_come_after_the_recipe(records: list[Record]) -> None:
     words = [r["stage"] for r in records]
     assert words[:4] == ["teacher", "prune", "cut", "share"]
     assert final(records)["stage"] == "share"
-    found = [(r["control/of"], r["control/kind"]) for r in records[4:]]
+    found = [(r["baseline/of"], r["baseline/kind"]) for r in records[4:]]
     assert found == [
         *(("prune", kind) for kind in ("random", "scratch", "dense")),
         *(("cut", kind) for kind in ("random", "scratch", "compute", "dense")),
@@ -53,7 +53,7 @@ def test_controls_come_after_the_recipe(records: list[Record]) -> None:
     assert [r["position"] for r in records] == list(range(len(records)))
 
 
-def test_what_goes_by_lot_is_as_much_of_every_layer(folder: Path, records: list[Record]) -> None:
+def test_what_goes_at_random_is_as_much_of_every_layer(folder: Path, records: list[Record]) -> None:
     pruned, cut = records[1], records[2]
     masked, narrow = by_kind(records)["random"]
     for layer in PARTS:
@@ -89,21 +89,21 @@ def test_the_dense_network_trains_on(folder: Path, records: list[Record]) -> Non
     assert third["size/distinct"] > records[3]["size/distinct"]  # type: ignore[operator]
 
 
-def test_another_rate_has_the_same_dense_control(folder: Path, records: list[Record]) -> None:
+def test_another_rate_has_the_same_dense_baseline(folder: Path, records: list[Record]) -> None:
     own = "recipe=[teacher,{prune:{rate:0.7}}]"
-    again = run_in(folder, own, LENET, "controls=[dense]", "optim.epochs=2")
+    again = run_in(folder, own, LENET, "baselines=[dense]", "optim.epochs=2")
     assert again[2]["cost/reused"] and again[2]["key"] == by_kind(records)["dense"][0]["key"]
 
 
 def test_a_control_that_has_no_meaning_is_refused_before_training(tmp_path: Path) -> None:
-    own = ("recipe=[teacher,prune]", "prune=sparse_training_l1", "controls=[random]")
-    with pytest.raises(CondenserError, match="controls=random: must be controls without it"):
+    own = ("recipe=[teacher,prune]", "prune=sparse_training_l1", "baselines=[random]")
+    with pytest.raises(CondenserError, match="baselines=random: must be baselines without it"):
         run_in(tmp_path, *own)
     assert not list(tmp_path.glob(".store/teacher-*"))
 
 
 def test_merged_neurons_are_compared_with_as_many_cut(tmp_path: Path) -> None:
-    merged = run_in(tmp_path, "recipe=[teacher,merge]", LENET, "controls=[random]")
+    merged = run_in(tmp_path, "recipe=[teacher,merge]", LENET, "baselines=[random]")
     assert merged[2]["size/params"] == merged[1]["size/params"]
     assert merged[2]["key"] != merged[1]["key"]
 
@@ -136,7 +136,7 @@ def test_a_stage_that_undoes_what_was_made_stops_the_run(
 ) -> None:
     from condenser.compress import Sparse
 
-    monkeypatch.setattr(Sparse, "hold", lambda *_: None)
+    monkeypatch.setattr(Sparse, "constraint", lambda *_: None)
     own = "recipe=[teacher,prune,tune]"
     with pytest.raises(CondenserError, match=r"2-tune undid .* fc1.weight \(Sparse\)"):
         run_in(tmp_path, own)
@@ -145,7 +145,7 @@ def test_a_stage_that_undoes_what_was_made_stops_the_run(
 def test_plans_number_controls_after_the_recipe() -> None:
     from running import config_of
 
-    stages = recipe.plan(config_of("recipe=[teacher,prune]", "controls=[dense,random]"))
+    stages = recipe.plan(config_of("recipe=[teacher,prune]", "baselines=[dense,random]"))
     assert [(s.position, s.label) for s in stages[2:]] == [
         (2, "1-prune-random"),
         (3, "1-prune-dense"),
