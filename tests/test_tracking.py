@@ -7,17 +7,20 @@ import json
 import logging
 import os
 import re
+import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from wandb_file import read_file, read_run
+from wandb_file import read_run
 from wandb_server import Arrived, Server, deaf, serving
 
 from condenser.errors import ConfigError
@@ -34,14 +37,15 @@ IDENTITY = identity(
     tags=("x" * 80,),
     commit="abc123",
     key="f00d",
+    config="c0de",
 )
 CONFIG = {"seed": 1, "distill": {"temperature": 4.0, "layers": ("a", "b")}, "path": Path("x")}
 RECORDS: list[dict[str, Any]] = [
     {"stage": "teacher", "position": 0, "model": "lenet5", "test/accuracy": 0.1 + 0.2,
      "key": "f00d", "size/file_bytes": 12_345_678, "cost/reused": False, "teacher": None},
     {"stage": "prune", "position": 1, "model": "lenet5", "test/accuracy": 1 / 3,
-     "key": "beef", "size/file_bytes": 98_765, "prune/rate": 0.9, "teacher": "f00d",
-     "versions": {"torch": "2"}},
+     "key": "beef", "size/file_bytes": 98_765, "cost/reused": False, "teacher": "f00d",
+     "prune/rate": 0.9, "versions": {"torch": "2"}},
 ]  # fmt: skip
 
 
@@ -174,15 +178,6 @@ def test_two_runs_in_one_process_are_two_wandb_runs(tmp_path: Path) -> None:
     assert (first.exit_code, second.exit_code) == (0, 1)
 
 
-def test_a_run_that_goes_on_names_the_one_before(tmp_path: Path) -> None:
-    track(tmp_path, mode="offline")
-    first = read_run(tmp_path)
-    track(tmp_path, mode="offline")
-    runs = [read_file(path) for path in tmp_path.glob("wandb/offline-run-*/*.wandb")]
-    (second,) = [run for run in runs if run.run["run_id"] != first.run["run_id"]]
-    assert second.config["resumed_from"] == first.run["run_id"]
-
-
 # --- a server, and what arrives there
 
 
@@ -248,6 +243,142 @@ def test_an_offline_run_is_synced_whole(server: Server, tmp_path: Path) -> None:
     assert (sorted(metrics.aliases), metrics.metadata["teacher"]) == (["beef", "latest"], "f00d")
     assert json.loads(metrics.files["facts.json"]) == metrics.metadata
     assert metrics.metadata["test/accuracy"] == 1 / 3
+
+
+# --- killed and resumed, or run again: one run
+
+KILLED = """
+import json, os, signal, sys, time
+from pathlib import Path
+from condenser.tracking import WandbTracker
+from test_tracking import CONFIG, IDENTITY, RECORDS
+folder, seconds = Path(sys.argv[1]), float(sys.argv[2])
+tracker = WandbTracker(IDENTITY, CONFIG, folder, init_timeout=60)
+for stage, steps in (("0-teacher", 3), ("1-prune", 2)):
+    (csv, curve) = tracker.writers(stage)
+    for step in range(steps):
+        for write in (csv, curve):
+            write({"train/loss": 1 / (step + 3), "epoch": step}, 10 * step)
+    if stage == "0-teacher":
+        tracker.record(RECORDS[0])
+csv({"train/loss": 0.2}, 20)  # on disk, and no more time to log it
+time.sleep(seconds)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def killed(folder: Path, seconds: float) -> None:
+    """A run that is killed in its second stage, these seconds after its last row."""
+    paths = os.pathsep.join((str(Path(__file__).parent), *filter(None, sys.path)))
+    environment = {**os.environ, "PYTHONPATH": paths}
+    arguments = [sys.executable, "-c", KILLED, str(folder), str(seconds)]
+    assert subprocess.run(arguments, env=environment).returncode == -signal.SIGKILL
+
+
+def resumed(folder: Path, trained: int = 1, **settings: Any) -> None:
+    """The same run to its end: stages before ``trained`` from the store, that from step 10 on."""
+    settings = {"init_timeout": 60, "finish_timeout": 100} | settings
+    tracker = WandbTracker(IDENTITY, CONFIG, folder, **settings)
+    records = [{**r, "cost/reused": r["position"] < trained} for r in RECORDS]
+    for record in records:
+        if record["position"] == trained:
+            for write in tracker.writers(f"{trained}-{record['stage']}"):
+                for step in (1, 2):
+                    write({"train/loss": 1 / (step + 3), "epoch": step}, 10 * step)
+        tracker.record(record, stored(folder, record))
+    tracker.finish(records, exit_code=0)
+
+
+def assert_whole(run: Arrived) -> None:
+    """Each row of the run once, whatever came between."""
+    for label in ("0-teacher", "1-prune"):
+        rows = [(row["step"], row["train/loss"], row["epoch"]) for row in run.rows(label)]
+        assert rows == [(10 * step, 1 / (step + 3), step) for step in range(3)]
+    assert [row["position"] for row in run.rows("stage")] == [0, 1]
+    assert [row["_step"] for row in run.history] == list(range(len(run.history)))
+    assert {key: run.summary[key] for key in ("position", "key", "prune/rate")} == {
+        "position": 1, "key": "beef", "prune/rate": 0.9
+    }  # fmt: skip
+    assert run.exit_code == 0
+
+
+def synced(folder: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "wandb", "sync", str(folder / "wandb")],
+        capture_output=True,
+        check=True,
+        cwd=folder,
+    )
+
+
+def test_a_run_killed_and_resumed_offline_is_synced_as_one(server: Server, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as offline:
+        offline.setenv("WANDB_MODE", "offline")
+        killed(tmp_path, seconds=3)
+        resumed(tmp_path)
+    assert len({part.name for part in tmp_path.glob("wandb/offline-run-*")}) == 2
+    synced(tmp_path)
+    assert_whole(server.run())
+
+
+@pytest.mark.parametrize("seconds", [0, 4])  # it is told of nothing; of all but the last
+def test_a_run_killed_and_resumed_online_is_one(
+    seconds: float, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL", "1")
+    killed(tmp_path, seconds)
+    before = sum(len(run.history) for run in server.runs.values())
+    assert (before > 0) == (seconds > 0)
+    resumed(tmp_path)
+    assert_whole(server.run())
+
+
+def test_a_run_killed_offline_and_resumed_online_is_one(server: Server, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as offline:
+        offline.setenv("WANDB_MODE", "offline")
+        killed(tmp_path, seconds=0)
+    resumed(tmp_path)
+    assert_whole(server.run())
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_same_command_again_updates_its_run(kept: bool, server: Server, tmp_path: Path) -> None:
+    track(tmp_path / "run")
+    before = [row for row in server.run().history if not row.get("records")]
+    if not kept:
+        shutil.rmtree(tmp_path / "run")
+        time.sleep(1)  # W&B names its folders by the second
+    resumed(tmp_path / "run", trained=9)
+    after = [row for row in server.run().history if not row.get("records")]
+    assert after == before
+    assert server.run().summary["cost/reused"] is True
+
+
+def test_a_run_deleted_on_the_server_is_begun_anew(server: Server, tmp_path: Path) -> None:
+    killed(tmp_path, seconds=0)
+    server.deleted = set(server.runs)
+    server.runs.clear()
+    resumed(tmp_path)
+    assert_whole(server.run())
+    assert not server.deleted.intersection(server.runs)
+
+
+def test_a_run_has_one_id_per_config_machine_and_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(folder: str = "a", **changed: Any) -> str:
+        return wandb_start.run_id(replace(IDENTITY, **changed), tmp_path / folder, [])
+
+    first = found()
+    assert re.fullmatch("[0-9a-f]{16}", first)
+    assert found() == found(commit="other", key="other", notes="said otherwise") == first
+    others = [found("b"), found(config="other"), found(name="other"), found(group="other")]
+    monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
+    assert len({first, found(), *others}) == 6
+    part = tmp_path / "moved/wandb/offline-run-20260101_000000-theirs"
+    assert wandb_start.run_id(IDENTITY, tmp_path, [part]) == "theirs"
+    monkeypatch.setenv("WANDB_RUN_ID", "mine")
+    assert wandb_start.run_id(IDENTITY, tmp_path, [part]) == "mine"
 
 
 def test_models_are_artifacts_that_name_what_they_are_made_of(

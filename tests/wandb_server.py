@@ -67,6 +67,7 @@ class Server:
         self.views: list[dict[str, Any]] = []
         self.charts: list[dict[str, Any]] = []
         self.unknown: list[str] = []
+        self.deleted: set[str] = set()
         self.http = _Http(("127.0.0.1", 0), _Handler)
         self.http.owner = self
         Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -168,6 +169,9 @@ class _Handler(BaseHTTPRequestHandler):
             owner.unknown.append(operation)
             return self.answer({"data": {}})
         variables = asked.get("variables") or {}
+        if operation == "UpsertBucket" and variables["name"] in owner.deleted:
+            said = f"run {variables['name']} was previously created and deleted; try a new run name"
+            return self.answer({"errors": [{"message": said}]}, 409)
         return self.answer({"data": reply(owner, {**variables, **variables.get("input", {})})})
 
     def body(self) -> bytes:
@@ -181,9 +185,9 @@ class _Handler(BaseHTTPRequestHandler):
             data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         return gzip.decompress(data) if self.headers.get("Content-Encoding") == "gzip" else data
 
-    def answer(self, data: Mapping[str, Any]) -> None:
+    def answer(self, data: Mapping[str, Any], status: int = 200) -> None:
         text = json.dumps(data).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
@@ -227,6 +231,31 @@ class Replies:
         found = [a.type for a in server.artifacts.values() if a.name == v["name"].partition(":")[0]]
         kind = {"artifact": {"artifactType": {"name": found[0]}}} if found else {"artifact": None}
         return {"project": kind}
+
+    @staticmethod
+    def RunResumeStatus(server: Server, v: Any) -> Any:
+        """What the server has of a run that may go on; no bucket where it is new."""
+        model = {"id": "p", "name": v["project"], "entity": {"id": "e", "name": ENTITY}}
+        run = server.runs.get(v["name"])
+        if run is None:
+            return {"model": model | {"bucket": None}}
+        tail = json.dumps([json.dumps(row) for row in run.history[-1:]])
+        bucket = {
+            "id": f"b{v['name']}",
+            "name": v["name"],
+            "summaryMetrics": json.dumps(run.summary),
+            "displayName": run.settings.get("displayName"),
+            "logLineCount": 0,
+            "historyLineCount": len(run.history),
+            "eventsLineCount": 0,
+            "historyTail": tail,
+            "eventsTail": "[]",
+            "config": run.settings.get("config", "{}"),
+            "tags": run.settings.get("tags", []),
+            "notes": run.settings.get("notes"),
+            "wandbConfig": '{"t": 1}',
+        }
+        return {"model": model | {"bucket": bucket}}
 
     @staticmethod
     def UpsertBucket(server: Server, v: Any) -> Any:

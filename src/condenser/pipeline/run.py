@@ -227,6 +227,7 @@ def open_tracker(
         models=dict.fromkeys(s.architecture["name"] for s in stages if s.architecture),
         commit=measure.commit(),
         key=key_of({k: v for k, v in config.items() if k not in ("runs", "store", "run")}),
+        config=mark(config),
     )
     partial_tracker = build(config["logger"], _partial_=True)
     assert isinstance(partial_tracker, partial)

@@ -34,7 +34,7 @@ class Identity:
     """How a run is called, grouped and found again.
 
     ``group`` is the experiment, ``job_type`` the recipe, ``notes`` the claim; ``key`` is the hash
-    of everything that determines the run.
+    of everything that determines the run, ``config`` that of what determines its results.
     """
 
     project: str
@@ -45,6 +45,7 @@ class Identity:
     notes: str = ""
     commit: str | None = None
     key: str | None = None
+    config: str | None = None
 
 
 def identity(
@@ -60,6 +61,7 @@ def identity(
     project: str = "condenser",
     commit: str | None = None,
     key: str | None = None,
+    config: str | None = None,
 ) -> Identity:
     """Names a run: the only place that decides what goes into which field.
 
@@ -74,6 +76,7 @@ def identity(
         notes=claim,
         commit=commit,
         key=key,
+        config=config,
     )
 
 

@@ -21,9 +21,10 @@ from condenser.tracking.base import Identity, Record, unique_tags
 from condenser.tracking.csv_files import CsvTracker
 from condenser.tracking.timeout import within
 from condenser.tracking.values import numbers_of, plain
+from condenser.tracking.wandb_history import Curved, History, Row, curves, parts, run_id_of
 from condenser.tracking.wandb_models import KEPT, Models
-from condenser.tracking.wandb_start import brief, close_run, facts_of, open_run
-from condenser.tracking.wandb_tables import define_axis, log_tables
+from condenser.tracking.wandb_start import brief, close_run, facts_of, open_run, run_id
+from condenser.tracking.wandb_tables import define_axis, log_tables, write_summary
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -35,6 +36,7 @@ T = TypeVar("T")
 
 MODES = ("online", "offline", "disabled")
 TABLE_SECONDS = 8  # logging a table asks the server something; a dead one blocks that for 20 s
+REPLAY_SECONDS = 5  # to send what of earlier curves W&B lacks
 LEAST_SECONDS = 3  # to close a run, however long what was before has taken
 
 
@@ -45,6 +47,11 @@ class WandbTracker(CsvTracker):
     ``stage/<key>`` over ``stage/position``; the summary is the last record, key for key; all
     records are the table ``records``, and ``accuracy_vs_size`` is their plot. The models are
     artifacts, see ``Models``.
+
+    A run that was killed and goes on is one W&B run, offline, too: `wandb sync <folder>/wandb`
+    joins its parts. The same command again, all of it from the store, updates that run and adds
+    none; another config, or another machine, makes another (``run_id``). Nothing is logged twice,
+    and what a kill kept W&B from getting of the curves is sent from the CSV files.
 
     ``mode`` null means ``$WANDB_MODE``, else what ``wandb offline`` or ``wandb disabled`` set,
     else online where an API key is found and offline where none is. A server that does not answer
@@ -79,11 +86,13 @@ class WandbTracker(CsvTracker):
         self._failed, self._rest = False, ""
 
         def start() -> Run | None:
+            earlier = parts(self.folder)
             run = open_run(
                 mode or os.environ.get("WANDB_MODE"),
                 (init_timeout, finish_timeout),
+                id=run_id(identity, self.folder, earlier),
                 dir=self.folder,
-                config={**plain(config), **facts_of(identity, self.folder)},
+                config={**plain(config), **facts_of(identity)},
                 project=project or identity.project,
                 entity=entity,
                 group=identity.group,
@@ -92,16 +101,20 @@ class WandbTracker(CsvTracker):
                 tags=unique_tags((*identity.tags, *tags)),
                 notes=identity.notes,
             )
-            if run is not None and not run.offline:
+            if run is None:
+                return None
+            self._history = History(run, [part for part in earlier if run_id_of(part) == run.id])
+            if not run.offline:
                 where = Path(run.settings.sync_dir)
                 self._rest = f"; `wandb sync --include-online {where}` sends the rest"
             return run
 
         self._run = self._attempt("start", start) if ranks.first() else None
+        self._log("send earlier curves", lambda run: self._replay(curves(self.folder)[:-1]))
 
     def writers(self, stage_label: str) -> list[Writer]:
         """The CSV file, and this stage's own charts over its own steps."""
-        self._log("define an axis", partial(define_axis, prefix=stage_label, axis="step"))
+        self._define_curve(stage_label)
         return [*super().writers(stage_label), partial(self._log_curve, stage_label)]
 
     def record(self, record: Record, folder: Path | None = None) -> None:
@@ -109,16 +122,19 @@ class WandbTracker(CsvTracker):
         super().record(record, folder)
         row = {f"stage/{key}": value for key, value in numbers_of(record).items()}
         self._log("define an axis", partial(define_axis, prefix="stage", axis="position"))
-        self._log("log a record", lambda run: run.log(row))
+        if not (self._run and self._history.lost and record.get("cost/reused")):
+            self._log_row("log a record", row)
         self._log("log a model", lambda run: self._models.send(run, record, folder))
 
     def finish(self, records: Sequence[Record], exit_code: int) -> None:
         """Writes summary, table and plot and closes the W&B run; harmless when called again."""
         super().finish(records, exit_code)
         patience = Deadline(self._finish_timeout)
+        if self._run is not None and self._history.began:
+            self._log("send earlier curves", lambda run: self._replay(curves(self.folder)))
         if records:
             last = plain(final(records))
-            self._log("write the summary", lambda run: run.summary.update(last))
+            self._log("write the summary", partial(write_summary, values=last))
             tables = partial(log_tables, records=records)
             seconds = min(TABLE_SECONDS, patience.left(share=0.45))
             self._log("log the tables", lambda run: within(seconds, partial(tables, run)))
@@ -130,9 +146,37 @@ class WandbTracker(CsvTracker):
             seconds = patience.left(least=LEAST_SECONDS)
             self._attempt("finish", partial(within, seconds, close))
 
+    def _replay(self, rows: Sequence[Curved]) -> None:
+        """Sends what W&B lacks of the curves on disk: a kill takes the last seconds from it.
+
+        The last row waits for the end: where its stage goes on, that writes it whole.
+        """
+        if self._history.lost:
+            return
+        self._history.began |= bool(rows)
+        patience, labels = Deadline(REPLAY_SECONDS), set()
+        for label, step, values in rows:
+            if not patience.left():
+                return
+            if label not in labels:
+                labels.add(label)
+                self._define_curve(label)
+            self._log_curve(label, values, step)
+
+    def _define_curve(self, label: str) -> None:
+        self._log("define an axis", partial(define_axis, prefix=label, axis="step"))
+
     def _log_curve(self, label: str, values: Mapping[str, float], step: int) -> None:
-        row = {f"{label}/{key}": value for key, value in values.items()}
-        self._log("log a curve", lambda run: run.log({**row, f"{label}/step": step}))
+        self._log_row("log a curve", row_of(label, values, step))
+
+    def _log_row(self, what: str, row: Row) -> None:
+        """Logs what W&B has not yet."""
+
+        def send(run: Run) -> None:
+            if missing := self._history.take(row):
+                run.log(missing, step=next(self._history.steps), commit=True)
+
+        self._log(what, send)
 
     def _log(self, what: str, action: Callable[[Run], object]) -> None:
         if self._run is not None and not self._failed:
@@ -147,3 +191,8 @@ class WandbTracker(CsvTracker):
                 log.warning("W&B could not %s and is off for this run: %s", what, said)
             self._failed = True
         return None
+
+
+def row_of(label: str, values: Mapping[str, float], step: int) -> Row:
+    """A row of a stage's curves as W&B gets it."""
+    return {**{f"{label}/{key}": value for key, value in values.items()}, f"{label}/step": step}

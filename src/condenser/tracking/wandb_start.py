@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import os
 import shutil
+import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -15,6 +18,7 @@ from uuid import uuid4
 
 from condenser.tracking.base import Identity
 from condenser.tracking.timeout import within
+from condenser.tracking.wandb_history import parts, run_id_of
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -22,13 +26,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PATIENCE = 5.0  # seconds that W&B's background process has to end
+DELETED = "previously created and deleted"  # what the server says of an id that it takes no more
 OLD_MODES = {"dryrun": "offline", "run": "online"}  # W&B still takes these from the environment
 
 
-def open_run(mode: str | None, timeouts: tuple[float, float], **metrics: Any) -> Run | None:
+def open_run(mode: str | None, timeouts: tuple[float, float], **settings: Any) -> Run | None:
     """Begins a W&B run that no other code logs into, or none where the mode is ``disabled``.
 
-    ``timeouts`` are seconds to start and to finish, ``facts`` are arguments of wandb.init.
+    ``timeouts`` are seconds to start and to finish, ``settings`` are arguments of wandb.init. The
+    run of this ``id`` goes on where W&B has it.
     """
     if mode == "disabled":
         return None
@@ -38,33 +44,61 @@ def open_run(mode: str | None, timeouts: tuple[float, float], **metrics: Any) ->
         with no_analytics():
             wandb.setup(wandb.Settings(silent=True))
             mode = OLD_MODES.get(mode, mode) if mode else find_mode()
-            return None if mode == "disabled" else begin_run(mode, timeouts, metrics)
+            return None if mode == "disabled" else begin_run(mode, timeouts, settings)
     except BaseException:
         stop_service()
         raise
 
 
-def begin_run(mode: str, timeouts: tuple[float, float], metrics: dict[str, Any]) -> Run:
-    """Begins a run; where online does not work, it warns and begins an offline run instead."""
+def begin_run(mode: str, timeouts: tuple[float, float], settings: dict[str, Any]) -> Run:
+    """Begins a run; where online does not work, it warns and begins an offline run instead.
+
+    A run that was deleted on the server is begun anew, under another id.
+    """
     import wandb
 
-    folder: Path = metrics["dir"]
+    folder: Path = settings["dir"]
     folder.mkdir(parents=True, exist_ok=True)
-    run_id = os.environ.get("WANDB_RUN_ID") or uuid4().hex[:8]
-    settings = run_settings(*timeouts)
-    begin: Any = partial(wandb.init, id=run_id, reinit="create_new", settings=settings, **metrics)
+    earlier, server = parts(folder), wandb.setup().settings.base_url
+    begin: Any = partial(
+        wandb.init,
+        resume="allow",
+        reinit="create_new",
+        settings=run_settings(*timeouts),
+        **settings,
+    )
     try:
         run = begin(mode=mode)
     except Exception as error:
         if mode == "offline":
             raise
         stop_service()  # it still tries, and holds the id
-        for empty in (folder / "wandb").glob(f"run-*-{run_id}"):
+        for empty in set(parts(folder)).difference(earlier):
             shutil.rmtree(empty, ignore_errors=True)
+        if DELETED in str(error):
+            return begin_run(mode, timeouts, {**settings, "id": uuid4().hex[:16]})
         run = begin(mode="offline")
-        log.warning("W&B is offline for this run; `wandb sync` can send it later: %s", brief(error))
+        said = f"{server}: {brief(error)}"
+        log.warning("W&B is offline for this run; `wandb sync` can send it later: %s", said)
     log.info("W&B run: %s", run.settings.sync_dir if run.offline else run.url)
     return run
+
+
+def run_id(identity: Identity, folder: Path, earlier: Sequence[Path]) -> str:
+    """The id of a run: the same however often it is killed, resumed, or run again from the store.
+
+    A folder that holds parts of a run goes on with that one, wherever it has been moved to.
+    Otherwise it is the hash of experiment, run, config, and of the machine and the folder: what
+    several machines run alike is a run each, and what a folder's results were before its config
+    changed is another. ``$WANDB_RUN_ID`` goes before all.
+    """
+    if given := os.environ.get("WANDB_RUN_ID"):
+        return given
+    if earlier:
+        return run_id_of(earlier[-1])
+    where = (socket.gethostname(), str(folder.resolve()))
+    told = json.dumps([identity.group, identity.name, identity.config, *where])
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 @contextmanager
@@ -112,13 +146,10 @@ def find_mode() -> str:
     return mode
 
 
-def facts_of(identity: Identity, folder: Path) -> dict[str, str]:
-    """What the W&B config holds beside the run's own: commit, key hash, the run it goes on from."""
-    logs = (folder / "wandb").glob("*run-*/run-*.wandb")
-    earlier = max(logs, key=lambda path: path.stat().st_mtime, default=None)
-    resumed_from = earlier.stem.removeprefix("run-") if earlier else None
-    metrics = {"commit": identity.commit, "key": identity.key, "resumed_from": resumed_from}
-    return {name: value for name, value in metrics.items() if value is not None}
+def facts_of(identity: Identity) -> dict[str, str]:
+    """What the W&B config holds beside the run's own: commit and key hash."""
+    facts = {"commit": identity.commit, "key": identity.key}
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def close_run(run: Run, exit_code: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from condenser.tracking.base import Record
@@ -18,6 +18,13 @@ def define_axis(run: Run, prefix: str, axis: str) -> None:
     """Draws all of ``prefix/`` over ``prefix/axis``, and leaves the summary to the last record."""
     run.define_metric(f"{prefix}/{axis}", hidden=True, summary="none")
     run.define_metric(f"{prefix}/*", step_metric=f"{prefix}/{axis}", summary="none")
+
+
+def write_summary(run: Run, values: Mapping[str, Any]) -> None:
+    """The summary is these values, whatever an earlier process of this run left in it."""
+    for key in [key for key in run.summary.keys() if key not in values and key[0] != "_"]:  # noqa: SIM118
+        del run.summary[key]
+    run.summary.update(dict(values))
 
 
 def log_tables(run: Run, records: Sequence[Record]) -> None:
