@@ -19,7 +19,7 @@ EXAMPLES = """examples:
   python src/sensitivity.py runs/demo/default --position 0 --max-drop 0.02
 
 then prune each layer as far as it alone may go:
-  python src/train.py prune=given prune.scope.rates=runs/demo/default/sensitivity.json
+  python src/train.py prune=per_layer prune.scope.rates=runs/demo/default/sensitivity.json
 """
 
 

@@ -145,7 +145,7 @@ def test_the_machine_changes_every_key(
         "teacher.cache.keep=disk",
         "teacher.cache.folder=elsewhere",
         "teacher.model.name=other",
-        "distill.vote=random",
+        "distill.ensemble=random",
         "budget.n_trials=3",
         "share.bits=2",
         "cut.rate=0.3",

@@ -26,7 +26,7 @@ def weights(folder: Path, record: Record) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "option", ["magnitude", "linear", "filter", "rigl", "nm_2_4", "given", "movement", "slimming"]
+    "option", ["magnitude", "filter", "rigl", "nm_2_4", "per_layer", "movement", "slimming"]
 )
 def test_without_training_a_pruning_prunes_all_the_same(option: str, tmp_path: Path) -> None:
     own = [f"prune={option}", "prune.epochs=0", LENET]

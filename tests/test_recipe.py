@@ -127,14 +127,14 @@ def test_a_target_replaces_the_settings_of_the_class_it_displaces(config: dict[s
     (stage,) = planned(config, {"teacher": {"model": {"_target_": "a.B", "name": "b", "x": 1}}})
     assert stage.settings["model"] == {"_target_": "a.B", "name": "b", "x": 1}
     _, stage = planned(config, "teacher", {"distill": {"_target_": "a.Own", "beta": 2}})
-    around = {key: config["distill"][key] for key in ("teachers", "vote", "model", "inherit")}
+    around = {key: config["distill"][key] for key in ("teachers", "ensemble", "model", "inherit")}
     around["optim"] = config["optim"]
     assert stage.settings == {"_target_": "a.Own", "beta": 2, **around}
     _, stage = planned(config, "teacher", {"prune": {"_target_": "a.Own", "epochs": 3}})
     assert stage.settings["optim"] == {**config["optim"], "epochs": 3}
-    assert set(stage.settings) == {"_target_", "objective", "optim", "teachers", "vote"}
+    assert set(stage.settings) == {"_target_", "objective", "optim", "teachers", "ensemble"}
     _, stage = planned(config, "teacher", {"quantize": {"_target_": "a.Own"}})
-    around = {key: config["quantize"][key] for key in ("objective", "teachers", "vote")}
+    around = {key: config["quantize"][key] for key in ("objective", "teachers", "ensemble")}
     around["optim"] = {**config["optim"], "epochs": 0}
     assert stage.settings == {"_target_": "a.Own", "images": 1024, **around}
 

@@ -189,7 +189,8 @@ def choices() -> dict[str, list[str]]:
         [f"{key}={name}" for key, name in zip(columns, row, strict=True) if name]
         for row in zip_longest(*columns.values())
     ]
-    del groups["inherit"], groups["sampler"]
+    for part in ("inherit", "sampler", "criterion", "granularity", "scope", "schedule"):
+        del groups[part]
     alone = [[f"{group}={name}"] for group, names in groups.items() for name in names]
     return {" ".join(words): words for words in ([], *together, *alone)}
 
@@ -252,10 +253,30 @@ def test_every_shipped_part_composes_and_builds(
         config[group] = recipe.merge(stage, {**part, "_target_": part["_target_"]}, group)
     if group == "quantize":
         config["recipe"]["stages"] = ["teacher", "quantize"]  # some files cannot hold what it makes
-    if group == "prune" and name == "neuron":
-        config["student"]["model"] = LENET  # with a hidden linear layer
     if group == "prune" and name == "nm_2_4":
         config["prune"]["exclude"] = ["conv1"]  # of three inputs
+    builds(config)
+
+
+@pytest.mark.parametrize(
+    ("group", "name"),
+    [(g, name) for g in ("criterion", "granularity", "scope", "schedule") for name in files()[g]],
+)
+def test_every_part_of_a_pruning_method_composes_and_builds(
+    convolutional: dict[str, Any], group: str, name: str
+) -> None:
+    config, part = copy.deepcopy(convolutional), OmegaConf.load(cli.CONF / group / f"{name}.yaml")
+    composed: Any = OmegaConf.to_container(OmegaConf.create({"prune": part}), resolve=True)
+    config["prune"][group] = composed["prune"]
+    if name in ("per_layer_rates", "n_of_m"):
+        config["prune"]["rate"] = None
+    if name == "n_of_m":
+        config["prune"]["exclude"] = ["conv1"]  # of three inputs
+    if group == "criterion" and name == "batch_norm_scale":
+        config["prune"]["granularity"]["_target_"] = "condenser.compress.masks.granularity.Filter"
+    config["recipe"]["stages"] = ["teacher", "prune"]
+    if name == "neuron":
+        config["teacher"]["model"] = LENET  # with a hidden linear layer
     builds(config)
 
 

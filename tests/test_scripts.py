@@ -36,7 +36,7 @@ def test_sensitivity_of_a_run_says_what_each_layer_can_lose(
 def test_its_rates_are_a_scope(run: Path, tmp_path: Path) -> None:
     file = tmp_path / "sensitivity.json"
     file.write_text(json.dumps({"rates": {"fc1": 0.75, "fc2": 0.25}}))
-    own = ("recipe=[teacher,prune]", "prune=given", f"prune.scope.rates={file}")
+    own = ("recipe=[teacher,prune]", "prune=per_layer", f"prune.scope.rates={file}")
     pruned = run_in(tmp_path, *own)[1]
     assert pruned["gone/fc1"] == 0.75 and pruned["gone/fc2"] == 0.25
     file.write_text(json.dumps({"rates": {"fc1": 0.5}}))
@@ -45,7 +45,11 @@ def test_its_rates_are_a_scope(run: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_no_analysis_is_refused(tmp_path: Path) -> None:
-    own = ("recipe=[teacher,prune]", "prune=given", f"prune.scope.rates={tmp_path / 'none.json'}")
+    own = (
+        "recipe=[teacher,prune]",
+        "prune=per_layer",
+        f"prune.scope.rates={tmp_path / 'none.json'}",
+    )
     with pytest.raises(ConfigError, match=r"none.json: must be rates by layer, or the sens"):
         run_in(tmp_path, *own)
 

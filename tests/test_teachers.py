@@ -136,7 +136,7 @@ def test_who_teaches_is_a_choice() -> None:
     [
         (["teacher", {"distill": {"teachers": [1]}}], r"teachers=\[1\]: .* before this one"),
         ([{"distill": {"teachers": "previous"}}], "distill.teachers=previous: must be"),
-        (["teacher", {"distill": {"vote": [1.0]}, "times": 0}], r"times=0: .* at least 1"),
+        (["teacher", {"distill": {"ensemble": [1.0]}, "times": 0}], r"times=0: .* at least 1"),
         (["teacher", {"distill": {}, "until": 98}], r"until=98: .* at most 1"),
         (
             ["student", {"distill": {"teachers": "peer", "inherit": {"_target_": "a.B"}}}],
@@ -156,9 +156,9 @@ def test_times_repeats_an_entry() -> None:
     assert list(expand(entries)) == ["teacher", once, once, "export"]
 
 
-def test_weights_for_votes_must_be_as_many_as_teachers(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"distill.vote=\[0.5\]: .* 2 teachers"):
-        run_in(tmp_path, "recipe=[teacher,{teacher:{seed:1}},{distill:{vote:[0.5]}}]")
+def test_weights_for_ensembles_must_be_as_many_as_teachers(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"distill.ensemble=\[0.5\]: .* 2 teachers"):
+        run_in(tmp_path, "recipe=[teacher,{teacher:{seed:1}},{distill:{ensemble:[0.5]}}]")
 
 
 def test_features_of_several_teachers_are_refused_before_training(tmp_path: Path) -> None:
@@ -167,9 +167,9 @@ def test_features_of_several_teachers_are_refused_before_training(tmp_path: Path
     assert not list(tmp_path.glob("**/records.jsonl"))
 
 
-@pytest.mark.parametrize("vote", ["mean", "random", "learned", "[0.25,0.75]"])
-def test_an_ensemble_teaches(tmp_path: Path, vote: str) -> None:
-    recipe = f"recipe=[teacher,{{teacher:{{seed:1}}}},{{distill:{{vote:{vote}}}}}]"
+@pytest.mark.parametrize("ensemble", ["mean", "random", "learned", "[0.25,0.75]"])
+def test_an_ensemble_teaches(tmp_path: Path, ensemble: str) -> None:
+    recipe = f"recipe=[teacher,{{teacher:{{seed:1}}}},{{distill:{{ensemble:{ensemble}}}}}]"
     words = ("model@student.model=mlp_64", "optim.epochs=6", "data.limit=1000")
     *teachers, student = run_in(tmp_path, recipe, *words)
     assert student["teacher"] == "+".join(str(teacher["key"]) for teacher in teachers)

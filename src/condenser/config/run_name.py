@@ -47,9 +47,11 @@ def shortened(name: str) -> str:
 
 
 def last_word(key: str) -> str:
-    """``rate`` of ``prune.rate``; the role of ``model@teacher.model``."""
-    group, _, role = key.partition("@")
-    return role.split(".")[0] or group.rpartition(".")[2]
+    """``rate`` of ``prune.rate``; the role of ``model@teacher.model``; where else a file goes."""
+    group, _, package = key.partition("@")
+    if package:
+        return package.partition(".")[0] if group == "model" else package
+    return group.rpartition(".")[2]
 
 
 def leaves(node: Any, path: str = "") -> Iterator[str]:

@@ -41,18 +41,18 @@ class Ensemble(nn.Module):
 
 
 def ensemble(
-    teachers: Sequence[nn.Module], vote: str | Sequence[float], data: DataModule
+    teachers: Sequence[nn.Module], how: str | Sequence[float], data: DataModule
 ) -> Ensemble:
-    """Combine the teachers by ``vote``: mean, random, learned on validation, or given weights."""
-    if vote == "random":
+    """Combine the teachers by ``how``: mean, random, learned on validation, or given weights."""
+    if how == "random":
         return Ensemble(teachers, None)
-    if vote == "learned":
+    if how == "learned":
         from condenser.measure import predict
 
         seen = [predict(teacher, data.val_dataloader()) for teacher in teachers]
         logits, target = torch.stack([s.logits for s in seen]), seen[0].targets
         return Ensemble(teachers, learned_weights(logits, target, data.task))
-    weights = [1.0] * len(teachers) if vote == "mean" else [float(w) for w in vote]
+    weights = [1.0] * len(teachers) if how == "mean" else [float(w) for w in how]
     return Ensemble(teachers, [w / sum(weights) for w in weights])
 
 

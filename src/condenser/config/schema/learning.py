@@ -21,7 +21,7 @@ from condenser.config.schema.base import (
     Whole,
 )
 
-Vote = Literal["mean", "learned", "random"] | list[NotNegative]
+Ensemble = Literal["mean", "learned", "random"] | list[NotNegative]
 Teachers = Literal["auto", "previous", "dense"] | list[Whole]
 
 
@@ -100,7 +100,7 @@ class Distill(Open):
     temperature: Annotated[Positive | None, Ours] = None
     alpha: Annotated[Share | None, Ours] = None
     teachers: Literal["auto", "previous", "peer"] | list[Whole]
-    vote: Vote
+    ensemble: Ensemble
     model: Model | None
     inherit: Open | None
     epochs: Count | None
@@ -112,6 +112,6 @@ class Trained(Section):
 
     objective: Literal["auto", "distill", "labels"]
     teachers: Teachers
-    vote: Vote
+    ensemble: Ensemble
     epochs: Whole | None
     optim: OwnPlan

@@ -27,7 +27,7 @@ AROUND = (
     "optim",
     "objective",
     "teachers",
-    "vote",
+    "ensemble",
     "model",
     "inherit",
 )  # not the method's own
@@ -53,9 +53,9 @@ class TrainingStage(Stage):
         return None
 
     @property
-    def vote(self) -> str | list[float]:
+    def ensemble(self) -> str | list[float]:
         """How several teachers are one."""
-        return self.settings.get("vote", "mean")
+        return self.settings.get("ensemble", "mean")
 
     @property
     def cache(self) -> Mapping[str, Any]:
@@ -63,7 +63,7 @@ class TrainingStage(Stage):
         return self.config["teacher"]["cache"]
 
     def ingredients(self) -> dict[str, Any]:
-        several = {"vote": self.vote} if len(self.teachers) > 1 else {}
+        several = {"ensemble": self.ensemble} if len(self.teachers) > 1 else {}
         rounded = {"cache": self.cache["logits"]} if self.cache["logits"] != "float32" else {}
         compared = self.config["teacher"]["cka"]
         rounded |= {"cka": compared} if compared != "penultimate" else {}
@@ -77,9 +77,9 @@ class TrainingStage(Stage):
     def check(self, ctx: RunContext) -> None:
         objective(self.objective, ctx)
         self.try_optimizer(ctx)
-        if isinstance(self.vote, list) and len(self.vote) != len(self.teachers):
+        if isinstance(self.ensemble, list) and len(self.ensemble) != len(self.teachers):
             allowed = f"a weight for each of its {len(self.teachers)} teachers"
-            raise ConfigError(f"{self.word}.vote", self.vote, allowed)
+            raise ConfigError(f"{self.word}.ensemble", self.ensemble, allowed)
         if self.compression is not None:
             self.try_compression(ctx)
         if self.architecture is not None:
@@ -241,7 +241,7 @@ class TrainingStage(Stage):
         from condenser.distill.ensemble import ensemble
 
         models = [entry.load(ctx.trusted)[1] for entry in teachers]
-        return models[0] if len(models) == 1 else ensemble(models, self.vote, ctx.data)
+        return models[0] if len(models) == 1 else ensemble(models, self.ensemble, ctx.data)
 
     def plan(self, ctx: RunContext, inputs: StageInputs | None = None) -> Plan:
         """How long and with what it trains; ``given`` once the models are there."""
