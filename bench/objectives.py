@@ -25,7 +25,7 @@ from condenser.config.instantiate import build
 from condenser.data import Batch
 from condenser.distill import Objective, Outputs
 from condenser.tasks import Multiclass
-from condenser.training import build_projectors
+from condenser.training.distillation import build_projectors
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 STUDENT, TEACHER, SHAPE, CLASSES, BATCHES = "resnet8", "resnet20", (3, 32, 32), 100, 4

@@ -31,8 +31,9 @@ from torch import Tensor, nn
 from condenser import measure, models
 from condenser.data import DataModule, mnist
 from condenser.distill import KD
-from condenser.training import Distillation, Plan
+from condenser.training.distillation import Distillation
 from condenser.training.fit import fit
+from condenser.training.student import Plan
 
 BATCH, TEMPERATURE, ALPHA = 128, 4.0, 0.1
 PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {

@@ -72,7 +72,7 @@ def export(
 ) -> tuple[Any, Path]:
     """Rerun the recipe up to ``position`` from the store, with an export at its end."""
     from condenser.config.run_name import shortened
-    from condenser.pipeline.run import saved_config
+    from condenser.pipeline.reopen import saved_config
     from condenser.store import stored_at, whole
 
     config = saved_config(folder, trusted)
@@ -88,11 +88,12 @@ def export(
     made = records.read([folder])
     whole(config, (r for r in made if r["stage"] not in ("export", "baseline")))
     config["baselines"] = False
-    from condenser.pipeline.recipe import plan
+    from condenser.pipeline.plan import make_plan
     from condenser.pipeline.run import run
 
-    plan(config)
-    record = run(config, " ".join(["python src/export.py", str(folder), *set_of(settings)]))[-1]
+    record = run(
+        make_plan(config), " ".join(["python src/export.py", str(folder), *set_of(settings)])
+    )[-1]
     from condenser.deploy import SUFFIX
 
     file = stored_at(config, record).file(f"model{SUFFIX[record['export/target']]}")

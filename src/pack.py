@@ -43,7 +43,7 @@ def work(options: argparse.Namespace) -> None:
 
 def packed(run: Path, position: int | None, out: Path | None, trusted: Sequence[str]) -> None:
     """Write the file and print its size breakdown."""
-    from condenser.pipeline.run import saved_config, stored
+    from condenser.pipeline.reopen import saved_config, stored
 
     config, record = saved_config(run, trusted), stored(run, position)
     from condenser.checkpoint.packed import pack, table

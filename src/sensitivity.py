@@ -50,7 +50,7 @@ def work(options: argparse.Namespace) -> None:
 
 def study(options: argparse.Namespace) -> dict[Path, str]:
     """Analyse the model of one stage on the data of its run, write the report, print the table."""
-    from condenser.pipeline.run import saved_config, stored
+    from condenser.pipeline.reopen import saved_config, stored
 
     config = saved_config(options.run, options.trust)
     record = stored(options.run, options.position or 0)

@@ -28,8 +28,9 @@ def config_of(*overrides: str, run: str = "test") -> dict[str, Any]:
 def run_in(folder: Path, *overrides: str, run: str = "test") -> list[Record]:
     """Run it with runs and store in ``folder``."""
     from condenser.config import schema
+    from condenser.pipeline.plan import make_plan
     from condenser.pipeline.run import run as run_it
 
     config = config_of(*QUICK, f"runs={folder}", *overrides, run=run)
     schema.check(config)
-    return run_it(config)
+    return run_it(make_plan(config))

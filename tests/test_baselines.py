@@ -11,7 +11,7 @@ from torch import nn
 
 from condenser.checkpoint.model_spec import load, violations
 from condenser.errors import CondenserError
-from condenser.pipeline import recipe
+from condenser.pipeline.plan import make_plan
 from condenser.runs.records import Record, final
 
 LENET = "model@teacher.model=lenet5"
@@ -145,7 +145,7 @@ def test_a_stage_that_undoes_what_was_made_stops_the_run(
 def test_plans_number_controls_after_the_recipe() -> None:
     from running import config_of
 
-    stages = recipe.plan(config_of("recipe=[teacher,prune]", "baselines=[dense,random]"))
+    stages = make_plan(config_of("recipe=[teacher,prune]", "baselines=[dense,random]")).stages
     assert [(s.position, s.label) for s in stages[2:]] == [
         (2, "1-prune-random"),
         (3, "1-prune-dense"),

@@ -25,7 +25,7 @@ from condenser.config import schema
 from condenser.data import Normalise, digits
 from condenser.deploy import graph, quantized
 from condenser.errors import CondenserError, ConfigError
-from condenser.pipeline import recipe
+from condenser.pipeline.plan import make_plan
 from condenser.pipeline.stages import export
 
 NETS = ["lenet5", "resnet8"]
@@ -454,7 +454,7 @@ def test_a_missing_runtime_is_said_with_what_to_install(
     monkeypatch.setattr(export, "find_spec", lambda name: None)
     pins = " ".join(export.EXTRAS[target].values())
     with pytest.raises(ConfigError, match=f"export.target={target}: .*: pip install {pins}$"):
-        recipe.plan(config_of("recipe=[teacher,export]", f"export.target={target}"))
+        make_plan(config_of("recipe=[teacher,export]", f"export.target={target}"))
 
 
 def test_extras_are_pinned_once_and_the_same_everywhere() -> None:
@@ -542,7 +542,7 @@ def test_forms_that_do_not_go_together_are_refused_before_anything_runs(
 ) -> None:
     monkeypatch.setattr(export, "find_spec", lambda name: name)
     with pytest.raises(CondenserError, match=said):
-        recipe.plan(config_of(*words))
+        make_plan(config_of(*words))
 
 
 # --- what is measured of it

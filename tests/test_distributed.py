@@ -40,11 +40,12 @@ from condenser.distill import (
 from condenser.errors import CondenserError, ConfigError
 from condenser.models import MLP, LeNet5
 from condenser.runs import records
-from condenser.training import Distillation, Plan
+from condenser.training.distillation import Distillation
 from condenser.training.distributed import launch, strategies
 from condenser.training.distributed.process_group import check, form
 from condenser.training.distributed.shard import pairs
 from condenser.training.fit import Fit, fit
+from condenser.training.student import Plan
 
 TRAINER = {
     "accelerator": "cpu",

@@ -14,11 +14,12 @@ import pytest
 import torch
 from running import QUICK, config_of
 
-from condenser.pipeline import recipe
+from condenser import cli
 from condenser.pipeline.console import Console
-from condenser.pipeline.recipe import ingredients as of_stage
-from condenser.pipeline.resolve import inputs, state_of
-from condenser.pipeline.run import run_context
+from condenser.pipeline.key import ingredients as of_stage
+from condenser.pipeline.key import inputs, state_of
+from condenser.pipeline.plan import make_plan
+from condenser.pipeline.session import run_context
 from condenser.store import key_of
 from condenser.training.distributed.process_group import Team
 
@@ -40,7 +41,7 @@ def keys(config: dict[str, Any]) -> dict[str, str]:
     threads = torch.get_num_threads()
     try:
         ctx = run_context(config, Console(Path("."), quiet=True))
-        return {s.word: key_of(of_stage(s, ctx)) for s in recipe.plan(config)}
+        return {s.word: key_of(of_stage(s, ctx)) for s in make_plan(config).stages}
     finally:
         torch.set_num_threads(threads)
 
@@ -104,7 +105,7 @@ def set_of(target: str, value: Any) -> Callable[[pytest.MonkeyPatch], None]:
 @pytest.mark.parametrize(
     "change",
     [
-        set_of("condenser.pipeline.recipe.key.VERSION", 99),
+        set_of("condenser.pipeline.key.VERSION", 99),
         set_of("condenser.measure.device_kind", lambda accelerator: "cuda 9.0"),
         set_of("condenser.measure.device_kind", lambda accelerator: "mps"),
         set_of("torch.backends.cpu.get_cpu_capability", lambda: "DEFAULT"),
@@ -112,7 +113,7 @@ def set_of(target: str, value: Any) -> Callable[[pytest.MonkeyPatch], None]:
         set_of("torch.backends.mkldnn.is_available", lambda: False),
         set_of("torch.get_float32_matmul_precision", lambda: "medium"),
         set_of("condenser.measure.environment.metadata.version", lambda package: "9"),
-        set_of("condenser.pipeline.run.Team", lambda: Team(0, 2)),
+        set_of("condenser.pipeline.session.Team", lambda: Team(0, 2)),
         set_of("condenser.data.DataModule.fingerprint", "other"),
     ],
     ids=lambda change: change.__closure__[0].cell_contents.rpartition(".")[2],
@@ -200,7 +201,7 @@ def test_own_source_changes_the_keys_of_the_stages_that_name_it(
             (tmp_path / "zq_own.py").write_text(OBJECTIVE.format(weight=weight))
             sys.path_importer_cache.clear()
             ctx = run_context(config, Console(tmp_path, quiet=True))
-            plan = recipe.plan({**config, "data": data})
+            plan = make_plan({**config, "data": data}).stages
             known.append({s.word: key_of(of_stage(s, ctx)) for s in plan})
             read.append(inputs({**config, "data": data}))
     assert changed(*known) == stages

@@ -53,7 +53,7 @@ def well(one: Job) -> str:
     """What a job's shell says to have it done."""
     folder = one.folder
     record = records.Record({"run": one.name, "stage": "student"}).line()
-    done = json.dumps({"state": "done", "hash": one.digest, "records": 1})
+    done = json.dumps({"state": "done", "hash": one.plan.digest, "records": 1})
     return f"echo '{record}' > '{folder}/records.jsonl'; echo '{done}' > '{folder}/status.json'"
 
 
@@ -179,7 +179,7 @@ def test_gpus_go_to_jobs_in_turn_and_no_job_without_need_gets_one(
     assert gpus() == []
     devices = [{}, {"devices": 2}, {"accelerator": "cpu"}, {"accelerator": "gpu"}]
     attempts = [JobState(job(tmp_path, number, **own)) for number, own in enumerate(devices)]
-    assert [wanted(attempt.job.config["trainer"]) for attempt in attempts] == [1, 2, 0, 1]
+    assert [wanted(attempt.job.plan.config["trainer"]) for attempt in attempts] == [1, 2, 0, 1]
 
     def script(one: Job) -> str:  # the first three wait for each other: they run at once
         own = f"echo $CUDA_VISIBLE_DEVICES > '{one.folder}/seen'"

@@ -17,9 +17,10 @@ from condenser.checkpoint.model_spec import ModelSpec
 from condenser.data import DataModule, digits
 from condenser.errors import CondenserError, ConfigError, DamagedError
 from condenser.models import weights
-from condenser.pipeline import recipe, tryout
+from condenser.pipeline import tryout
 from condenser.pipeline.console import Console
-from condenser.pipeline.run import run_context
+from condenser.pipeline.plan import make_plan
+from condenser.pipeline.session import run_context
 from condenser.pipeline.stages import RunContext, export, training
 from condenser.pipeline.tryout import passed
 from condenser.store import Entry
@@ -95,7 +96,7 @@ def tried(folder: Path, *overrides: str) -> RunContext:
     """The networks of a recipe, tried; the workbench."""
     config = config_of(*QUICK, f"runs={folder}", *overrides)
     ctx = run_context(config, Console(folder, quiet=True))
-    tryout.try_out(recipe.plan(config), ctx, folder / ".store").keep()
+    tryout.try_out(make_plan(config).stages, ctx, folder / ".store").keep()
     return ctx
 
 

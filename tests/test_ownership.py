@@ -14,8 +14,8 @@ from running import config_of, run_in
 from test_interrupts import SRC
 
 from condenser.errors import CondenserError
-from condenser.pipeline.resolve import digest, mark
-from condenser.pipeline.run import saved_config
+from condenser.pipeline.key import digest, mark
+from condenser.pipeline.reopen import saved_config
 from condenser.runs import ownership, records, saved
 from condenser.runs.ownership import busy, owned
 

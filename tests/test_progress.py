@@ -10,8 +10,8 @@ import pytest
 from running import config_of, run_in
 
 from condenser.config.error_messages import options
-from condenser.pipeline import recipe
 from condenser.pipeline.console import Console
+from condenser.pipeline.plan import make_plan
 from condenser.training.progress import Progress, clock
 
 
@@ -60,7 +60,7 @@ def test_a_terminals_line_is_drawn_over(
 @pytest.mark.parametrize("experiment", options("experiment"))
 def test_fast_is_one_epoch_of_every_stage(experiment: str) -> None:
     config = config_of(f"experiment={experiment}", "debug=fast", "logger=csv")
-    trained = [s for s in recipe.plan(config) if "optim" in s.settings]
+    trained = [s for s in make_plan(config).stages if "optim" in s.settings]
     assert trained
     for stage in trained:
         after = str(stage.settings.get("_target_")).endswith("PostTraining")

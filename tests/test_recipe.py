@@ -9,7 +9,7 @@ import pytest
 from running import config_of
 
 from condenser.errors import CondenserError
-from condenser.pipeline.recipe import merge, plan
+from condenser.pipeline.plan import make_plan, merge
 from condenser.pipeline.stages import Stage, find, words
 
 
@@ -19,7 +19,7 @@ def config() -> dict[str, Any]:
 
 
 def planned(config: dict[str, Any], *stages: Any, **sections: Any) -> list[Stage]:
-    return plan({**config, **sections, "recipe": {"stages": list(stages)}})
+    return list(make_plan({**config, **sections, "recipe": {"stages": list(stages)}}).stages)
 
 
 def test_stages_come_in_order_and_know_their_place(config: dict[str, Any]) -> None:

@@ -15,9 +15,10 @@ from condenser.data import DataModule, HorizontalFlip, Shift, digits
 from condenser.distill import KD
 from condenser.functional.schedules import cosine
 from condenser.models import MLP, LeNet5, ResNet
-from condenser.training import Distillation, Plan, Student
+from condenser.training.distillation import Distillation
 from condenser.training.fit import Fit, fit
 from condenser.training.resume import Resume
+from condenser.training.student import Plan, Student
 
 EPOCHS = 6
 TRAINER = {"accelerator": "cpu", "devices": 1, "deterministic": True}

@@ -18,7 +18,7 @@ from running import config_of
 from condenser import cli, errors
 from condenser.config import schema
 from condenser.errors import CondenserError
-from condenser.pipeline import recipe
+from condenser.pipeline.plan import expand, make_plan, merge
 from condenser.tasks import Multiclass
 
 
@@ -202,8 +202,9 @@ def builds(config: dict[str, Any]) -> None:
     from condenser.config.instantiate import build
 
     schema.check(config)
-    stages = recipe.plan(config)
-    assert len(stages) == len(list(recipe.expand(config["recipe"]["stages"])))
+    plan = make_plan(config)
+    stages = list(plan.to_check())
+    assert plan.search or len(stages) == len(list(expand(config["recipe"]["stages"])))
     statistics = {"mean": (0.5,) * 3, "std": (0.25,) * 3}
     data: Any = SimpleNamespace(input_shape=(3, 32, 32), num_classes=10, **statistics)
     data.task, data.targets = Multiclass(10), torch.arange(100) % 10
@@ -250,7 +251,7 @@ def test_every_shipped_part_composes_and_builds(
         config["teacher"]["model"], config["recipe"]["stages"] = part, ["teacher"]
     else:
         stage = schema.of_stage(group, config[group])
-        config[group] = recipe.merge(stage, {**part, "_target_": part["_target_"]}, group)
+        config[group] = merge(stage, {**part, "_target_": part["_target_"]}, group)
     if group == "quantize":
         config["recipe"]["stages"] = ["teacher", "quantize"]  # some files cannot hold what it makes
     if group == "prune" and name == "nm_2_4":

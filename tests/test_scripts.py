@@ -105,7 +105,7 @@ def test_a_stored_config_is_read_alike_where_hydra_was_quickened(
     import omegaconf._utils
 
     from condenser.config import composing
-    from condenser.pipeline.run import saved_config
+    from condenser.pipeline.reopen import saved_config
 
     before, quick = saved_config(run), composing.reader()
     monkeypatch.setattr(omegaconf._utils, "get_yaml_loader", lambda: quick)

@@ -18,8 +18,8 @@ from running import QUICK, config_of, run_in
 from condenser import cli
 from condenser.config import schema
 from condenser.errors import CondenserError, ConfigError, DamagedError
-from condenser.pipeline import budget
-from condenser.pipeline.budget import Point
+from condenser.pipeline.budget import choice as budget
+from condenser.pipeline.budget.choice import Point
 from condenser.runs import records
 from condenser.search import Choice, Interval, Search, Trial
 from condenser.search import space as spaces
@@ -377,7 +377,7 @@ def test_a_budget_finds_a_network_and_another_budget_the_same_trials(tmp_path: P
 
 
 def schema_of(path: Path) -> dict[str, Any]:
-    from condenser.pipeline.run import saved_config
+    from condenser.pipeline.reopen import saved_config
 
     config = saved_config(path.parent)
     schema.check(config)
@@ -419,7 +419,7 @@ def test_a_trial_that_breaks_costs_itself_only(
 def test_a_bad_budget_is_told_before_anything_runs(
     composed: dict[str, Any], word: str, said: str
 ) -> None:
-    from condenser.pipeline import recipe
+    from condenser.pipeline.plan import make_plan
 
     key, _, value = cli.lists_are_stages(word).partition("=")
     section, _, last = key.partition(".")
@@ -427,7 +427,7 @@ def test_a_bad_budget_is_told_before_anything_runs(
 
     def checked() -> None:
         schema.check(config)
-        recipe.plan(config)
+        make_plan(config)
 
     with pytest.raises(CondenserError, match=said):
         checked()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from condenser.models.sources import in_words, sources
+from condenser.outside.sources import in_words, sources
 
 Folder = Callable[..., Path]
 RUNS = "raise SystemExit('it was run')\n"

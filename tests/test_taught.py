@@ -20,9 +20,10 @@ from condenser.data import Arrays, DataModule, HorizontalFlip, Shift, digits, im
 from condenser.distill import KD, FitNet, Objective
 from condenser.errors import CondenserError, ConfigError, DamagedError
 from condenser.models import MLP, LeNet5
-from condenser.training import Distillation, Plan
+from condenser.training.distillation import Distillation
 from condenser.training.fit import Fit, fit
 from condenser.training.resume import Resume
+from condenser.training.student import Plan
 from condenser.training.teacher_cache import (
     Cache,
     CachedOutputs,

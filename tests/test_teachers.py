@@ -16,7 +16,7 @@ from condenser.checkpoint.input_adapter import InputAdapter, adapter
 from condenser.checkpoint.model_spec import ModelSpec
 from condenser.distill.ensemble import Ensemble, learned_weights
 from condenser.errors import CondenserError, ConfigError
-from condenser.pipeline.recipe import expand, plan
+from condenser.pipeline.plan import expand, make_plan
 from condenser.tasks import Binary, Multiclass
 
 GREY, COLOUR = [[0.5], [0.25]], [[0.4, 0.5, 0.6], [0.2, 0.25, 0.3]]
@@ -112,7 +112,7 @@ def test_a_network_keeps_its_lens_in_its_file(tmp_path: Path) -> None:
 
 def planned(*stages: Any, **sections: Any) -> list[Any]:
     config = config_of()
-    return plan({**config, **sections, "recipe": {"stages": list(stages)}})
+    return list(make_plan({**config, **sections, "recipe": {"stages": list(stages)}}).stages)
 
 
 def who_teaches(stages: list[Any]) -> list[list[int]]:
@@ -203,11 +203,11 @@ def test_peers_learn_together_and_one_is_kept(tmp_path: Path) -> None:
 
 
 def test_each_generation_draws_weights_of_its_own() -> None:
-    stages = plan(config_of("recipe=born_again"))
+    stages = make_plan(config_of("recipe=born_again")).stages
     assert [stage.generation for stage in stages[1:]] == [1, 2, 3]  # type: ignore[attr-defined]
     assert len({stage.first for stage in stages}) == 4
     assert {stage.seed for stage in stages} == {0}
-    _, student, distilled = plan(config_of("recipe=distill"))
+    _, student, distilled = make_plan(config_of("recipe=distill")).stages
     assert student.first == distilled.first == 0
 
 

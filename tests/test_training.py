@@ -11,8 +11,9 @@ from torch import nn
 
 from condenser.data import DataModule, digits
 from condenser.distill import KD
-from condenser.training import Distillation, Plan, Student
+from condenser.training.distillation import Distillation
 from condenser.training.fit import fit
+from condenser.training.student import Plan, Student
 
 TRAINER = {"accelerator": "cpu", "devices": 1}
 EPOCHS, BATCHES = 2, 5

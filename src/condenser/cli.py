@@ -46,20 +46,18 @@ def main() -> None:
 def task(cfg: DictConfig) -> Record | None:
     """One job: check the whole config, then run it. Of a sweep, what is done is not done again."""
     # here, not above: a misspelt word or a completion is answered without them
-    from condenser.pipeline.resolve import checked, digest, folder_of, inputs
+    from condenser.pipeline.resolve import checked
     from condenser.runs import records, status
 
     try:
-        config = checked(cfg)
+        plan = checked(cfg)
         in_a_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-        if in_a_sweep and (
-            record := status.done_before(folder_of(config), digest(config), inputs(config))
-        ):
-            print(f"done before: {config['run']}")
+        if in_a_sweep and (record := status.done_before(plan.folder, plan.digest, plan.inputs)):
+            print(f"done before: {plan.config['run']}")
             return record
         from condenser.pipeline.run import run
 
-        done = run(config, command(HydraConfig.get().overrides.task))
+        done = run(plan, command(HydraConfig.get().overrides.task))
         return records.final(done) if done else None  # of several processes the first has records
     except Exception as error:
         if HydraConfig.get().mode == RunMode.RUN and can_be_mended(error):

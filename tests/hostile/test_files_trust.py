@@ -20,7 +20,8 @@ import report
 import sensitivity
 from condenser import report as report_of
 from condenser.errors import CondenserError
-from condenser.pipeline.run import saved_config, yaml_of
+from condenser.pipeline.reopen import saved_config
+from condenser.pipeline.session import yaml_of
 from condenser.runs import records
 
 RULE = "a stored file does not decide what code runs"

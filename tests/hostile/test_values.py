@@ -15,9 +15,9 @@ from running import config_of
 from condenser.config import schema
 from condenser.config.error_messages import can_be_mended, explain, options
 from condenser.errors import CondenserError
-from condenser.pipeline import recipe
 from condenser.pipeline.console import Console
-from condenser.pipeline.run import conforms, run_context
+from condenser.pipeline.plan import Plan, make_plan
+from condenser.pipeline.session import conforms, run_context
 
 NASTY: list[Any] = [
     float("nan"),
@@ -71,9 +71,9 @@ def with_value(config: dict[str, Any], path: tuple[str, ...], value: Any) -> dic
 def check(config: dict[str, Any], ctx: Any = None) -> None:
     """What train.py does before it trains; with a bench also what stages see of the data."""
     schema.check(config)
-    stages = recipe.plan(config)
-    conforms(config, stages)
-    for stage in stages if ctx else ():
+    plan = make_plan(config)
+    conforms(plan)
+    for stage in plan.to_check() if ctx else ():
         stage.check(ctx)
 
 
@@ -144,6 +144,6 @@ def test_any_value_of_any_setting_of_every_option(group: str) -> None:
 def test_what_is_left_of_the_right_kind_is_still_taken() -> None:
     config = config_of("prune.exclude=[fc1]", "+prune.criterion.seed=3", "prune.criterion=null")
     del config["prune"]["criterion"]
-    conforms(config, [])
+    conforms(Plan(config, ()))
     with pytest.raises(CondenserError, match=r"^data.augment=3: must be a list$"):
-        conforms({**config, "data": {**config["data"], "augment": 3}}, [])
+        conforms(Plan({**config, "data": {**config["data"], "augment": 3}}, ()))

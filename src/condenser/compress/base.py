@@ -106,7 +106,7 @@ class Compression(ABC):
     Class attributes:
         trains: the network may be trained after ``prepare``.
         kind: what it leaves in a network and needs of it, a row and a column of the table in
-            ``condenser.pipeline.recipe.pairs``; by default the word of its stage.
+            ``condenser.pipeline.stages.pairs``; by default the word of its stage.
 
     Attributes:
         by_training: it does nothing where no training follows.

@@ -16,7 +16,6 @@ from typing import Any
 from torch import nn
 
 from condenser.errors import ConfigError, NoSuchKeyError, UnknownError
-from condenser.models import trust
 from condenser.models._adapted import adapted
 from condenser.models.lenet import LeNet5
 from condenser.models.mlp import MLP
@@ -27,6 +26,7 @@ from condenser.models.shufflenet_v2 import ShuffleNetV2
 from condenser.models.torchvision_zoo import torchvision_model
 from condenser.models.vgg import VGG
 from condenser.models.wrn import WideResNet
+from condenser.outside import trust
 
 __all__ = [
     "MLP",

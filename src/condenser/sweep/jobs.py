@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
@@ -17,7 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 from condenser.config.error_messages import COMPOSING, explain
 from condenser.config.run_name import run_name
 from condenser.errors import CondenserError
-from condenser.pipeline.resolve import checked, digest, folder_of, inputs
+from condenser.pipeline.plan import Plan
+from condenser.pipeline.resolve import checked
 from condenser.sweep.composer import Composer
 
 MANY = 1000  # jobs between progress messages of the check
@@ -34,31 +34,24 @@ class Job:
 
     Attributes:
         overrides: its own overrides, as command-line words.
-        config: the resolved config.
-        cfg: the config as hydra composed it, with hydra's own part.
-        digest: of the config; a finished run with the same digest is not repeated.
+        plan: what it will do.
+        cfg: its config as hydra composed it, with hydra's own part.
         label: what distinguishes it within the sweep, for display.
     """
 
     number: int
     overrides: tuple[str, ...]
-    config: Mapping[str, Any]
+    plan: Plan
     cfg: DictConfig
-    digest: str
     label: str
 
     @property
     def name(self) -> str:
-        return str(self.config["run"])
-
-    @property
-    def inputs(self) -> str | None:
-        """What it would read now."""
-        return inputs(self.config)
+        return str(self.plan.config["run"])
 
     @property
     def folder(self) -> Path:
-        return folder_of(self.config)
+        return self.plan.folder
 
 
 def compose(
@@ -106,10 +99,10 @@ def job(composer: Composer, overrides: Words, number: int, common: set[str]) -> 
     cfg = composer(overrides)
     plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     with seen_by_hydra(cfg):
-        config = checked(plain)
+        plan = checked(plain)
     own = [word for word in overrides if word not in common]
-    label = run_name(own, plain) if own else config["run"]
-    return Job(number, tuple(overrides), config, cfg, digest(config), label)
+    label = run_name(own, plain) if own else str(plan.config["run"])
+    return Job(number, tuple(overrides), plan, cfg, label)
 
 
 @contextmanager

@@ -81,15 +81,15 @@ class Pool:
             self.set_state(attempt, "elsewhere")
             return
         job = attempt.job
-        if record := status.done_before(job.folder, job.digest, job.inputs):
+        if record := status.done_before(job.folder, job.plan.digest, job.plan.inputs):
             attempt.record = record
             self.release(attempt, "kept")
             return
         if not attempt.tries:
             old = status.read(job.folder)
-            attempt.earlier = old.get("attempts", 0) if old.get("hash") == job.digest else 0
+            attempt.earlier = old.get("attempts", 0) if old.get("hash") == job.plan.digest else 0
         attempt.tries += 1
-        attempt.seats = self.seats.take(wanted(job.config["trainer"]))
+        attempt.seats = self.seats.take(wanted(job.plan.config["trainer"]))
         status.write(job.folder, **self.metrics(attempt, "running"))
         env = environment(attempt.seats if self.gpus else None, self.threads)
         attempt.log = str(job.folder / LOG)
@@ -102,7 +102,7 @@ class Pool:
         attempt.seconds = attempt.process.seconds
         attempt.code = attempt.process.poll()
         if attempt.code is not None:
-            attempt.record = status.finished(attempt.job.folder, attempt.job.digest)
+            attempt.record = status.finished(attempt.job.folder, attempt.job.plan.digest)
             well = attempt.code == 0 and attempt.record is not None
             words = attempt.process.last_words(WORDS)
             self.end(attempt, "" if well else of_code(attempt.code, words))
@@ -129,7 +129,7 @@ class Pool:
     def metrics(self, attempt: JobState, state: str) -> dict[str, Any]:
         """Its entries for status.json."""
         return {
-            "hash": attempt.job.digest,
+            "hash": attempt.job.plan.digest,
             "state": state,
             "overrides": list(attempt.job.overrides),
             "attempts": attempt.earlier + attempt.tries,

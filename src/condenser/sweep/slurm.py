@@ -107,7 +107,7 @@ def launch(jobs: Sequence[Job], config: DictConfig, settings: Settings) -> list[
     attempts = [JobState(job) for job in jobs]
     for attempt in attempts:
         job = attempt.job
-        if record := status.done_before(job.folder, job.digest, job.inputs):
+        if record := status.done_before(job.folder, job.plan.digest, job.plan.inputs):
             attempt.record, attempt.state = record, "kept"
     todo = [attempt for attempt in attempts if not attempt.over]
     with Board(attempts, settings.jobs) as board:
@@ -196,12 +196,12 @@ def look_after(attempt: JobState, job: submitit.Job[None], seconds: float) -> No
         attempt.state = "running" if job.state == "RUNNING" else "waiting"
         return
     attempt.seconds, attempt.tries, attempt.log = seconds, 1, str(job.paths.stdout)
-    attempt.record = status.finished(attempt.job.folder, attempt.job.digest)
+    attempt.record = status.finished(attempt.job.folder, attempt.job.plan.digest)
     attempt.state = "done" if ended_well(job) and attempt.record else "failed"
     if attempt.state == "failed":
         attempt.words = own_words(job.stdout() or "")[-WORDS:]
         attempt.reason = attempt.words[-1].strip() if attempt.words else "no output"
-        metrics = {"hash": attempt.job.digest, "state": "failed", "reason": attempt.reason}
+        metrics = {"hash": attempt.job.plan.digest, "state": "failed", "reason": attempt.reason}
         status.write(attempt.job.folder, **metrics)
 
 

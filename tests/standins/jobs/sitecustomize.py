@@ -12,19 +12,18 @@ import time
 from types import ModuleType
 
 
-def run(config, command=None):
+def run(plan, command=None):
     """What the real run is to the command line: a folder with records, and its status."""
-    from condenser.pipeline.resolve import digest, folder_of, inputs
     from condenser.runs import ranks, records, status
 
-    folder, seed = folder_of(config), config["seed"]
+    folder, seed, config = plan.folder, plan.config["seed"], plan.config
     folder.mkdir(parents=True, exist_ok=True)
     rank = os.environ.get("SLURM_PROCID", "0")
     with (folder.parent / "started").open("a") as file:
         file.write(f"{seed}.{rank}\n")
     (folder / f"environment-{rank}.json").write_text(json.dumps({**os.environ, "CWD": os.getcwd()}))
     trouble = dict(word.split(":") for word in os.environ.get("TROUBLE", "").split())
-    with status.kept(folder, digest(config), inputs(config)):
+    with status.kept(folder, plan.digest, plan.inputs):
         misbehave(trouble.get(str(seed)), folder)
         record = {"run": config["run"], "stage": "student", "val/accuracy": seed / 10}
         found = [records.Record(record)]

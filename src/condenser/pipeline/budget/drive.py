@@ -9,13 +9,16 @@ from typing import Any
 
 from condenser import search
 from condenser.errors import CondenserError
-from condenser.models.sources import sources
-from condenser.pipeline import recipe
+from condenser.outside.sources import sources
+from condenser.pipeline import execute
 from condenser.pipeline.budget.choice import CHOSEN, Point, best, choose, refusal
 from condenser.pipeline.budget.trials import entries, replaced, shown, space, trial
-from condenser.pipeline.recipe import Made
+from condenser.pipeline.execute import Made
+from condenser.pipeline.key import VERSION, numerics
+from condenser.pipeline.plan import Plan, make_plan
 from condenser.pipeline.stages import RunContext, Stage
 from condenser.runs.records import Record
+from condenser.search.journal import alone
 from condenser.search.outcome import TRIAL
 from condenser.store import Store, key_of
 
@@ -23,38 +26,30 @@ LIMITS = ("packed_bytes", "min_accuracy", "n_trials")  # they change the choice,
 Step = tuple[Made, Record]
 
 
-def place(stages: Sequence[Stage]) -> int | None:
-    """Where the recipe says budget."""
-    return next((stage.position for stage in stages if stage.word == "budget"), None)
-
-
 def run(
-    config: Mapping[str, Any],
-    stages: list[Stage],
+    plan: Plan,
     ctx: RunContext,
     store: Store,
     started: Callable[[Stage], None] = lambda stage: None,
     tell: Callable[[str], None] = print,
-    settled: Callable[[dict[str, Any]], None] = lambda config: None,
+    settled: Callable[[Mapping[str, Any]], None] = lambda config: None,
 ) -> Iterator[Step]:
-    """As ``recipe.run``; where the recipe says budget, each trial, then the stages of the choice.
+    """As ``execute.run``, of a recipe that says budget: each trial, then the stages of the choice.
 
     ``settled`` is given the config whose recipe is the choice.
 
     Raises:
         CondenserError: no trial keeps to the budget; it says which came nearest.
     """
-    at = place(stages)
-    if at is None:
-        yield from recipe.run(stages, ctx, store, started)
-        return
+    assert plan.search is not None
     before: list[Made] = []
-    for made, record in recipe.run(stages[:at], ctx, store, started):
+    for made, record in execute.run(plan.stages, ctx, store, started):
         before.append(made)
         yield made, record
+    config, place = plan.search.config, plan.search.position
     settings = config["budget"]
     warn_of(before[-1], settings, ctx)
-    tried = Trials(config, at, before, ctx, store, tell)
+    tried = Trials(config, place, before, ctx, store, tell)
     yield from tried.steps()
     point = choose(tried.points, settings)
     tell("front, by validation:")
@@ -62,9 +57,9 @@ def run(
         tell(f"  {'→' if other is point else ' '} {other}")
     if point is None:
         raise refusal(tried.points, settings)
-    final = replaced(config, at, point.entries)
-    settled(final)
-    after = recipe.run(recipe.plan(final), ctx, store, started)
+    final = make_plan(replaced({**config, "budget": plan.config["budget"]}, place, point.entries))
+    settled(final.config)
+    after = execute.run(final.stages, ctx, store, started)
     last = len(before) + len(point.entries) - 1
     for number, (made, record) in enumerate(islice(after, len(before), None), len(before)):
         if number == last:
@@ -91,8 +86,6 @@ class Trials:
 
     def steps(self) -> Iterator[Step]:
         """Each trial's last model, those of an earlier process first, out of the store."""
-        from condenser.search.journal import alone  # brings Optuna, which other runs do without
-
         settings = self.config["budget"]
         self.points = [point_of(self.before[-1].entry.metrics)]
         self.ctx = replace(self.ctx, loggers=lambda label: [])
@@ -131,7 +124,7 @@ class Trials:
     def tried(self, asked: search.Trial) -> Step:
         """Make the trial's model, or find it in the store."""
         whole = trial(self.config, self.place, asked.params)
-        *_, (made, record) = recipe.run(recipe.plan(whole), self.ctx, self.store)
+        *_, (made, record) = execute.run(make_plan(whole).stages, self.ctx, self.store)
         steps = entries(self.config, asked.params)
         point = replace(point_of(record), entries=steps, trial=asked.number)
         self.points.append(point)
@@ -142,13 +135,13 @@ class Trials:
         settings = self.config["budget"]
         return key_of(
             {
-                "version": recipe.VERSION,
+                "version": VERSION,
                 "before": [made.entry.key for made in self.before],
                 "budget": {key: settings[key] for key in settings if key not in LIMITS},
                 "sections": [self.config[w] for w in ("distill", "prune", *settings["coding"])],
                 "seed": self.config["seed"],
                 "code": sources(settings["sampler"]),
-                "numerics": recipe.numerics(self.ctx),
+                "numerics": numerics(self.ctx),
             }
         )
 
@@ -173,7 +166,7 @@ def limits(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def warn_of(made: Made, settings: Mapping[str, Any], ctx: RunContext) -> None:
     """A network seldom gains by being made smaller: say so before hours of search."""
-    least, accuracy = settings["min_accuracy"], recipe.accuracy(made)
+    least, accuracy = settings["min_accuracy"], execute.accuracy(made)
     if least is not None and accuracy < least:
         ctx.warn(
             f"{made.stage.word} {made.model_name} itself has {accuracy:.2%} on validation, less "

@@ -53,12 +53,10 @@ def training(section: Mapping[str, Any], settings: Mapping[str, Any]) -> Entry:
 
 
 def replaced(config: Mapping[str, Any], place: int, steps: Sequence[Entry]) -> dict[str, Any]:
-    """The config with these entries where the recipe says budget."""
-    from condenser.pipeline.recipe import expand
-
-    stages = list(expand(config["recipe"]["stages"]))
-    stages[place : place + 1] = steps
-    return {**config, "recipe": {**config["recipe"], "stages": stages}}
+    """The config with these entries in place of the one that says budget."""
+    stages = config["recipe"]["stages"]
+    whole = [*stages[:place], *steps, *stages[place + 1 :]]
+    return {**config, "recipe": {**config["recipe"], "stages": whole}}
 
 
 def trial(config: Mapping[str, Any], place: int, params: Mapping[str, Any]) -> dict[str, Any]:

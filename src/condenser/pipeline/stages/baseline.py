@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from condenser.checkpoint.model_spec import ModelSpec
     from condenser.compress import Compression
     from condenser.store import Entry
-    from condenser.training import Plan
+    from condenser.training.student import Plan
 
 MASKED, REBUILT, CODED = ("prune",), ("cut", "merge", "factorize"), ("share", "quantize")
 

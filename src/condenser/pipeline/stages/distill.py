@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from condenser.store import Entry
-    from condenser.training import Student
+    from condenser.training.student import Student
 
 
 GENERATION = 1_000_003  # seeds of one generation are none of the next one's
@@ -72,7 +72,7 @@ class Distill(TrainingStage):
     def check(self, ctx: RunContext) -> None:
         super().check(ctx)
         from condenser.measure import cka
-        from condenser.training import build_projectors
+        from condenser.training.distillation import build_projectors
         from condenser.training.teacher_cache import Cache
 
         student = self.example(ctx)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from condenser.checkpoint.model_spec import ModelSpec
     from condenser.store import StageDir
-    from condenser.training import Student
+    from condenser.training.student import Student
 
 
 class Teacher(TrainingStage):
@@ -79,7 +79,7 @@ class Teacher(TrainingStage):
         """The ready-made model as it was stored; ConfigError where nobody named its network."""
         from condenser.checkpoint import model_spec
         from condenser.files import read_json
-        from condenser.models import trust
+        from condenser.outside import trust
         from condenser.store import load
 
         assert self.folder is not None
@@ -123,6 +123,6 @@ class Teacher(TrainingStage):
         cache_dir: Path,
         **kwargs: Any,
     ) -> Student:
-        from condenser import training
+        from condenser.training.student import Teacher as Learner
 
-        return training.Teacher(model, self.plan(ctx), ctx.data, seed=self.seed, **kwargs)
+        return Learner(model, self.plan(ctx), ctx.data, seed=self.seed, **kwargs)

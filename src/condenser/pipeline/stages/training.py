@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from condenser.compress import CalibrationData, Compression
     from condenser.distill import Objective
     from condenser.store import Entry, StageDir
-    from condenser.training import Plan, Student
     from condenser.training.fit import Fit
+    from condenser.training.student import Plan, Student
 
 LABELS = {"_target_": "condenser.distill.Labels"}
 AROUND = (
@@ -226,7 +226,8 @@ class TrainingStage(Stage):
         **kwargs: Any,
     ) -> Student:
         """The Lightning module: a Distillation where there is a teacher to learn from."""
-        from condenser.training import Distillation, Student
+        from condenser.training.distillation import Distillation
+        from condenser.training.student import Student
         from condenser.training.teacher_cache import Cache
 
         kwargs |= {"objective": ctx.build(self.objective), "seed": self.seed}
@@ -245,7 +246,7 @@ class TrainingStage(Stage):
 
     def plan(self, ctx: RunContext, inputs: StageInputs | None = None) -> Plan:
         """How long and with what it trains; ``given`` once the models are there."""
-        from condenser.training import Plan
+        from condenser.training.student import Plan
 
         settings = self.settings["optim"]
         built = {key: ctx.build(settings[key]) for key in ("optimizer", "schedule")}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from condenser.models.sources import of_targets
+from condenser.outside.sources import of_targets
 from condenser.pipeline.stages import RunContext, Stage
 from condenser.pipeline.stages.training import TrainingStage
 from condenser.store import key_of

@@ -19,7 +19,7 @@ from condenser.runs import interrupts
 from condenser.runs.ranks import FOREIGN
 from condenser.training.distributed.process_group import environment
 
-Work = Callable[[Mapping[str, Any], str | None], Any]
+Work = Callable[[Any, str | None], Any]  # of a plan, and the command that made it
 GRACE = 8.0  # seconds before processes are killed
 
 
@@ -56,8 +56,8 @@ def needed(trainer: Mapping[str, Any]) -> int:
     return devices(trainer)
 
 
-def launch(work: Work, count: int, config: Mapping[str, Any], command: str | None) -> Any:
-    """Run ``work(config, command)`` in ``count`` processes that rendezvous as torchrun's do.
+def launch(work: Work, count: int, plan: Any, command: str | None) -> Any:
+    """Run ``work(plan, command)`` in ``count`` processes that rendezvous as torchrun's do.
 
     Returns rank 0's JSON-serialisable result. A process that fails ends all.
 
@@ -74,7 +74,7 @@ def launch(work: Work, count: int, config: Mapping[str, Any], command: str | Non
     logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # whom it ends
     with TemporaryDirectory() as folder:
         end = Path(folder) / "end"
-        job = (work, config, command, count, free_port(), end)
+        job = (work, plan, command, count, free_port(), end)
         try:
             started = start_processes(rank, job, count, join=False, start_method="spawn")
             assert started is not None
@@ -115,7 +115,7 @@ def ended_together(processes: Sequence[Any]) -> Iterator[None]:
 def rank(
     number: int,
     work: Work,
-    config: Mapping[str, Any],
+    plan: Any,
     command: str | None,
     count: int,
     port: int,
@@ -135,7 +135,7 @@ def rank(
     os.environ.update({name: str(value) for name, value in own.items()})
     try:
         with interrupts.in_order("condenser", speaks=lambda: False):  # who started it does
-            value = work(config, command)
+            value = work(plan, command)
     except CondenserError as error:
         keep(end, error=str(error))
         sys.stdout.flush()

@@ -8,7 +8,7 @@ import re
 import torch
 from torch import nn
 
-from condenser.models.sources import of_targets
+from condenser.outside.sources import of_targets
 
 SCALARS = (bool, int, float, str, type(None))
 

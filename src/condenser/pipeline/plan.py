@@ -1,18 +1,90 @@
-"""What the entries of a recipe mean: its stages, in an order that can be."""
+"""The plan of a run: a checked config with its stages, made once and handed on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from condenser.config import schema
 from condenser.errors import CondenserError, ConfigError, NoSuchKeyError
+from condenser.pipeline import key as keys
+from condenser.pipeline.budget import trials
 from condenser.pipeline.stages import Stage, find
 from condenser.pipeline.stages.baseline import baselines
 from condenser.pipeline.stages.pairs import refusal
 
+NEEDS_A_MODEL = "needs a model; put teacher, student or distill before it"
 
-def plan(config: Mapping[str, Any]) -> list[Stage]:
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do.
+
+    Attributes:
+        stages: in their order, baselines last; of a search those that come before it.
+        search: what the recipe searches for where it says budget.
+    """
+
+    config: Mapping[str, Any]
+    stages: tuple[Stage, ...]
+    search: Search | None = None
+
+    @property
+    def folder(self) -> Path:
+        return keys.folder_of(self.config)
+
+    @cached_property
+    def digest(self) -> str:
+        """What a finished run is known by."""
+        return keys.digest(self.config)
+
+    @cached_property
+    def mark(self) -> str:
+        """What a run's results are known by."""
+        return keys.mark(self.config)
+
+    @property
+    def inputs(self) -> str | None:
+        """What it would read now beside its config."""
+        return keys.inputs(self.config)
+
+    @property
+    def words(self) -> list[str]:
+        """The entries of the recipe, one by one."""
+        return [_read(entry, "")[0] for entry in expand(self.config["recipe"]["stages"])]
+
+    @property
+    def whole(self) -> tuple[Stage, ...]:
+        """All stages; of a search those of a recipe that it may choose."""
+        return self.search.corners[-1].stages if self.search else self.stages
+
+    def to_check(self) -> Iterator[Stage]:
+        """Every stage whose settings can be told from here; of a search the extreme ones."""
+        yield from self.stages
+        if self.search:
+            for corner in self.search.corners:
+                yield from corner.stages[self.search.position :]
+
+
+@dataclass(frozen=True)
+class Search:
+    """Recipes of rate × bits × coding in place of ``budget``, of which one will be chosen.
+
+    Attributes:
+        config: the run's, its entries one by one, ``budget`` as the entry overrides it.
+        position: of budget among them.
+        corners: the plans of the extreme choices.
+    """
+
+    config: Mapping[str, Any]
+    position: int
+    corners: tuple[Plan, ...]
+
+
+def make_plan(config: Mapping[str, Any]) -> Plan:
     """The stages of ``recipe.stages`` with each entry's own overrides, order checked.
 
     Raises:
@@ -20,15 +92,51 @@ def plan(config: Mapping[str, Any]) -> list[Stage]:
             that trains after one that quantises, or cannot take what those before it made;
             overrides that do not fit the section.
     """
+    entries = list(expand(config["recipe"]["stages"]))
+    places = [i for i, entry in enumerate(entries) if _read(entry, _key(i))[0] == "budget"]
+    if not places:
+        stages = _stages(config, entries)
+        return Plan(config, (*stages, *baselines(stages, config["baselines"])))
+    if len(places) > 1:
+        raise CondenserError(f"{_key(places[1])}=budget: a recipe searches once")
+    search = _search(config, entries, places[0])
+    return Plan(config, search.corners[0].stages[: search.position], search)
+
+
+def _search(config: Mapping[str, Any], entries: list[Any], position: int) -> Search:
+    """The search that stands at ``position``, its extreme choices planned."""
+    if not position:
+        raise CondenserError(f"{_key(position)}=budget: {NEEDS_A_MODEL}")
+    _, overrides, until = _read(entries[position], _key(position))
+    if until is not None:
+        raise ConfigError(f"{_key(position)}.until", until, "none beside budget")
+    own = _section("budget", config, overrides, _key(position))
+    whole = {**config, "budget": own, "recipe": {**config["recipe"], "stages": entries}}
+    corners = (
+        trials.replaced(whole, position, trials.entries(whole, params))
+        for params in trials.corners(own)
+    )
+    return Search(whole, position, tuple(make_plan(corner) for corner in corners))
+
+
+def _section(
+    word: str, config: Mapping[str, Any], overrides: Mapping[str, Any], key: str
+) -> dict[str, Any]:
+    """A stage's section of the config with what an entry overrides."""
+    old = schema.of_stage(word, config[word]) if "_target_" in overrides else config[word]
+    own = merge(old, overrides, f"{key}.{word}")
+    if overrides:
+        schema.check_section(word, own, f"{key}.")
+    return own
+
+
+def _stages(config: Mapping[str, Any], entries: list[Any]) -> list[Stage]:
     stages: list[Stage] = []
-    for position, entry in enumerate(expand(config["recipe"]["stages"])):
-        key = f"recipe.stages[{position}]"
+    for position, entry in enumerate(entries):
+        key = _key(position)
         word, overrides, until = _read(entry, key)
         kind = find(word, key)
-        old = schema.of_stage(word, config[word]) if "_target_" in overrides else config[word]
-        own = merge(old, overrides, f"{key}.{word}")
-        if overrides:
-            schema.check_section(word, own, f"{key}.")
+        own = _section(word, config, overrides, key)
         if "optim" in own:
             own = planned(own, config["optim"], word)
         where = f"{key}={word}"
@@ -41,13 +149,17 @@ def plan(config: Mapping[str, Any]) -> list[Stage]:
         _check_pairs(stage, where)
         stage.accept()
         stages.append(stage)
-    return stages + baselines(stages, config["baselines"])
+    return stages
+
+
+def _key(position: int) -> str:
+    return f"recipe.stages[{position}]"
 
 
 def planned(section: Mapping[str, Any], shared: Mapping[str, Any], word: str) -> dict[str, Any]:
     """The section with its training plan whole: ``optim``, but for what it says itself."""
     rest = {key: value for key, value in section.items() if key != "epochs"}
-    epochs = {} if section["epochs"] is None else {"epochs": section["epochs"]}
+    epochs = {} if section.get("epochs") is None else {"epochs": section["epochs"]}
     own = {key: value for key, value in section["optim"].items() if value is not None}
     return rest | {"optim": merge(shared, own | epochs, f"{word}.optim")}
 
@@ -101,7 +213,7 @@ def _teachers(asked: Any, before: list[Stage], chain: list[Stage], key: str) -> 
 
 def _check_order(kind: type[Stage], stages: list[Stage], where: str) -> None:
     if kind.takes_model and not stages:
-        raise CondenserError(f"{where}: needs a model; put teacher, student or distill before it")
+        raise CondenserError(f"{where}: {NEEDS_A_MODEL}")
 
 
 def _check_pairs(stage: Stage, where: str) -> None:

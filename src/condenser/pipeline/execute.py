@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
 from typing import Any
 
 from condenser.errors import CondenserError
-from condenser.models.sources import in_words
+from condenser.outside.sources import in_words
+from condenser.pipeline.key import but_for_the_seed, ingredients, together
 from condenser.pipeline.metrics import beside_teachers, check_invariants, measured
-from condenser.pipeline.recipe.key import but_for_the_seed, ingredients, together
 from condenser.pipeline.stages import RunContext, Stage, StageInputs
 from condenser.runs.records import Record
 from condenser.store import Entry, StageDir, Store, key_of
@@ -45,7 +45,7 @@ class Made:
 
 
 def run(
-    stages: list[Stage],
+    stages: Sequence[Stage],
     ctx: RunContext,
     store: Store,
     started: Callable[[Stage], None] = lambda stage: None,

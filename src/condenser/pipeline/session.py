@@ -1,0 +1,165 @@
+"""Inside a run: data read, settings and networks tried, then stage after stage to its record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from condenser import measure
+from condenser.config.instantiate import build, conform
+from condenser.errors import ConfigError
+from condenser.files import write_whole
+from condenser.pipeline import execute
+from condenser.pipeline.budget.choice import marked
+from condenser.pipeline.console import Console
+from condenser.pipeline.execute import Made
+from condenser.pipeline.plan import Plan
+from condenser.pipeline.stages import RunContext
+from condenser.pipeline.tryout import try_out
+from condenser.pipeline.tryout.passed import Passed
+from condenser.runs import records, saved
+from condenser.runs.records import Record
+from condenser.store import Store, key_of
+from condenser.tracking import identity
+from condenser.training.distributed.process_group import Team
+
+
+def prepare(plan: Plan, say: Console, team: Team) -> tuple[RunContext, Passed]:
+    """What the stages share, all that can be known before training checked; what was tried out."""
+    with say.working("data"):
+        conforms(plan)
+        ctx = run_context(plan.config, say, team)
+        named = {s.architecture["_target_"] for s in plan.whole if s.architecture}
+        ctx = replace(ctx, trusted=tuple({*ctx.trusted, *named}))
+        passed = try_out(plan.whole, ctx, Path(plan.config["store"]))
+        if plan.search:
+            ctx.build(plan.search.config["budget"]["sampler"])(seed=0)
+        for stage in plan.to_check():
+            stage.check(ctx)
+        passed.keep()
+    return ctx, passed
+
+
+def conforms(plan: Plan) -> None:
+    """Every setting is of the kind that its class takes. Raises CondenserError: a line for each."""
+    conform("", {key: plan.config[key] for key in ("data", "logger", "optim", "student")})
+    if plan.search:
+        conform("budget", plan.search.config["budget"])
+    for stage in plan.whole:
+        conform(stage.word, stage.settings)
+
+
+def run_context(config: Mapping[str, Any], say: Console, team: Team | None = None) -> RunContext:
+    """Data read, threads set, everything that stages share."""
+    settings = dict(config["trainer"])
+    compiled, progress, threads = (settings.pop(k) for k in ("compile", "progress", "threads"))
+    checkpoint_seconds = settings.pop("checkpoint_seconds")
+    if settings["accelerator"] in ("gpu", "cuda") and not torch.cuda.is_available():
+        asked, allowed = settings["accelerator"], "auto or cpu on this machine"
+        raise ConfigError("trainer.accelerator", asked, allowed, "torch sees no GPU")
+    if threads:
+        torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    data = build(config["data"], batch_size=config["optim"]["batch_size"], seed=config["seed"])
+    data.setup()
+    for note in data.parts.notes:
+        say.warn(note)
+    targets = [config[role]["model"]["_target_"] for role in ("teacher", "student")]
+    return RunContext(
+        data=data,
+        build=build,
+        trainer=settings,
+        loggers=lambda label: [],
+        trusted=tuple(targets),
+        progress=say.epoch if progress is not False and not say.quiet else None,
+        compile=compiled,
+        checkpoint_seconds=checkpoint_seconds,
+        warn=say.warn,
+        team=team or Team(),
+    )
+
+
+def follow(plan: Plan, ctx: RunContext, say: Console, command: str | None) -> list[Record]:
+    """Run the stages; write and track the record of each."""
+    config, folder = plan.config, plan.folder
+
+    def keep(settled: Mapping[str, Any]) -> None:
+        write_whole(folder / saved.FILE, f"{saved.MARK}{plan.mark}\n{yaml_of(settled)}")
+
+    keep(config)
+    tracker = open_tracker(plan, ctx)
+    ctx = replace(ctx, loggers=tracker.lightning_logger)
+    store = Store(Path(config["store"]), Path(config["runs"]) / ".store", say.warn)
+    done: list[Record] = []
+    failed = 1
+    try:
+        known = {**about(config), "config": plan.mark, "command": command}
+        for made, found in steps(plan, ctx, store, say, keep):
+            record = found.adding(known)
+            done.append(record)
+            records.write(folder, done)
+            tracker.record(record, made.entry.folder)
+            say.finished(record, made.reused)
+        failed = 0
+    finally:
+        if plan.search:
+            done = marked(done)
+            records.write(folder, done)
+        tracker.finish(done, failed)
+        store.close()
+    say.done()
+    return done
+
+
+def steps(
+    plan: Plan,
+    ctx: RunContext,
+    store: Store,
+    say: Console,
+    settled: Callable[[Mapping[str, Any]], None],
+) -> Iterator[tuple[Made, Record]]:
+    """The stages of the plan one after the other, or of a search its trials and its choice."""
+    if plan.search is None:
+        return execute.run(plan.stages, ctx, store, say.started)
+    from condenser.pipeline.budget import drive  # brings Optuna, which other runs do without
+
+    return drive.run(plan, ctx, store, say.started, say.line, settled)
+
+
+def yaml_of(config: Mapping[str, Any]) -> str:
+    return OmegaConf.to_yaml(OmegaConf.create(dict(config)))
+
+
+def open_tracker(plan: Plan, ctx: RunContext) -> Any:
+    """The logger that the config names, told what this run is."""
+    config = plan.config
+    who = identity(
+        experiment=config["name"],
+        recipe="-".join(plan.words),
+        run=config["run"],
+        claim=config["claim"],
+        data=ctx.data.name,
+        models=dict.fromkeys(s.architecture["name"] for s in plan.whole if s.architecture),
+        commit=measure.commit(),
+        key=key_of({k: v for k, v in config.items() if k not in ("runs", "store", "run")}),
+        config=plan.mark,
+    )
+    partial_tracker = build(config["logger"], _partial_=True)
+    assert isinstance(partial_tracker, partial)
+    return partial_tracker(identity=who, config=dict(config), folder=plan.folder)
+
+
+def about(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a record that is the run's and not the model's."""
+    return {
+        "run": config["run"],
+        "experiment": config["name"],
+        "claim": config["claim"],
+        "data": config["data"]["name"],
+    }
