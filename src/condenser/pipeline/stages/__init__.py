@@ -20,7 +20,7 @@ def words() -> list[str]:
 def find(word: str, key: str) -> type[Stage]:
     """The class of a stage by its word; ConfigError naming ``key`` where there is none."""
     if word not in words():
-        raise UnknownError(key, word, words())
+        raise UnknownError(key, word, sorted([*words(), "budget"]))
     module = import_module(f"condenser.pipeline.stages.{word}")
     return next(
         kind
