@@ -14,7 +14,6 @@ import pytest
 import torch
 from running import QUICK, config_of
 
-from condenser import cli
 from condenser.pipeline.console import Console
 from condenser.pipeline.key import ingredients as of_stage
 from condenser.pipeline.key import inputs, state_of
