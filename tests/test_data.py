@@ -794,7 +794,7 @@ class Nameless:
     [
         ({"batch_size": 0}, "data.batch_size=0"),
         ({"eval_batch_size": 1.5}, "data.eval_batch_size=1.5"),
-        ({"views": 0}, "data.views=0: must be a whole number above 0 or null"),
+        ({"views": 0}, "data.views=0: must be a whole number of at least 1 or null"),
         ({"limit": 91}, r"data.limit=91: must be 1 to 90"),
         ({"val_fraction": 1.0}, "data.val_fraction=1.0"),
         ({"mean": [0.5], "std": [1, 1, 1]}, r"data.mean=\[0.5\]: must be a list of 3"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from math import inf, nan
 
 # control and bidirectional characters: terminal commands, or reordered display
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -75,3 +76,41 @@ def shown(value: object) -> str:
 def printable(text: str) -> str:
     """Untrusted text made safe to print on a terminal."""
     return CONTROL.sub("\ufffd", text)
+
+
+def count(key: str, value: int, otherwise: str = "") -> int:
+    """``value`` if it is a whole number of at least 1, else a ConfigError."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigError(key, value, f"a whole number of at least 1{otherwise}")
+    return value
+
+
+def positive(key: str, value: float) -> float:
+    """``value`` if it is finite and above 0, else a ConfigError."""
+    return _within(key, value, 0 < _real(value) < inf, "a finite number above 0")
+
+
+def nonnegative(key: str, value: float) -> float:
+    """``value`` if it is finite and at least 0, else a ConfigError."""
+    return _within(key, value, 0 <= _real(value) < inf, "a finite number of at least 0")
+
+
+def fraction(key: str, value: float) -> float:
+    """``value`` if it is from 0 to 1, else a ConfigError."""
+    return _within(key, value, 0 <= _real(value) <= 1, "a number from 0 to 1")
+
+
+def below_one(key: str, value: float) -> float:
+    """``value`` if it is from 0 up to, not including, 1, else a ConfigError."""
+    return _within(key, value, 0 <= _real(value) < 1, "a number from 0 up to, not including, 1")
+
+
+def _within(key: str, value: float, fits: bool, allowed: str) -> float:
+    if not fits:
+        raise ConfigError(key, value, allowed)
+    return value
+
+
+def _real(value: object) -> float:
+    """NaN, which lies between no bounds, for what is no number."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else nan

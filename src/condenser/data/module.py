@@ -16,7 +16,7 @@ from condenser.data.prepare import Parts, prepare
 from condenser.data.samples import Arrays, Samples, Splits
 from condenser.data.split import stratified_order
 from condenser.data.torchvision_sets import folder
-from condenser.errors import ConfigError
+from condenser.errors import ConfigError, count
 from condenser.tasks import Task
 
 _PART = 256  # samples
@@ -66,9 +66,11 @@ class DataModule(pl.LightningDataModule):
         drop_last: bool = False,
     ) -> None:
         super().__init__()
-        _check_counts(batch_size=batch_size, eval_batch_size=eval_batch_size)
-        optional = {"views": views, "limit": limit}
-        _check_counts(" or null", **{k: v for k, v in optional.items() if v is not None})
+        count("data.batch_size", batch_size)
+        count("data.eval_batch_size", eval_batch_size)
+        for key, value in {"views": views, "limit": limit}.items():
+            if value is not None:
+                count(f"data.{key}", value, " or null")
         if not 0 <= val_fraction < 1:
             raise ConfigError("data.val_fraction", val_fraction, "0 (none) to less than 1")
         if root is not None:
@@ -230,9 +232,3 @@ class DataModule(pl.LightningDataModule):
         total = len(self.parts.train.targets)
         if not 1 <= n <= total:
             raise ValueError(f"n={n}: must be 1 to {total}, the training samples")
-
-
-def _check_counts(otherwise: str = "", **counts: int) -> None:
-    for word, value in counts.items():
-        if not isinstance(value, int) or value < 1:
-            raise ConfigError(f"data.{word}", value, f"a whole number above 0{otherwise}")

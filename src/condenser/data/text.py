@@ -8,7 +8,7 @@ import torch
 
 from condenser.data.samples import Arrays, Splits, split_test
 from condenser.data.torchvision_sets import folder
-from condenser.errors import ConfigError, DamagedError
+from condenser.errors import ConfigError, DamagedError, count
 from condenser.tasks import Binary
 
 LABELS = {"ham": 0.0, "spam": 1.0}
@@ -26,8 +26,7 @@ def sms_spam(root: str | Path, features: int = 1024) -> Splits:
         ConfigError: no file of messages under the root, or no features.
         DamagedError: a line of it that is not ham or spam, a tab and a message.
     """
-    if not isinstance(features, int) or features < 1:
-        raise ConfigError("data.source.features", features, "a whole number above 0")
+    count("data.source.features", features)
     pairs = messages(folder(root) / "SMSSpam" / "sms.tsv", root)
     targets = torch.tensor([[LABELS[label]] for label, _ in pairs])
     samples = Arrays(counts([text for _, text in pairs], features), targets)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from condenser.capture import preactivation_pairs
-from condenser.distill.base import positive
 from condenser.distill.feature import FeatureObjective, Layers
+from condenser.errors import positive
 from condenser.functional.features import same_size
 from condenser.functional.map_losses import boundary
 
@@ -38,7 +38,7 @@ class AB(FeatureObjective):
         self, margin: float = 1.0, student_layers: Layers = "auto", teacher_layers: Layers = "auto"
     ) -> None:
         super().__init__(student_layers, teacher_layers)
-        self.margin = positive("margin", margin)
+        self.margin = positive("distill.margin", margin)
 
     def build(self, student: list[Tensor], teacher: list[Tensor]) -> None:
         pairs = zip(student, teacher, strict=True)

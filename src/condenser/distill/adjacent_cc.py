@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from condenser.capture import penultimate_pair
 from condenser.distill.feature import FeatureObjective, Layers
-from condenser.errors import ConfigError
+from condenser.errors import count
 
 
 class AdjacentCC(FeatureObjective):
@@ -36,9 +36,7 @@ class AdjacentCC(FeatureObjective):
         teacher_layers: Layers = "auto",
     ) -> None:
         super().__init__(student_layers, teacher_layers)
-        if dimensions < 1:
-            raise ConfigError("distill.dimensions", dimensions, "a whole number of at least 1")
-        self.dimensions = dimensions
+        self.dimensions = count("distill.dimensions", dimensions)
 
     def build(self, student: list[Tensor], teacher: list[Tensor]) -> None:
         def embedding(feature: Tensor) -> nn.Module:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from math import inf
 from types import MappingProxyType
 from typing import ClassVar, NamedTuple
 
@@ -154,28 +153,3 @@ class LogitObjective(Objective):
             terms |= self.match(own, given, target)
         loss = torch.stack([w * terms[name] for name, w in self.weights.items()]).sum()
         return {"loss": loss, **terms}
-
-
-def positive(key: str, value: float) -> float:
-    """``value`` if it is finite and above 0, else a ConfigError that names ``distill.key``."""
-    if not number(value) or not 0 < value < inf:
-        raise ConfigError(f"distill.{key}", value, "a finite number above 0")
-    return value
-
-
-def weight(key: str, value: float) -> float:
-    """``value`` if it is finite and at least 0, else a ConfigError that names ``distill.key``."""
-    if not number(value) or not 0 <= value < inf:
-        raise ConfigError(f"distill.{key}", value, "a finite number of at least 0")
-    return value
-
-
-def share(key: str, value: float) -> float:
-    """``value`` if it is from 0 to 1, else a ConfigError that names ``distill.key``."""
-    if not number(value) or not 0 <= value <= 1:
-        raise ConfigError(f"distill.{key}", value, "a number from 0 to 1")
-    return value
-
-
-def number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

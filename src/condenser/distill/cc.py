@@ -5,9 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from condenser.capture import penultimate_pair
-from condenser.distill.base import positive
 from condenser.distill.feature import FeatureObjective, Layers
-from condenser.errors import ConfigError
+from condenser.errors import count, positive
 from condenser.functional.relation_losses import kernel_relation
 
 
@@ -39,9 +38,7 @@ class CC(FeatureObjective):
         teacher_layers: Layers = "auto",
     ) -> None:
         super().__init__(student_layers, teacher_layers)
-        if not isinstance(order, int) or order < 1:
-            raise ConfigError("distill.order", order, "a whole number of at least 1")
-        self.gamma, self.order = positive("gamma", gamma), order
+        self.gamma, self.order = positive("distill.gamma", gamma), count("distill.order", order)
 
     def distance(self, student: Tensor, teacher: Tensor) -> Tensor:
         k_s, k_t = (kernel_relation(f, self.gamma, self.order) for f in (student, teacher))

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from condenser.capture import penultimate_pair
-from condenser.distill.base import positive
 from condenser.distill.feature import FeatureObjective, Layers
-from condenser.errors import ConfigError
+from condenser.errors import count, positive
 from condenser.functional.features import unit
 from condenser.functional.relation_losses import contrast
 
@@ -43,9 +42,10 @@ class CRD(FeatureObjective):
         teacher_layers: Layers = "auto",
     ) -> None:
         super().__init__(student_layers, teacher_layers)
-        if dimensions < 1:
-            raise ConfigError("distill.dimensions", dimensions, "a whole number of at least 1")
-        self.temperature, self.dimensions = positive("temperature", temperature), dimensions
+        self.temperature, self.dimensions = (
+            positive("distill.temperature", temperature),
+            count("distill.dimensions", dimensions),
+        )
 
     def build(self, student: list[Tensor], teacher: list[Tensor]) -> None:
         def embedding(feature: Tensor) -> nn.Module:

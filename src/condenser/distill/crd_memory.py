@@ -7,11 +7,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from condenser.distill.base import Outputs, share
+from condenser.distill.base import Outputs
 from condenser.distill.crd import CRD, embedded
 from condenser.distill.feature import Layers
 from condenser.distill.memory import Memory
-from condenser.errors import ConfigError
+from condenser.errors import ConfigError, count, fraction
 from condenser.functional.relation_losses import noise_contrast
 from condenser.tasks import Task
 
@@ -54,9 +54,10 @@ class MemoryCRD(CRD):
         teacher_layers: Layers = "auto",
     ) -> None:
         super().__init__(temperature, dimensions, student_layers, teacher_layers)
-        if memory < 1:
-            raise ConfigError("distill.memory", memory, "a whole number of at least 1")
-        self.memory, self.momentum = memory, share("momentum", momentum)
+        self.memory, self.momentum = (
+            count("distill.memory", memory),
+            fraction("distill.momentum", momentum),
+        )
 
     def setup(self, task: Task, targets: Tensor) -> None:
         super().setup(task, targets)

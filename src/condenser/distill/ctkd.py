@@ -7,7 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from condenser.distill.base import LogitObjective, positive, share, weight
+from condenser.distill.base import LogitObjective
+from condenser.errors import fraction, nonnegative, positive
 from condenser.functional.logit_losses import divergence, reverse_gradient
 from condenser.functional.schedules import cosine
 from condenser.tasks import EVERY
@@ -52,13 +53,13 @@ class CTKD(LogitObjective):
         standardize: bool = False,
     ) -> None:
         weights = {
-            "hard": weight("hard_weight", hard_weight),
-            "soft": weight("soft_weight", soft_weight),
+            "hard": nonnegative("distill.hard_weight", hard_weight),
+            "soft": nonnegative("distill.soft_weight", soft_weight),
         }
         super().__init__(weights, standardize)
-        self.tau_init = positive("tau_init", tau_init)
-        self.tau_range = positive("tau_range", tau_range)
-        self.curriculum = share("curriculum", curriculum)
+        self.tau_init = positive("distill.tau_init", tau_init)
+        self.tau_range = positive("distill.tau_range", tau_range)
+        self.curriculum = fraction("distill.curriculum", curriculum)
         self.theta, self.strength = nn.Parameter(torch.ones(())), 1.0
 
     def progress(self, done: float) -> None:

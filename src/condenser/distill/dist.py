@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from condenser.distill.base import LogitObjective, positive, weight
+from condenser.distill.base import LogitObjective
+from condenser.errors import nonnegative, positive
 from condenser.functional.logit_losses import pearson
 
 
@@ -47,12 +48,12 @@ class DIST(LogitObjective):
         standardize: bool = False,
     ) -> None:
         weights = {
-            "hard": weight("hard_weight", hard_weight),
-            "inter": weight("inter_weight", inter_weight),
-            "intra": weight("intra_weight", intra_weight),
+            "hard": nonnegative("distill.hard_weight", hard_weight),
+            "inter": nonnegative("distill.inter_weight", inter_weight),
+            "intra": nonnegative("distill.intra_weight", intra_weight),
         }
         super().__init__(weights, standardize)
-        self.temperature = positive("temperature", temperature)
+        self.temperature = positive("distill.temperature", temperature)
 
     def match(self, student: Tensor, teacher: Tensor, target: Tensor) -> dict[str, Tensor]:
         s, t = ((logits / self.temperature).softmax(dim=1) for logits in (student, teacher))

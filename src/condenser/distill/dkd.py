@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from condenser.distill.base import LogitObjective, positive, share, weight
+from condenser.distill.base import LogitObjective
+from condenser.errors import fraction, nonnegative, positive
 from condenser.functional.logit_losses import decouple
 from condenser.functional.losses import soft_loss
 
@@ -51,13 +52,13 @@ class DKD(LogitObjective):
         standardize: bool = False,
     ) -> None:
         weights = {
-            "hard": weight("hard_weight", hard_weight),
-            "target": weight("target_weight", target_weight),
-            "nontarget": weight("nontarget_weight", nontarget_weight),
+            "hard": nonnegative("distill.hard_weight", hard_weight),
+            "target": nonnegative("distill.target_weight", target_weight),
+            "nontarget": nonnegative("distill.nontarget_weight", nontarget_weight),
         }
         super().__init__(weights, standardize)
-        self.temperature = positive("temperature", temperature)
-        self.warmup, self.full = share("warmup", warmup), weights
+        self.temperature = positive("distill.temperature", temperature)
+        self.warmup, self.full = fraction("distill.warmup", warmup), weights
 
     def progress(self, done: float) -> None:
         ramp = min(done / self.warmup, 1.0) if self.warmup else 1.0

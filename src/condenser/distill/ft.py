@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from condenser.capture import last_pair
-from condenser.distill.base import positive, share, weight
 from condenser.distill.feature import FeatureObjective, Layers
+from condenser.errors import fraction, nonnegative, positive
 from condenser.functional.map_losses import factor_gap
 
 
@@ -51,8 +51,11 @@ class FT(FeatureObjective):
         teacher_layers: Layers = "auto",
     ) -> None:
         super().__init__(student_layers, teacher_layers)
-        self.factor_weight = weight("factor_weight", factor_weight)
-        self.rate, self.paraphrase = positive("rate", rate), share("paraphrase", paraphrase)
+        self.factor_weight = nonnegative("distill.factor_weight", factor_weight)
+        self.rate, self.paraphrase = (
+            positive("distill.rate", rate),
+            fraction("distill.paraphrase", paraphrase),
+        )
         self.paraphrased = True
 
     def progress(self, done: float) -> None:

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from condenser.distill.base import LogitObjective, share
+from condenser.distill.base import LogitObjective
+from condenser.errors import fraction
 from condenser.tasks import EVERY
 
 
@@ -32,7 +33,9 @@ class HardTeacher(LogitObjective):
     tasks: ClassVar[tuple[str, ...]] = EVERY
 
     def __init__(self, alpha: float = 0.5, standardize: bool = False) -> None:
-        super().__init__({"hard": share("alpha", alpha), "decision": 1 - alpha}, standardize)
+        super().__init__(
+            {"hard": fraction("distill.alpha", alpha), "decision": 1 - alpha}, standardize
+        )
 
     def match(self, student: Tensor, teacher: Tensor, target: Tensor) -> dict[str, Tensor]:
         return {"decision": self.task.hard_loss(student, self.task.decide(teacher))}

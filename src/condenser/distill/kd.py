@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from condenser.distill.base import LogitObjective, positive, share
+from condenser.distill.base import LogitObjective
+from condenser.errors import fraction, positive
 from condenser.tasks import EVERY
 
 
@@ -32,8 +33,8 @@ class KD(LogitObjective):
     def __init__(
         self, temperature: float = 4.0, alpha: float = 0.1, standardize: bool = False
     ) -> None:
-        super().__init__({"hard": share("alpha", alpha), "soft": 1 - alpha}, standardize)
-        self.temperature = positive("temperature", temperature)
+        super().__init__({"hard": fraction("distill.alpha", alpha), "soft": 1 - alpha}, standardize)
+        self.temperature = positive("distill.temperature", temperature)
 
     def match(self, student: Tensor, teacher: Tensor, target: Tensor) -> dict[str, Tensor]:
         return {"soft": self.task.soft_loss(student, teacher, self.temperature)}

@@ -7,7 +7,8 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
-from condenser.distill.base import Objective, Outputs, share
+from condenser.distill.base import Objective, Outputs
+from condenser.errors import fraction
 from condenser.tasks import EVERY
 
 
@@ -37,7 +38,7 @@ class LabelSmoothing(Objective):
 
     def __init__(self, smoothing: float = 0.1) -> None:
         super().__init__()
-        self.smoothing = share("smoothing", smoothing)
+        self.smoothing = fraction("distill.smoothing", smoothing)
 
     def forward(
         self, student: Outputs, teacher: Outputs | None, target: Tensor

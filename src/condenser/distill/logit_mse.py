@@ -7,7 +7,8 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
-from condenser.distill.base import LogitObjective, share
+from condenser.distill.base import LogitObjective
+from condenser.errors import fraction
 from condenser.tasks import EVERY
 
 
@@ -33,7 +34,7 @@ class LogitMSE(LogitObjective):
     tasks: ClassVar[tuple[str, ...]] = EVERY
 
     def __init__(self, alpha: float = 0.0, standardize: bool = False) -> None:
-        super().__init__({"hard": share("alpha", alpha), "soft": 1 - alpha}, standardize)
+        super().__init__({"hard": fraction("distill.alpha", alpha), "soft": 1 - alpha}, standardize)
 
     def match(self, student: Tensor, teacher: Tensor, target: Tensor) -> dict[str, Tensor]:
         return {"soft": F.mse_loss(student, teacher)}

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from condenser.distill.base import LogitObjective, number, positive, weight
-from condenser.errors import ConfigError
+from condenser.distill.base import LogitObjective
+from condenser.errors import ConfigError, nonnegative, positive
 from condenser.functional.logit_losses import gram_gap
 from condenser.functional.losses import soft_loss
 
@@ -49,12 +49,12 @@ class MultiTemperature(LogitObjective):
         soft_weight: float = 0.9,
         standardize: bool = False,
     ) -> None:
-        soft = weight("soft_weight", soft_weight)
-        weights = {"hard": weight("hard_weight", hard_weight)}
+        soft = nonnegative("distill.soft_weight", soft_weight)
+        weights = {"hard": nonnegative("distill.hard_weight", hard_weight)}
         super().__init__(weights | dict.fromkeys(("soft", "batch", "class"), soft), standardize)
-        if number(temperatures) or isinstance(temperatures, str) or not temperatures:
+        if isinstance(temperatures, str | int | float) or not temperatures:
             raise ConfigError("distill.temperatures", temperatures, "a list of numbers above 0")
-        self.temperatures = [positive("temperatures", t) for t in temperatures]
+        self.temperatures = [positive("distill.temperatures", t) for t in temperatures]
 
     def match(self, student: Tensor, teacher: Tensor, target: Tensor) -> dict[str, Tensor]:
         levels = [self.level(student, teacher, t) for t in self.temperatures]

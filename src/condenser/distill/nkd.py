@@ -7,7 +7,8 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
-from condenser.distill.base import LogitObjective, positive, weight
+from condenser.distill.base import LogitObjective
+from condenser.errors import nonnegative, positive
 from condenser.functional.logit_losses import decouple
 
 
@@ -45,12 +46,12 @@ class NKD(LogitObjective):
         standardize: bool = False,
     ) -> None:
         weights = {
-            "hard": weight("hard_weight", hard_weight),
+            "hard": nonnegative("distill.hard_weight", hard_weight),
             "target": 1.0,
-            "nontarget": weight("nontarget_weight", nontarget_weight),
+            "nontarget": nonnegative("distill.nontarget_weight", nontarget_weight),
         }
         super().__init__(weights, standardize)
-        self.temperature = positive("temperature", temperature)
+        self.temperature = positive("distill.temperature", temperature)
 
     def match(self, student: Tensor, teacher: Tensor, target: Tensor) -> dict[str, Tensor]:
         trust = teacher.softmax(dim=1).gather(1, target[:, None])

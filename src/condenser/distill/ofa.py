@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from condenser.capture import stages_of
-from condenser.distill.base import Objective, Outputs, positive
+from condenser.distill.base import Objective, Outputs
 from condenser.distill.exit_heads import exit_of
 from condenser.distill.feature import Layers, named
-from condenser.errors import ConfigError
+from condenser.errors import ConfigError, positive
 
 
 class OFA(Objective):
@@ -43,8 +43,8 @@ class OFA(Objective):
         self, epsilon: float = 1.0, temperature: float = 1.0, student_layers: Layers = "auto"
     ) -> None:
         super().__init__()
-        self.epsilon = positive("epsilon", epsilon)
-        self.temperature = positive("temperature", temperature)
+        self.epsilon = positive("distill.epsilon", epsilon)
+        self.temperature = positive("distill.temperature", temperature)
         self.student_layers = named(student_layers)
 
     def select_layers(self, student: nn.Module, teacher: nn.Module, image: Tensor) -> None:

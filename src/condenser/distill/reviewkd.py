@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from condenser.capture import Pairs, penultimate_pair, preactivations_of, stage_pairs
 from condenser.distill.feature import FeatureObjective
-from condenser.errors import ConfigError
+from condenser.errors import count
 from condenser.functional.features import as_map
 from condenser.functional.map_losses import pyramid
 
@@ -81,9 +81,7 @@ class ReviewKD(FeatureObjective):
 
     def __init__(self, *args: Any, middle: int | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if middle is not None and middle < 1:
-            raise ConfigError("distill.middle", middle, "a whole number of at least 1, or null")
-        self.middle = middle
+        self.middle = None if middle is None else count("distill.middle", middle, ", or null")
 
     def build(self, student: list[Tensor], teacher: list[Tensor]) -> None:
         middle, last = self.middle or min(512, student[-1].shape[1]), len(student) - 1

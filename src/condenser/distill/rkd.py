@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from condenser.capture import penultimate_pair
-from condenser.distill.base import weight
 from condenser.distill.feature import FeatureObjective, Layers
+from condenser.errors import nonnegative
 from condenser.functional.relation_losses import angle_relation, distance_relation
 
 
@@ -41,8 +41,8 @@ class RKD(FeatureObjective):
         teacher_layers: Layers = "auto",
     ) -> None:
         super().__init__(student_layers, teacher_layers)
-        self.distance_weight = weight("distance_weight", distance_weight)
-        self.angle_weight = weight("angle_weight", angle_weight)
+        self.distance_weight = nonnegative("distill.distance_weight", distance_weight)
+        self.angle_weight = nonnegative("distill.angle_weight", angle_weight)
 
     def distance(self, student: Tensor, teacher: Tensor) -> Tensor:
         distances, angles = distance_relation(student, teacher), angle_relation(student, teacher)

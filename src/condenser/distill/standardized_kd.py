@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from condenser.distill.base import LogitObjective, positive, weight
+from condenser.distill.base import LogitObjective
+from condenser.errors import nonnegative, positive
 from condenser.functional.losses import soft_loss
 
 
@@ -39,11 +40,11 @@ class StandardizedKD(LogitObjective):
         self, temperature: float = 2.0, hard_weight: float = 0.1, soft_weight: float = 9.0
     ) -> None:
         weights = {
-            "hard": weight("hard_weight", hard_weight),
-            "soft": weight("soft_weight", soft_weight),
+            "hard": nonnegative("distill.hard_weight", hard_weight),
+            "soft": nonnegative("distill.soft_weight", soft_weight),
         }
         super().__init__(weights, standardize=True)
-        self.temperature = positive("temperature", temperature)
+        self.temperature = positive("distill.temperature", temperature)
 
     def match(self, student: Tensor, teacher: Tensor, target: Tensor) -> dict[str, Tensor]:
         return {"soft": soft_loss(student, teacher, self.temperature)}

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from condenser.distill.base import Objective, Outputs, share, weight
-from condenser.errors import ConfigError, one_of
+from condenser.distill.base import Objective, Outputs
+from condenser.errors import ConfigError, fraction, nonnegative, one_of
 from condenser.tasks import EVERY, Task
 
 KEYS = ("weight", "objective", "warmup")
@@ -92,7 +92,7 @@ def check(name: str, term: Mapping[str, Any]) -> None:
     key = f"terms.{name}"
     if not {"weight", "objective"} <= set(term) <= set(KEYS):
         raise ConfigError(f"distill.{key}", list(term), f"weight and objective, {one_of(KEYS)}")
-    weight(f"{key}.weight", term["weight"])
-    share(f"{key}.warmup", term.get("warmup", 0.0))
+    nonnegative(f"distill.{key}.weight", term["weight"])
+    fraction(f"distill.{key}.warmup", term.get("warmup", 0.0))
     if not isinstance(term["objective"], Objective):
         raise ConfigError(f"distill.{key}.objective", term["objective"], "an objective's _target_")

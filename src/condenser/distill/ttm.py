@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from condenser.distill.base import LogitObjective, positive, weight
+from condenser.distill.base import LogitObjective
+from condenser.errors import nonnegative, positive
 from condenser.tasks import EVERY
 
 
@@ -41,11 +42,11 @@ class TTM(LogitObjective):
         standardize: bool = False,
     ) -> None:
         weights = {
-            "hard": weight("hard_weight", hard_weight),
-            "soft": weight("soft_weight", soft_weight),
+            "hard": nonnegative("distill.hard_weight", hard_weight),
+            "soft": nonnegative("distill.soft_weight", soft_weight),
         }
         super().__init__(weights, standardize)
-        self.temperature = positive("temperature", temperature)
+        self.temperature = positive("distill.temperature", temperature)
 
     def match(self, student: Tensor, teacher: Tensor, target: Tensor) -> dict[str, Tensor]:
         return {"soft": self.task.soft_loss(student, teacher / self.temperature, 1.0)}

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from condenser.distill.base import positive
 from condenser.distill.feature import FeatureObjective, Layers
+from condenser.errors import positive
 from condenser.functional.features import same_size
 from condenser.functional.map_losses import gaussian
 
@@ -40,7 +40,7 @@ class VID(FeatureObjective):
         teacher_layers: Layers = "auto",
     ) -> None:
         super().__init__(student_layers, teacher_layers)
-        self.variance = positive("variance", variance)
+        self.variance = positive("distill.variance", variance)
 
     def build(self, student: list[Tensor], teacher: list[Tensor]) -> None:
         start = math.log(math.expm1(self.variance - EPS))  # softplus undoes it

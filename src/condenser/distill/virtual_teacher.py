@@ -7,7 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from condenser.distill.base import Objective, Outputs, positive, share
+from condenser.distill.base import Objective, Outputs
+from condenser.errors import fraction, positive
 from condenser.functional.losses import hard_loss, soft_loss
 
 
@@ -41,8 +42,11 @@ class VirtualTeacher(Objective):
         self, temperature: float = 20.0, alpha: float = 0.9, correct: float = 0.99
     ) -> None:
         super().__init__()
-        self.temperature = positive("temperature", temperature)
-        self.alpha, self.correct = share("alpha", alpha), share("correct", correct)
+        self.temperature = positive("distill.temperature", temperature)
+        self.alpha, self.correct = (
+            fraction("distill.alpha", alpha),
+            fraction("distill.correct", correct),
+        )
 
     def forward(
         self, student: Outputs, teacher: Outputs | None, target: Tensor

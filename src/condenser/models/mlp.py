@@ -7,7 +7,7 @@ from math import prod
 
 from torch import nn
 
-from condenser.errors import ConfigError
+from condenser.errors import ConfigError, below_one
 
 LARGEST = 2**16  # numbers of an image
 
@@ -35,8 +35,8 @@ class MLP(nn.Sequential):
         input_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        _check_probability("dropout", dropout)
-        _check_probability("input_dropout", input_dropout)
+        below_one("model.dropout", dropout)
+        below_one("model.input_dropout", input_dropout)
         self.add_module("flatten", nn.Flatten())
         if input_dropout:
             self.add_module("dropout0", nn.Dropout(input_dropout))
@@ -57,8 +57,3 @@ def _inputs(shape: tuple[int, int, int]) -> int:
         allowed = f"a convolutional network for images of {size}, not an MLP"
         raise ConfigError("model._target_", "condenser.models.MLP", allowed, "as resnet18 is")
     return count
-
-
-def _check_probability(setting: str, value: float) -> None:
-    if not 0 <= value < 1:
-        raise ConfigError(f"model.{setting}", value, "a number from 0 up to, but not, 1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from condenser.errors import ConfigError
+from condenser.errors import ConfigError, count
 from condenser.models.kaiming import kaiming_fan_out
 
 
@@ -50,8 +50,7 @@ class WideResNet(nn.Module):
         super().__init__()
         if depth < 10 or depth % 6 != 4:
             raise ConfigError("model.depth", depth, "6n+4, such as 10, 16, 22, 28, 40")
-        if widen < 1:
-            raise ConfigError("model.widen", widen, "a whole number from 1 up")
+        count("model.widen", widen)
         blocks = depth // 6
         self.conv1 = nn.Conv2d(input_shape[0], 16, 3, padding=1, bias=False)
         self.layer1 = _stage(16, 16 * widen, blocks, stride=1)

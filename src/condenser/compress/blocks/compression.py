@@ -18,7 +18,7 @@ from condenser.compress.channels.selection import fewest
 from condenser.compress.channels.targets import check_goal, unreachable
 from condenser.compress.patterns import listed
 from condenser.compress.promises import Promise, some, what_is_left
-from condenser.errors import ConfigError
+from condenser.errors import ConfigError, count, nonnegative
 from condenser.measure import compute, size
 
 IMAGES = 8  # run to see what a block does
@@ -41,9 +41,7 @@ class LossChange(BlockCriterion):
     """
 
     def __init__(self, images: int = 512) -> None:
-        if images < 1:
-            raise ConfigError("cut.criterion.images", images, "a whole number from 1 up")
-        self.images = images
+        self.images = count("cut.criterion.images", images)
 
     def __call__(
         self, model: nn.Module, blocks: KeptChildren, probe: CalibrationData
@@ -68,9 +66,7 @@ class Density(BlockCriterion):
     """
 
     def __init__(self, threshold: float = 1e-3) -> None:
-        if threshold < 0:
-            raise ConfigError("cut.criterion.threshold", threshold, "a number from 0 up")
-        self.threshold = threshold
+        self.threshold = nonnegative("cut.criterion.threshold", threshold)
 
     def __call__(
         self, model: nn.Module, blocks: KeptChildren, probe: CalibrationData

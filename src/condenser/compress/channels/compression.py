@@ -21,7 +21,7 @@ from condenser.compress.patterns import listed
 from condenser.compress.promises import Promise, some, what_is_left
 from condenser.compress.scores.base import Criterion
 from condenser.compress.scores.random import Random
-from condenser.errors import ConfigError
+from condenser.errors import ConfigError, count
 from condenser.functional.pruning import global_threshold
 
 
@@ -71,8 +71,8 @@ class CutChannels(Structural):
             ("min_channels", min_channels),
             ("steps", steps),
         ):
-            if value is not None and value < 1:
-                raise ConfigError(f"cut.{name}", value, "a whole number from 1 up")
+            if value is not None:
+                count(f"cut.{name}", value)
         floor = min_channels or (0 if self.key == "rate" else 1)
         self.choose = Chooser(scope, floor, round_to)
         self.criterion, self.steps = criterion, steps

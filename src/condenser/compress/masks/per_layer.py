@@ -8,7 +8,7 @@ from torch import Tensor
 
 from condenser.compress.masks.granularity import Granularity
 from condenser.compress.patterns import matches
-from condenser.errors import ConfigError
+from condenser.errors import ConfigError, below_one
 from condenser.functional.pruning import Scope, Shapes, keep_largest
 
 BELOW_ONE = "a number from 0 up to, not including, 1"
@@ -30,8 +30,7 @@ class PerLayerRates:
         if isinstance(rates, str) or not rates:
             raise ConfigError("prune.scope.rates", rates, "a rate for at least one layer")
         for pattern, rate in rates.items():
-            if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
-                raise ConfigError(f"prune.scope.rates.{pattern}", rate, BELOW_ONE)
+            below_one(f"prune.scope.rates.{pattern}", rate)
         self.rates = dict(rates)
 
     def __call__(

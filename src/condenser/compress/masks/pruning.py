@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from condenser.compress import pruned
 from condenser.compress.base import CalibrationData, Compression, Operation, Patterns, State
 from condenser.compress.masks.granularity import Granularity, Weight
-from condenser.compress.masks.per_layer import BELOW_ONE, PerLayerRates, agreed_rate
+from condenser.compress.masks.per_layer import PerLayerRates, agreed_rate
 from condenser.compress.masks.regrowth import regrown
 from condenser.compress.masks.rewinding import restart
 from condenser.compress.masks.sparse import Masks, Sparse, prunable, sparsity, weighted
@@ -20,7 +20,7 @@ from condenser.compress.promises import Promise
 from condenser.compress.pruned import fallen
 from condenser.compress.scores.base import Criterion, Plain
 from condenser.compress.scores.random import Random
-from condenser.errors import ConfigError
+from condenser.errors import ConfigError, below_one
 from condenser.functional.pruning import Scope, global_threshold
 from condenser.functional.schedules import cosine, cubic
 
@@ -74,8 +74,7 @@ class WeightPruning(Compression):
         exclude: Sequence[str] = (),
     ) -> None:
         for key, value in {"rate": rate or 0, "until": until, "regrow": regrow}.items():
-            if not 0 <= value < 1:
-                raise ConfigError(f"prune.{key}", value, BELOW_ONE)
+            below_one(f"prune.{key}", value)
         self.criterion = criterion if isinstance(criterion, Criterion) else Plain(criterion)
         self.granularity, self.scope, self.schedule = granularity or Weight(), scope, schedule
         self.until, self.updates = until, max(updates, 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import isfinite
 from typing import ClassVar
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from condenser.compress.base import CalibrationData, Compression, Operation, Patterns, State
 from condenser.compress.masks.penalties import Penalty
 from condenser.compress.patterns import listed
-from condenser.errors import ConfigError
+from condenser.errors import ConfigError, nonnegative
 from condenser.functional.schedules import cosine
 
 
@@ -50,9 +49,7 @@ class SparseTraining(Compression):
         schedule: Callable[[float], float] = cosine,
         exclude: Sequence[str] = (),
     ) -> None:
-        if not isfinite(strength) or strength < 0:
-            raise ConfigError("prune.strength", strength, "a finite number of at least 0")
-        self.strength, self.penalty = strength, penalty
+        self.strength, self.penalty = nonnegative("prune.strength", strength), penalty
         self.schedule, self.exclude = schedule, listed("prune.exclude", exclude)
         self.progress = 0.0
 

@@ -19,7 +19,7 @@ from condenser.compress.merging.chains import LAYERS, Chain, chains
 from condenser.compress.patterns import listed
 from condenser.compress.promises import Promise, some
 from condenser.compress.scores.random import Random
-from condenser.errors import ConfigError, UnknownError
+from condenser.errors import ConfigError, UnknownError, below_one, count, nonnegative
 from condenser.functional.merging import (
     SIMILARITIES,
     eliminate,
@@ -86,12 +86,11 @@ class Merging(AtOnce):
         if (rate is None) == (threshold is None):
             allowed = "a number where merge.threshold is null, and null where it is not"
             raise ConfigError("merge.rate", "null" if rate is None else rate, allowed)
-        if rate is not None and not 0 <= rate < 1:
-            raise ConfigError("merge.rate", rate, "a number from 0 up to, not including, 1")
-        if threshold is not None and not 0 <= threshold < math.inf:
-            raise ConfigError("merge.threshold", threshold, "a number from 0 up")
-        if images < 1:
-            raise ConfigError("merge.images", images, "a whole number from 1 up")
+        if rate is not None:
+            below_one("merge.rate", rate)
+        if threshold is not None:
+            nonnegative("merge.threshold", threshold)
+        count("merge.images", images)
         self.similarity, self.mode, self.rate, self.threshold = similarity, mode, rate, threshold
         self.data, self.images = data, images
         self.exclude = listed("merge.exclude", exclude)

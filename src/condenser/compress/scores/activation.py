@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from condenser.capture import evaluating, watching
 from condenser.compress.base import CalibrationData
 from condenser.compress.groups import IN, Group
-from condenser.compress.scores.base import Criterion, Weights, count
+from condenser.compress.scores.base import Criterion, Weights
 from condenser.compress.scores.reduction import Scores, means
-from condenser.errors import ConfigError
+from condenser.errors import ConfigError, count
 
 
 class Activation(Criterion):
@@ -36,7 +36,7 @@ class Activation(Criterion):
     needs_data: ClassVar[bool] = True
 
     def __init__(self, images: int = 512, batch: int = 128) -> None:
-        self.images, self.batch = count("images", images), count("batch", batch)
+        self.images, self.batch = count("criterion.images", images), count("criterion.batch", batch)
 
     def prepare(self, model: nn.Module, weights: Weights, probe: CalibrationData | None) -> None:
         assert probe is not None

@@ -90,10 +90,3 @@ class Plain(Criterion):
 
     def __call__(self, name: str, weight: nn.Parameter) -> Tensor:
         return self.score(name, weight)
-
-
-def count(key: str, value: int) -> int:
-    """``value`` if it is a whole number of at least 1, else a ConfigError."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigError(f"criterion.{key}", value, "a whole number of at least 1")
-    return value

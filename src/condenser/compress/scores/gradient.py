@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from condenser.capture import evaluating
 from condenser.compress.base import CalibrationData, State
 from condenser.compress.layout import follow
-from condenser.compress.scores.base import Criterion, Weights, count
-from condenser.errors import ConfigError
+from condenser.compress.scores.base import Criterion, Weights
+from condenser.errors import ConfigError, below_one, count
 
 
 class GradientMean(Criterion):
@@ -36,10 +36,8 @@ class GradientMean(Criterion):
     needs_data: ClassVar[bool] = True
 
     def __init__(self, images: int = 512, batch: int = 128, decay: float = 0.99) -> None:
-        if not 0 <= decay < 1:
-            allowed = "a number from 0 up to, not including, 1"
-            raise ConfigError("criterion.decay", decay, allowed)
-        self.images, self.batch, self.decay = count("images", images), count("batch", batch), decay
+        self.images, self.batch = count("criterion.images", images), count("criterion.batch", batch)
+        self.decay = below_one("criterion.decay", decay)
 
     @abstractmethod
     def terms(self, gradients: list[Tensor]) -> list[Tensor]:

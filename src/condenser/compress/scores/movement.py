@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from condenser.compress.base import CalibrationData, State
 from condenser.compress.layout import follow
-from condenser.compress.scores.base import Criterion, Weights, count
+from condenser.compress.scores.base import Criterion, Weights
 from condenser.compress.scores.gradient import gradients, mean_of, of_step
+from condenser.errors import count
 
 
 class Movement(Criterion):
@@ -30,7 +31,7 @@ class Movement(Criterion):
     needs_data: ClassVar[bool] = True
 
     def __init__(self, images: int = 512, batch: int = 128) -> None:
-        self.images, self.batch = count("images", images), count("batch", batch)
+        self.images, self.batch = count("criterion.images", images), count("criterion.batch", batch)
 
     def prepare(self, model: nn.Module, weights: Weights, probe: CalibrationData | None) -> None:
         assert probe is not None

@@ -9,7 +9,7 @@ from condenser.compress.base import CalibrationData
 from condenser.compress.groups import IN, OUT, Group
 from condenser.compress.scores.base import Criterion
 from condenser.compress.scores.reduction import Scores
-from condenser.errors import ConfigError
+from condenser.errors import positive
 
 
 class Norm(Criterion):
@@ -27,9 +27,7 @@ class Norm(Criterion):
     """
 
     def __init__(self, p: float = 1, readers: bool = False, relative: bool = True) -> None:
-        if p <= 0:
-            raise ConfigError("criterion.p", p, "> 0")
-        self.p, self.relative = p, relative
+        self.p, self.relative = positive("criterion.p", p), relative
         self.sides = (OUT, IN) if readers else (OUT,)
 
     def __call__(self, name: str, weight: nn.Parameter) -> Tensor:
