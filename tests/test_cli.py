@@ -7,21 +7,13 @@ import os
 import re
 import subprocess
 import sys
-from io import StringIO
 from pathlib import Path
 
 import pytest
-import yaml
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.utils import create_config_search_path
-from hydra.errors import ConfigCompositionException
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf._utils import get_yaml_loader
 from running import config_of
 
 from condenser import cli
-from condenser.config import composing
 from condenser.config.error_messages import can_be_mended, explain
 from condenser.errors import CondenserError
 
@@ -286,21 +278,19 @@ def watched(script: str, *words: str, typed: str = "") -> tuple[str, str, list[s
 
 
 @pytest.mark.parametrize(
-    ("words", "composed", "start"),
+    ("words", "start"),
     [
-        (["prune.rate=2"], "1", "condenser: prune.rate=2: must be"),
-        (["-m", "prune.rate=2,3"], "1", "condenser: no job was started:"),
-        (["distil=kd"], "2", "condenser: distil: no such key"),  # and the config as it should be
-        (["-m", "distil=kd"], "2", "condenser: distil: no such key"),
-        (["prune.rate=0.1,0.2"], "1", "condenser: the config cannot be composed: Ambiguous"),
+        (["prune.rate=2"], "condenser: prune.rate=2: must be"),
+        (["-m", "prune.rate=2,3"], "condenser: no job was started:"),
+        (["distil=kd"], "condenser: distil: no such key"),
+        (["-m", "distil=kd"], "condenser: distil: no such key"),
+        (["prune.rate=0.1,0.2"], "condenser: the config cannot be composed: Ambiguous"),
     ],
     ids=str,
 )
-def test_a_mistake_is_found_in_one_config_composed(
-    words: list[str], composed: str, start: str
-) -> None:
+def test_a_mistake_is_found_before_torch_is_imported(words: list[str], start: str) -> None:
     out, said, (made, *imported) = watched("train.py", *words)
-    assert (out, made) == ("", composed)
+    assert out == "" and int(made) <= 3  # hydra composes twice, we once to know the keys
     assert said.startswith(start)
     assert set(imported) <= ({"pydantic"} if "rate=2" in words[-1] else set())
 
@@ -341,51 +331,3 @@ def test_a_run_without_a_search_does_without_optuna() -> None:
 
 
 # --- what is composed once is what hydra composes
-
-
-@pytest.mark.parametrize(
-    ("words", "mode"),
-    [
-        (["seed=3", "prune=lamp"], RunMode.RUN),
-        (["seed=3", "prune=lamp"], RunMode.MULTIRUN),
-        (["seed=3,4"], RunMode.MULTIRUN),
-        (["experiment=search_frontier"], RunMode.MULTIRUN),
-    ],
-    ids=str,
-)
-def test_the_config_that_told_the_mode_is_the_one_that_runs(
-    words: list[str], mode: RunMode
-) -> None:
-    path = create_config_search_path(str(cli.CONF))
-    once, hydras = composing.Once(path), ConfigLoaderImpl(path)
-    said = [] if once.mode("train", words) else [f"hydra.mode={mode.name}"]
-    for _ in range(2):  # the second time it is composed anew
-        cfg = once.load_configuration("train", words + said, mode)
-        assert cfg == hydras.load_configuration("train", words + said, mode)
-        cfg.seed = 99  # its owner may change it
-
-
-def test_a_choice_left_open_is_refused_where_the_mode_was_told(tmp_path: Path) -> None:
-    (tmp_path / "train.yaml").write_text("defaults: [_self_, {data: '???'}]")
-    once = composing.Once(create_config_search_path(str(tmp_path)))
-    assert once.mode("train", []) is None
-    with pytest.raises(ConfigCompositionException, match="You must specify 'data'"):
-        once.load_configuration("train", ["hydra.mode=RUN"], RunMode.RUN)
-
-
-def test_yaml_is_read_as_omegaconf_reads_it() -> None:
-    slow, quick = get_yaml_loader(), composing.reader()
-    files = sorted(cli.CONF.rglob("*.yaml"))
-    for text in [*(file.read_text() for file in files), "a: [1e-3, 2026-01-02, on, .5, ~, 1_0]"]:
-        assert yaml.load(StringIO(text), Loader=quick) == yaml.load(text, Loader=slow)
-    assert len(files) > 100
-
-
-@pytest.mark.parametrize("text", ["a: 1\na: 2", "a: [1", "a: 'x", "\tb: 1", "a: !x 1"])
-def test_what_is_no_yaml_is_refused_in_the_same_words(text: str) -> None:
-    said = []
-    for loader in (get_yaml_loader(), composing.reader()):
-        with pytest.raises(yaml.YAMLError) as refused:
-            yaml.load(StringIO(text), Loader=loader)
-        said.append(str(refused.value))
-    assert said[0] == said[1]

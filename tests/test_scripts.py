@@ -97,16 +97,3 @@ def test_mistakes_of_export_are_one_line(
     assert export.main([str(run), *words]) == 1
     answer = capsys.readouterr().err
     assert said in answer and answer.count("\n") == 1
-
-
-def test_a_stored_config_is_read_alike_where_hydra_was_quickened(
-    run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import omegaconf._utils
-
-    from condenser.config import composing
-    from condenser.pipeline.reopen import saved_config
-
-    before, quick = saved_config(run), composing.reader()
-    monkeypatch.setattr(omegaconf._utils, "get_yaml_loader", lambda: quick)
-    assert saved_config(run) == before

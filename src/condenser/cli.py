@@ -14,7 +14,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from condenser.config import composing
 from condenser.config.error_messages import CONF, can_be_mended, explain
 from condenser.config.run_name import run_name
 from condenser.errors import CondenserError, printable
@@ -33,7 +32,6 @@ def main() -> None:
     if {"--help", "-h"} & set(sys.argv[1:]):
         print(usage(), end="")
         return
-    composing.quicken()
     sys.argv[1:] = [lists_are_stages(word) for word in sys.argv[1:]]
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(task)()

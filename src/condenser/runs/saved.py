@@ -70,8 +70,6 @@ def loader() -> Any:
     from omegaconf._utils import get_yaml_loader
 
     slow: Any = get_yaml_loader()
-    if yaml.__with_libyaml__ and issubclass(slow, yaml.CSafeLoader):
-        slow = slow.__bases__[1]  # composing.quicken has made it quick already
     return type("Loader", (yaml.CSafeLoader, slow), {}) if yaml.__with_libyaml__ else slow
 
 

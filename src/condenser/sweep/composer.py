@@ -9,9 +9,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_d
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, open_dict, read_write
-
-from condenser.config.composing import whole
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 
 class Composer:
@@ -52,6 +50,11 @@ class Composer:
         return (
             plain and not key.startswith("hydra") and not self.loader.repository.group_exists(key)
         )
+
+
+def whole(cfg: DictConfig) -> bool:
+    """Whether no choice is left open; a sweep may leave one, a run is refused for it."""
+    return not OmegaConf.missing_keys(cfg.hydra.runtime.choices)
 
 
 def dirname(overrides: list[Override], form: DictConfig) -> str:
