@@ -1,4 +1,9 @@
-"""Modules that round: a layer's input always, its weight while it trains."""
+"""Modules that round: a layer's input always, its weight while it trains.
+
+Not ``nn.utils.parametrize``: it moves the parameter to ``parametrizations.weight.original`` and
+gives the layer another class, so that state dicts, masks, codebooks and exports would each have to
+know of it. Here hooks show the rounded weight for the time of a forward pass.
+"""
 
 from __future__ import annotations
 
