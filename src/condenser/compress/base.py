@@ -130,9 +130,17 @@ class Compression(ABC):
         self, model: nn.Module, image: Tensor | None, parts: Sequence[str] = ()
     ) -> None:
         """ConfigError for a pattern that no layer matches, nor one of the ``parts`` that an earlier
-        stage may make of it."""
+        stage may make of it. A layer whose weight is computed from others (weight norm) is left
+        alone anyway, and may be named."""
+        computed = [
+            name
+            for name, layer in model.named_modules()
+            if isinstance(getattr(layer, "weight", None), Tensor)
+            and "weight" not in layer._parameters
+        ]
         for key, (patterns, names) in self.named(model, image).items():
-            refuse_unmatched(key, patterns, names, [f"{n}.{p}" for n in names for p in parts])
+            more = [*computed, *(f"{n}.{p}" for n in names for p in parts)]
+            refuse_unmatched(key, patterns, names, more)
 
     def claims(self, model: nn.Module) -> Sequence[str]:
         """The layers whose values it will make its own, as far as names and kinds tell."""

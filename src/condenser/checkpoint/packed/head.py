@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.nn.parameter import is_lazy
 
 from condenser.checkpoint.packed import codes
 from condenser.errors import DamagedError
@@ -86,7 +87,7 @@ def bounded(tensors: int, entries: int) -> Iterator[None]:
 
     def count(_: nn.Module, name: str, parameter: Any) -> None:
         made[0] += 1
-        made[1] += 0 if parameter is None else parameter.numel()
+        made[1] += 0 if parameter is None or is_lazy(parameter) else parameter.numel()
         if made[0] > 4 * tensors + 1000 or made[1] > 4 * entries:
             raise DamagedError(
                 f"the network that its head describes has {made[1]:,} numbers"
