@@ -155,7 +155,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runs(finished: Path, tmp_path: Path) -> Path:
     shutil.copytree(finished, tmp_path / "runs")
     file = tmp_path / "runs/default/test/records.jsonl"
-    lines = [json.loads(line) | {"command": COMMAND} for line in file.read_text().splitlines()]
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    for line in lines:
+        line["lineage"]["command"] = COMMAND
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     config = tmp_path / "runs/default/test/config.yaml"
     config.write_text(config.read_text().replace(str(finished), str(tmp_path / "runs")))
