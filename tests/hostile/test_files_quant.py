@@ -138,7 +138,7 @@ FILES: dict[str, tuple[bytes, str]] = {
         described(architecture={"_target_": "condenser.models.ResNet", "depth": 6 * 10**9 + 2}),
         "the network that its head describes has ",
     ),
-    "classes": (described(num_classes=10**12), "the network that its head describes has "),
+    "classes": (described(num_classes=10**12), "input_shape and num_classes are ["),
     "foreign class": (
         described(architecture={"_target_": "os.system", "name": "x"}),
         "cannot be rebuilt: model._target_=os.system",
