@@ -90,7 +90,7 @@ def test_every_panel_names_what_a_run_logs(tmp_path: Path) -> None:
 def test_it_is_about_the_runs_that_were_named(tmp_path: Path) -> None:
     for one in (SWEEP[:3], SWEEP[3:]):
         folder = tmp_path / "runs" / "e" / str(one[0]["run"])
-        records.write(folder, one)
+        records.write(folder, map(records.Record, one))
         rate = one[0]["prune/rate"]
         text = f"prune: {{rate: {rate}, scope: all}}\nrun: {rate}\n"
         (folder / "config.yaml").write_text(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -56,6 +57,21 @@ def test_every_stage_leaves_a_complete_record(folder: Path, records: list[Record
         if record["stage"] in ("quantize", "export"):
             allowed |= training
         assert {key for key in REQUIRED if record[key] is None} <= allowed
+
+
+def test_the_curves_validation_accuracy_is_the_records(folder: Path, records: list[Record]) -> None:
+    checked = []
+    for record in records:
+        found = list(folder.glob(f"*/*/{record['position']}-{record['stage']}/metrics.csv"))
+        if not found:
+            continue  # nothing was trained
+        lines = csv.DictReader(found[0].open(newline=""))
+        curve = [float(value) for line in lines if (value := line.get("val/accuracy"))]
+        if curve:
+            checked.append(record["stage"])
+            assert curve[-1] == pytest.approx(record["val/accuracy_last"], abs=1e-6)
+            assert max(curve) == pytest.approx(record["val/accuracy"], abs=1e-6)
+    assert checked == ["teacher", "student", "distill", "prune", "prune"]
 
 
 def test_lineage_leads_from_each_model_to_the_one_it_came_from(records: list[Record]) -> None:

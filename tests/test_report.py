@@ -27,6 +27,7 @@ from condenser.report import text
 from condenser.report.analysis import checks, columns, labels, pairs, quantities, statistics
 from condenser.report.figures import curve, series
 from condenser.report.figures.label_placement import Box, place, shared
+from condenser.report.figures.style import looks
 from condenser.runs import records
 from condenser.runs.records import Record
 
@@ -278,6 +279,56 @@ def test_a_sweep_shows_what_it_varies_and_nothing_else() -> None:
     assert "distill T" in lines[0]
     assert len(set(lines)) == 2 + 18  # each row can be told from every other
     assert [line.split("|")[4:6] for line in lines[-2:]] == [[" 16 ", " 0.5 "], [" 16 ", " 0.9 "]]
+
+
+def test_a_setting_is_one_whatever_its_name_is() -> None:
+    """A sweep over factorize.rank_ratio, which once read as three times the same."""
+    found = [
+        Record(
+            {"stage": "factorize", "kind": "rebuilds", "model": "mlp", "run": "r", "seed": 0}
+            | {"group": f"g{ratio}", "factorize/rank_ratio": ratio, "factorize/ranks": 3},
+            ["factorize/rank_ratio"],
+        )
+        for ratio in (0.1, 0.2, 0.5)
+    ]
+    names = labels.stage_names(report.ordered(report.rows(found)))
+    assert names == [f"factorize rank_ratio={ratio}" for ratio in (0.1, 0.2, 0.5)]
+
+
+def test_a_stage_from_elsewhere_has_the_next_look() -> None:
+    rows = report.rows([made("teacher"), made("prune"), made("regrow"), made("thin")])
+    found = looks(rows)
+    assert len({(look["color"], look["marker"]) for look in found.values()}) == 4
+
+
+def test_what_a_method_brings_along_is_not_said() -> None:
+    found = [
+        made("distill", group=m, distill__method=m, distill__alpha=a, distill__margin=a)
+        for m, a in (("kd", 0.1), ("pkt", 0.5))
+    ]
+    names = labels.stage_names(report.ordered(report.rows(found)))
+    assert names == ["distill kd α=0.1", "distill pkt α=0.5"]
+
+
+def test_the_front_is_chosen_on_validation() -> None:
+    found = [
+        made(
+            "prune", group=f"{size}", size__file_bytes=size, val__accuracy=val, test__accuracy=test
+        )
+        for size, val, test in ((1.0, 0.8, 0.8), (2.0, 0.7, 0.9), (3.0, 0.9, 0.85))
+    ]
+    assert columns.pareto(report.rows(found), "size/file_bytes", "test/accuracy") == [0, 2]
+
+
+def test_p_is_corrected_by_holm() -> None:
+    assert statistics.holm([0.01, 0.03, 0.04]) == pytest.approx([0.03, 0.06, 0.06])
+    assert statistics.holm([0.5, 0.9]) == [1.0, 1.0]
+
+
+def test_a_table_for_latex_is_escaped(chain: list[Record]) -> None:
+    told = text.latex(report.ordered(report.rows(chain)))
+    assert r"\toprule" in told and r"lenet5\_tenth" in told and r"80 \%" in told
+    assert len({line.count(" & ") for line in told.splitlines() if line.endswith(r"\\")}) == 1
 
 
 def test_rows_that_nothing_shown_tells_apart_carry_their_group() -> None:

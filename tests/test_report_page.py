@@ -196,7 +196,7 @@ def test_the_map_the_table_and_the_verdict(
     (first, *_) = heat.maps(rows)
     z = seen("document.getElementById('heat-chart').data[0].z")
     for line, own in zip(first.cells, z, strict=True):
-        means = [100 * rows[i].mean["test/accuracy"] for i in line if i is not None]
+        means = [100 * rows[i].mean["val/accuracy"] for i in line if i is not None]
         assert own == pytest.approx(means, rel=1e-6)
     seen.tab.click("#rows th button:has-text('accuracy %')")
     cells = seen("[...document.querySelectorAll('#rows tbody tr')].map(r => r.innerText)")

@@ -12,6 +12,7 @@ from condenser.errors import CondenserError
 from condenser.outside.sources import in_words
 from condenser.pipeline.key import but_for_the_seed, ingredients, together
 from condenser.pipeline.metrics import beside_teachers, check_invariants, measured
+from condenser.pipeline.objective_name import objective_name
 from condenser.pipeline.stages import RunContext, Stage, StageInputs
 from condenser.runs.records import Record
 from condenser.store import Entry, StageDir, Store, key_of
@@ -138,6 +139,8 @@ def record_of(made: Made, ctx: RunContext) -> Record:
     settings: dict[str, Any] = {}
     for one in (*stage.chain, stage):
         settings |= one.described()
+    if "distill/method" in settings:
+        settings["distill/method"] = objective_name(settings)
     results = made.entry.metrics | {"cost/reused": made.reused}
     if made.teachers:
         results |= beside_teachers(made.entry, [t.entry for t in made.teachers], ctx)

@@ -49,8 +49,8 @@ def write(
     curves: Sequence[Curve] = (),
     skipped: Sequence[str] = (),
 ) -> Report:
-    """Write report.html, curve.png, curve.svg, table.csv, table.md and records.csv into the folder
-    out, and figures of methods, maps, layers and training where there is something to draw.
+    """Write report.html, curve.png, curve.svg, table.csv, .md and .tex and records.csv into the
+    folder out, and figures of methods, maps, layers and training where there is something to draw.
 
     x and y are record keys of numbers, the curve's axes; None: bytes of the file and test
     accuracy, or the next best that was measured. curves is what training left beside the records;
@@ -73,6 +73,7 @@ def write(
         **drawn(table, x, y, curves),
         "table.csv": (text.table_csv(table), "mean, std and interval of every row"),
         "table.md": (text.markdown(table, notes), "the table with its notes"),
+        "table.tex": (text.latex(table), "the table for LaTeX, with booktabs"),
         "comparisons.csv": (text.pairs_csv(table, beside), "does A beat B: paired tests"),
         "records.csv": (text.records_csv(records), f"all {len(records)} records"),
     }

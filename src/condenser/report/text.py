@@ -17,6 +17,23 @@ from condenser.runs.records import REQUIRED, Record, Value
 if TYPE_CHECKING:
     from rich.table import Table
 
+TEX = {sign: f"\\{sign}" for sign in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "÷": r"$\div$",
+    "◆": r"$\blacklozenge$",
+    "µ": r"$\mu$",
+    "Δ": r"$\Delta$",
+    "α": r"$\alpha$",
+    "β": r"$\beta$",
+    "γ": r"$\gamma$",
+    "λ": r"$\lambda$",
+    "<": "$<$",
+    ">": "$>$",
+}
 MOST_ROWS = 120  # of the terminal
 GAP = 2  # cells between two columns of the terminal table, the box's own space among them
 
@@ -79,6 +96,21 @@ def markdown(rows: Sequence[Row], notes: Sequence[str] = ()) -> str:
     return table + ("\n" + "".join(f"- {escaped(note)}\n" for note in notes) if notes else "")
 
 
+def latex(rows: Sequence[Row]) -> str:
+    """The same table for a paper; needs \\usepackage{booktabs}."""
+    shown = columns(rows)
+    lines = [[c.head for c in shown], *zip(*(c.cells for c in shown), strict=True)]
+    head, *body = (" & ".join(map(tex, line)) + r" \\" for line in lines)
+    kinds = "".join("l" if column.is_text else "r" for column in shown)
+    start = rf"\begin{{tabular}}{{{kinds}}}", r"\toprule", head, r"\midrule"
+    return "\n".join([*start, *body, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def tex(text: str) -> str:
+    """Text as LaTeX shows it."""
+    return "".join(TEX.get(sign, sign) for sign in " ".join(text.split()))
+
+
 def cell_of(text: str) -> str:
     return escaped(text).replace("|", "\\|")
 
@@ -109,11 +141,11 @@ def table_csv(rows: Sequence[Row]) -> str:
 def pairs_csv(rows: Sequence[Row], pairs: Sequence[Neighbours]) -> str:
     """One line a pair, the surest first; differences are a − b as fractions."""
     names = [name.replace("\n", ", ") for name in labels.full_names(rows)]
-    heads = ("a", "b", "differs", "n", "difference", "difference_ci95", "p")
+    heads = ("a", "b", "differs", "n", "difference", "difference_ci95", "p", "p_holm")
     lines: list[Sequence[Value]] = [heads]
     for pair in pairs:
         test = pair.test
-        numbers = (test.n, test.difference, test.half, test.p)
+        numbers = (test.n, test.difference, test.half, test.p, pair.holm)
         lines.append((names[pair.a], names[pair.b], pair.differs, *numbers))
     return _csv(lines)
 

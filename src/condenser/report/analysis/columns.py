@@ -181,8 +181,18 @@ def originals(rows: Sequence[Row]) -> list[Row | None]:
 
 
 def pareto(rows: Sequence[Row], x: str, y: str) -> list[int]:
-    """Indices of the rows on the front of the better mean y over the lower mean x, by x."""
-    known = [i for i, row in enumerate(rows) if x in row.mean and y in row.mean]
+    """Indices of the rows on the front of the better y over the lower mean x, by x.
+
+    Selection is validation's: of ``test/…`` the front is that of ``val/…``, where it was measured.
+    """
+    by = chosen_on(rows, y)
+    known = [i for i, row in enumerate(rows) if {x, y, by} <= row.mean.keys()]
     sign = -1.0 if less_is_better(y) else 1.0
-    best = front([rows[i].mean[x] for i in known], [sign * rows[i].mean[y] for i in known])
+    best = front([rows[i].mean[x] for i in known], [sign * rows[i].mean[by] for i in known])
     return [known[i] for i in best]
+
+
+def chosen_on(rows: Sequence[Row], y: str) -> str:
+    """The validation metric beside a test metric; the metric itself, if no row has that."""
+    val = f"val/{y.removeprefix('test/')}"
+    return val if y.startswith("test/") and any(val in row.mean for row in rows) else y

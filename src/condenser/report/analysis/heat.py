@@ -30,15 +30,13 @@ class Map:
 def maps(rows: Sequence[Row]) -> list[Map]:
     """Every pair of numeric settings that vary together, for each stage and setting of the rest.
 
-    Temperature × alpha alone where there is such a map. Only rows that nothing but the two sets
-    apart share a map, so that a cell is one row and never a mean over other settings.
+    Temperature × alpha comes first. Only rows that nothing but the two sets apart share a map, so
+    that a cell is one row and never a mean over other settings.
     """
     varied = labels.varied(rows)
     numeric = [k for k in varied if all(is_number(r[k]) for r in rows if r[k] is not None)]
     marks = _marks(rows, varied)
-    if set(FIRST) <= set(numeric) and (found := _maps(rows, varied, marks, *FIRST)):
-        return found
-    pairs = combinations(numeric, 2)
+    pairs = sorted(combinations(numeric, 2), key=lambda pair: set(pair) != set(FIRST))
     return [one for x, y in pairs for one in _maps(rows, varied, marks, x, y)]
 
 

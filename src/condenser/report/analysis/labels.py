@@ -48,7 +48,7 @@ def _varied(rows: tuple[Row, ...]) -> tuple[str, ...]:
         values: dict[Value, set[Value]] = defaultdict(set)
         for row in rows:
             values[row["stage"]].add(row[key])
-        if max(len(v) for v in values.values()) < 2:
+        if max(len(v) for v in values.values()) < 2 or _follows(key, rows):
             continue
         if len({row[key] for row in rows} - {None}) == 1:
             presence = tuple(row[key] is None for row in rows)
@@ -81,6 +81,16 @@ def headlines(rows: Sequence[Row]) -> list[str]:
     return sorted((k for k in keys if _headline(k) < len(HEADLINES)), key=_headline)
 
 
+def _follows(key: str, rows: Sequence[Row]) -> bool:
+    """Whether the stage's method says it: each of several methods has its own value of it."""
+    method = f"{key.partition('/')[0]}/method"
+    values: dict[Value, set[Value]] = defaultdict(set)
+    for row in rows:
+        values[row[method]].add(row[key])
+    several = len(values.keys() - {None}) > 1
+    return key != method and several and all(len(own) == 1 for own in values.values())
+
+
 def _says_model(key: str, rows: Sequence[Row]) -> bool:
     """Whether the model's name says it, as of teacher/model/depth where names differ too."""
     if "model" not in key.split("/"):
@@ -101,7 +111,15 @@ def stage_names(rows: Sequence[Row]) -> list[str]:
 def _stage_names(rows: tuple[Row, ...]) -> tuple[str, ...]:
     keys = varied(rows)
     shown = list(dict.fromkeys((*keys, *headlines(rows))))  # what varies first
-    names = [_stage_name(row, shown) for row in rows]
+    values: dict[tuple[Value, str], set[Value]] = defaultdict(set)
+    for row in rows:
+        for key in keys:
+            values[row["stage"], key].add(row[key])
+    of_stage = {
+        stage: [k for k in shown if len(values[stage, k]) > 1 or _headline(k) < len(HEADLINES)]
+        for stage in {row["stage"] for row in rows}
+    }
+    names = [_stage_name(row, of_stage[row["stage"]]) for row in rows]
     same = Counter(_identity(row, name, keys) for row, name in zip(rows, names, strict=True))
     return tuple(
         f"{name} #{str(row['group'])[:4]}" if same[_identity(row, name, keys)] > 1 else name

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from condenser.report.analysis import labels, settings
 from condenser.report.analysis.columns import ACCURACY
-from condenser.report.analysis.statistics import LEVEL, Paired, paired
+from condenser.report.analysis.statistics import LEVEL, Paired, holm, paired
 from condenser.report.analysis.table import Row
 from condenser.runs.records import Value
 
@@ -42,12 +42,16 @@ def tested(rows: Sequence[Row]) -> list[Tested]:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Two rows that one setting sets apart, a the more accurate; what that setting is in each."""
+    """Two rows that one setting sets apart, a the more accurate; what that setting is in each.
+
+    holm: p corrected for the number of these pairs, where there is a p.
+    """
 
     a: int
     b: int
     differs: str
     test: Paired
+    holm: float | None = None
 
 
 def neighbours(rows: Sequence[Row], found: Sequence[Tested]) -> list[Neighbours]:
@@ -63,18 +67,24 @@ def neighbours(rows: Sequence[Row], found: Sequence[Tested]) -> list[Neighbours]
             if len(apart) == 1:
                 a, b, own = (i, j, test) if test.difference >= 0 else (j, i, _turned(test))
                 pairs.append(Neighbours(a, b, _said(rows[a], rows[b], apart[0]), own))
-    return sorted(pairs, key=lambda pair: 2.0 if pair.test.p is None else pair.test.p)
+    told = sorted((p for p in pairs if p.test.p is not None), key=lambda p: p.test.p or 0.0)
+    corrected = holm([pair.test.p or 0.0 for pair in told])
+    return [
+        *(replace(pair, holm=p) for pair, p in zip(told, corrected, strict=True)),
+        *(pair for pair in pairs if pair.test.p is None),
+    ]
 
 
 def summary(pairs: Sequence[Neighbours]) -> list[str]:
-    """How many of these tests find something, and how many would by chance."""
-    told = [pair.test.p for pair in pairs if pair.test.p is not None]
+    """How many of these tests find something, before and after Holm's correction."""
+    told = [(pair.test.p, pair.holm) for pair in pairs if pair.test.p is not None]
     if not told:
         return []
-    sure = sum(p < 1 - LEVEL for p in told)
+    sure, corrected = (sum((p or 0.0) < 1 - LEVEL for p in ps) for ps in zip(*told, strict=True))
     return [
         f"paired tests: of {len(told)} pairs of rows that one setting sets apart {sure} differ at "
-        f"p<{1 - LEVEL:.2f}, about {(1 - LEVEL) * len(told):.0f} would by chance (comparisons.csv)"
+        f"p<{1 - LEVEL:.2f}, about {(1 - LEVEL) * len(told):.0f} would by chance; {corrected} do "
+        "after Holm's correction (comparisons.csv)"
     ]
 
 

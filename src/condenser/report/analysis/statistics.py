@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 
 LEVEL = 0.95
 FEWEST = 2  # pairs that have a spread
@@ -68,6 +69,16 @@ def p_value(mean: float, spread: float, n: int) -> float | None:
     from scipy.special import stdtr
 
     return float(2 * stdtr(n - 1, -abs(mean) / (spread / math.sqrt(n))))
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """The p of each of a family of tests, corrected for their number; ps in ascending order.
+
+    S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
+    Statistics 6, 1979, https://www.jstor.org/stable/4615733
+    """
+    scaled = ((len(ps) - place) * p for place, p in enumerate(ps))
+    return [min(p, 1.0) for p in accumulate(scaled, max)]
 
 
 def beats(test: Paired | None, unit: str = "points", scale: float = 100.0) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from condenser.errors import CondenserError, nearest
 from condenser.report.analysis import labels, quantities
-from condenser.report.analysis.columns import pareto
+from condenser.report.analysis.columns import chosen_on, pareto
 from condenser.report.analysis.table import Row
 from condenser.report.figures.annotate import annotate
 from condenser.report.figures.axis import set_axis
@@ -42,6 +42,7 @@ def draw(rows: Sequence[Row], x: str = "size/file_bytes", y: str = "test/accurac
 
     rows = labels.ordered(drawable(rows, x, y))
     best = pareto(rows, x, y) if quantities.is_cost(x) else []
+    on_val = ", chosen on\nvalidation" if chosen_on(rows, y) != y else ""
     with matplotlib.rc_context(STYLE):
         layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)
         figure = Figure(figsize=(9, 5.4), dpi=160, layout=layout)
@@ -52,7 +53,7 @@ def draw(rows: Sequence[Row], x: str = "size/file_bytes", y: str = "test/accurac
         set_axis(axes, "y", y, [row.mean[y] for row in rows])
         _front(axes, [rows[i] for i in best], x, y)
         _titles(axes, rows)
-        _legend(figure, rows, bool(best))
+        _legend(figure, rows, f"Pareto front{on_val}" if best else "")
         annotate(figure, axes, rows, best, *_positions(rows, x, y))
     return figure
 
@@ -102,7 +103,7 @@ def _bars(rows: Sequence[Row], key: str) -> list[float] | None:
 
 
 def _front(axes: Axes, best: Sequence[Row], x: str, y: str) -> None:
-    """The best accuracy that each size can buy, up to the right edge of the axes."""
+    """A step line through the rows of the front, up to the right edge of the axes."""
     if not best:
         return
     xs, ys = _positions(best, x, y)
@@ -111,12 +112,12 @@ def _front(axes: Axes, best: Sequence[Row], x: str, y: str) -> None:
     axes.set_xlim(edge)
 
 
-def _legend(figure: Figure, rows: Sequence[Row], has_front: bool) -> None:
+def _legend(figure: Figure, rows: Sequence[Row], front: str) -> None:
     from matplotlib.lines import Line2D
 
     shown = looks(rows).items()
     handles = [Line2D([], [], **look, markersize=8, label=stage) for stage, look in shown]
-    handles += [Line2D([], [], **FRONT, label="Pareto front")] * has_front
+    handles += [Line2D([], [], **FRONT, label=front)] * bool(front)
     figure.legend(handles=handles, loc="outside right upper", frameon=False, labelspacing=0.8)
 
 

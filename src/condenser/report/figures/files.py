@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MAPS, LAYERS, TRAINED = 2, 2, 8  # panels, rows and lines of one figure
+LAYERS, TRAINED = 2, 8  # rows and lines of one figure
 METRIC = "val/accuracy"
 
 
@@ -37,16 +37,20 @@ def _figure(across: int, down: int, width: float, height: float) -> Iterator[tup
 
 
 def heat_figure(rows: Sequence[Row], y: str) -> Figure | None:
-    """The first maps, best first; None where no two settings were crossed."""
-    found = [one for one in heat.maps(rows) if _values(rows, one, y)]
-    shown = sorted(found, key=lambda one: -max(_values(rows, one, y)))[:MAPS]
-    if not shown:
+    """The map whose best cell is best on validation, and y beside it; None where no two settings
+    were crossed."""
+    by = columns.chosen_on(rows, y)
+    found = [one for one in heat.maps(rows) if _values(rows, one, by) and _values(rows, one, y)]
+    if not found:
         return None
-    with _figure(len(shown), 1, 4.8 * len(shown), 4.0) as (figure, places):
-        every = [value for one in shown for value in _values(rows, one, y)]
-        for axes, one in zip(places[0], shown, strict=True):
-            _map(axes, rows, one, y, (min(every), max(every)))
-        figure.suptitle(quantities.name(y), fontsize=12, fontweight="bold")
+    one = max(found, key=lambda one: max(_values(rows, one, by)))
+    keys = list(dict.fromkeys((by, y)))
+    with _figure(len(keys), 1, 4.8 * len(keys), 4.0) as (figure, places):
+        for axes, key in zip(places[0], keys, strict=True):
+            values = _values(rows, one, key)
+            _map(axes, rows, one, key, (min(values), max(values)))
+            axes.set_title(quantities.name(key), fontsize=10, loc="left", fontweight="bold")
+        figure.suptitle(shortened(one.title), fontsize=10)
     return figure
 
 
@@ -71,7 +75,6 @@ def _map(axes: Axes, rows: Sequence[Row], one: heat.Map, y: str, span: tuple[flo
     axes.set_xticks(range(len(one.xs)), [f"{x:g}" for x in one.xs])
     axes.set_yticks(range(len(one.ys)), [f"{v:g}" for v in one.ys])
     axes.set(xlabel=settings.head(one.x), ylabel=settings.head(one.y))
-    axes.set_title(shortened(one.title), fontsize=9, loc="left", parse_math=False)
 
 
 def layers_figure(rows: Sequence[Row]) -> Figure | None:

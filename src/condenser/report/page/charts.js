@@ -74,7 +74,7 @@ function draw(box, traces, layout) {
   const narrow = window.innerWidth < 700;
   return Plotly.react(box, traces, {
     paper_bgcolor: paper, plot_bgcolor: paper, font: { family: font, size: 13, color: ink }, showlegend: false,
-    margin: { l: 50, r: 12, t: 12, b: 46 }, hovermode: "closest", dragmode: narrow ? false : "zoom",
+    margin: { l: 50, r: 12, t: narrow ? 12 : 38, b: 46 }, hovermode: "closest", dragmode: narrow ? false : "zoom",
     hoverlabel: { bgcolor: raised, bordercolor: line, align: "left", font: { family: font, size: 12, color: ink } },
     ...layout,
   }, { displaylogo: false, responsive: true, displayModeBar: narrow ? false : "hover", modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] });

@@ -11,7 +11,15 @@ function tested(set, a, b) {
   return test && [test[0], sign * test[1], test[2], test[3]];
 }
 
-function verdict(test) {
+/** p corrected for the number of tests (Holm), by row: of A against every row of its network. */
+function corrected(set, a) {
+  const family = set.rows.filter((i) => i !== a && rows[i].model === rows[a].model).map((i) => [i, tested(set, a, i)?.[3] ?? null])
+    .filter(([, p]) => p !== null).sort((x, y) => x[1] - y[1]);
+  let least = 0;
+  return new Map(family.map(([i, p], place) => [i, least = Math.max(least, Math.min(1, (family.length - place) * p))]));
+}
+
+function verdict(test, holm) {
   if (!test) return "They have no seed in common: they cannot be compared.";
   const [n, difference, half, p] = test;
   const points = `${Math.abs(100 * difference).toFixed(2)} points`;
@@ -19,8 +27,10 @@ function verdict(test) {
   if (half === null) return `${first} on the one seed they share: n=1 cannot be tested.`;
   if (p === null) return `${first} on each of ${n} seeds: no scatter to test against.`;
   const interval = [difference - half, difference + half].map((end) => `${end < 0 ? "−" : "+"}${Math.abs(100 * end).toFixed(2)}`);
-  const sure = p < 0.05 ? (difference > 0 ? "A beats B" : "B beats A") : "not shown to differ";
-  return `${first} (95 % interval ${interval.join(" to ")}, n=${n}, p=${p < 0.001 ? "<0.001" : p.toFixed(3)}): ${sure}.`;
+  const written = (value) => (value < 0.001 ? "<0.001" : value.toFixed(3));
+  const beside = holm === undefined ? "" : `; corrected for all rows of the network by Holm, ${written(holm)}`;
+  const sure = (holm ?? p) < 0.05 ? (difference > 0 ? "A beats B" : "B beats A") : "not shown to differ";
+  return `${first} (95 % interval ${interval.join(" to ")}, n=${n}, p=${written(p)}${beside}): ${sure}.`;
 }
 
 function setUpCompare() {
@@ -36,7 +46,7 @@ function setUpCompare() {
   };
   const render = () => {
     const set = data.pairs[own.set];
-    $("compare-says").textContent = verdict(tested(set, own.a, own.b));
+    $("compare-says").textContent = verdict(tested(set, own.a, own.b), corrected(set, own.a).get(own.b));
     seedTable(own.a, own.b);
     near(set, own.a);
   };
@@ -80,11 +90,12 @@ function near(set, a) {
   const narrow = window.innerWidth < 700;
   const names = briefly(others.map(([i]) => i), narrow ? 24 : 60);
   const { ink, muted } = theme();
+  const holm = corrected(set, a);
   draw($("compare-chart"), [{
     type: "scatter", mode: "markers", x: others.map(([, test]) => 100 * test[1]), y: others.map((_, place) => place),
     error_x: { type: "data", array: others.map(([, test]) => 100 * (test[2] ?? 0)), color: muted, thickness: 1.4, width: 0 },
-    marker: { size: 8, color: others.map(([, test]) => (test[3] !== null && test[3] < 0.05 ? visible(OKABE[0]) : muted)) },
-    hovertext: others.map(([i, test]) => `${wrapped(rows[i].full, 60)}<br>${wrapped(verdict(test), 60)}`), hoverinfo: "text",
+    marker: { size: 8, color: others.map(([i, test]) => (test[3] !== null && (holm.get(i) ?? test[3]) < 0.05 ? visible(OKABE[0]) : muted)) },
+    hovertext: others.map(([i, test]) => `${wrapped(rows[i].full, 60)}<br>${wrapped(verdict(test, holm.get(i)), 60)}`), hoverinfo: "text",
   }], {
     xaxis: axis(narrow ? "A minus it (points)" : "A minus the row (points of test accuracy)", { zeroline: true, zerolinecolor: ink, zerolinewidth: 1 }),
     yaxis: axis("", { tickvals: others.map((_, place) => place), ticktext: names, showgrid: false, range: [others.length - 0.4, -0.6] }),

@@ -214,10 +214,8 @@ def compact(test: Paired | None) -> list[float | None] | None:
 
 
 def table(rows: Sequence[Row]) -> Content:
-    """The columns of every other output, with numbers to sort by; settings after what came out."""
-    every = columns.columns(rows)
-    inherited = [column for column in every if not column.is_text and not column.numbers]
-    found = [*(column for column in every if column not in inherited), *inherited]
+    """The columns of every other output, with numbers to sort by."""
+    found = columns.columns(rows)
     return {
         "heads": [column.head for column in found],
         "text": [column.is_text for column in found],

@@ -171,7 +171,7 @@ function choose(i) {
   $("chosen").replaceChildren(element("h3", {}, row.full.replace("\n", ", ")), list, element("pre", {}, command), row.command ? copy : null);
 }
 
-/** Whether most rows stand at one place across: then a rank says more. */
+/** Whether most rows share one x: then a rank says more. */
 function sameSize() {
   if (state.x === RANK) return true;
   const here = shown();
@@ -193,8 +193,8 @@ function setUpScatter() {
     const models = [...new Set(rows.filter((row) => String(row.data) === state.data).map((row) => String(row.model)))];
     if (!models.includes(state.model)) state.model = "";
     $("curve-controls").replaceChildren(
-      chooser("choose-x", "across", [...names(data.xs), [RANK, "nothing: rows by rank"]], state.x, change("x")),
-      chooser("choose-y", "up", names(data.ys), state.y, change("y")),
+      chooser("choose-x", "x axis", [...names(data.xs), [RANK, "nothing: rows by rank"]], state.x, change("x")),
+      chooser("choose-y", "y axis", names(data.ys), state.y, change("y")),
       chooser("choose-colour", "colour", data.colours.map(({ key, label }) => [key, label]), state.colour, change("colour")),
       sets.length > 1 ? chooser("choose-data", "data", sets.map((set) => [set, set]), state.data, change("data")) : "",
       models.length > 1 ? chooser("choose-model", "network", [["", "all"], ...models.map((name) => [name, name])], state.model, change("model")) : "",

@@ -17,8 +17,8 @@ function setUpTraining() {
   const names = known.map((i) => [i, rows[i].full.replace("\n", ", ")]);
   const number = (value) => (value === "" ? "" : Number(value));
   $("training-controls").replaceChildren(
-    chooser("training-a", "blue", names, own.a, (value) => { own.a = number(value); render(); }, true),
-    chooser("training-b", "orange", [["", "nothing beside it"], ...names], own.b, (value) => { own.b = number(value); render(); }, true),
+    chooser("training-a", "A", names, own.a, (value) => { own.a = number(value); render(); }, true),
+    chooser("training-b", "B", [["", "nothing beside it"], ...names], own.b, (value) => { own.b = number(value); render(); }, true),
     chooser("training-metric", "what", metrics.map((name) => [name, name]), own.metric, (value) => { own.metric = value; render(); }),
   );
   chart(render);

@@ -39,7 +39,8 @@ def reading(rows: Sequence[Row]) -> list[str]:
         "accuracy: test set, epoch chosen on validation, mean ± sample std over n seeds",
         "± 95 %: half the interval of the mean, Student's t; last %: the last epoch's weights",
         *smaller,
-        "MACs: multiply-accumulates of one image; KB: 1,000 bytes; ◆: Pareto front of file size",
+        "MACs: multiply-accumulates of one image; KB: 1,000 bytes",
+        "◆: Pareto front of validation accuracy over file size",
     ]
 
 

@@ -104,9 +104,9 @@ def seeds(e: Evidence) -> Verdict:
     few = [row for row in e.rows if row.n < SEEDS]
     if few:
         ones = sum(row.n == 1 for row in few)
-        alone = f"; n=1 in {ones}, with no ±" if ones else ""
-        return FAIL, f"3 seeds in {of(len(few), len(e.rows))}{alone}"
-    return PASS, f"{min(row.n for row in e.rows)} or more in every row"
+        alone = f"; n=1, so no ±, in {ones}" if ones else ""
+        return FAIL, f"fewer than {SEEDS} seeds in {of(len(few), len(e.rows))}{alone}"
+    return PASS, f"at least {min(row.n for row in e.rows)} in every row"
 
 
 @asks(6, "the same amount removed at random")
