@@ -96,7 +96,9 @@ def test_another_rate_has_the_same_dense_baseline(folder: Path, records: list[Re
 
 
 def test_a_control_that_has_no_meaning_is_refused_before_training(tmp_path: Path) -> None:
-    own = ("recipe=[teacher,prune]", "prune=sparse_training_l1", "baselines=[random]")
+    l1 = "{_target_:condenser.compress.masks.penalties.L1}"
+    other = f"{{_target_:condenser.compress.SparseTraining,strength:1e-5,penalty:{l1}}}"
+    own = (f"recipe=[teacher,{{prune:{other}}}]", "baselines=[random]")
     with pytest.raises(CondenserError, match="baselines=random: must be baselines without it"):
         run_in(tmp_path, *own)
     assert not list(tmp_path.glob(".store/teacher-*"))

@@ -38,7 +38,7 @@ STAGES: dict[str, list[str]] = {
     "prune": ["prune=magnitude_per_layer", "prune.rate=0.4"],
     "regrow": ["prune=rigl", "prune.rate=0.4", "prune.until=0.5"],
     "rewind": ["prune=lottery_ticket", "prune.rate=0.4"],
-    "sparse_training": ["prune=sparse_training_l1", "prune.strength=1e-4"],
+    "sparse": ["sparse.strength=1e-4"],
     "cut": ["cut=l1_per_layer", "cut.rate=0.4"],
     "merge": ["merge.rate=0.4"],
     "factorize": ["factorize.params=0.8", "factorize.convolutions=svd"],
@@ -49,9 +49,7 @@ STAGES: dict[str, list[str]] = {
     "tune": [],
     "export": [],
 }
-WORDS = {"regrow": "prune", "rewind": "prune", "sparse_training": "prune", "across": "share"} | {
-    "mixed": "quantize"
-}
+WORDS = {"regrow": "prune", "rewind": "prune", "across": "share"} | {"mixed": "quantize"}
 ACTING = [kind for kind in STAGES if kind not in ("tune", "export")]
 
 

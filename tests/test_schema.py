@@ -169,7 +169,7 @@ def test_what_stages_inherit_is_told_once() -> None:
 # --- every shipped config
 
 # sections of a config that stand alone
-PARTS = ("model", "distill", "prune", "cut", "share", "merge", "factorize", "quantize")
+PARTS = ("model", "distill", "sparse", "prune", "cut", "share", "merge", "factorize", "quantize")
 
 
 def files() -> dict[str, list[str]]:
@@ -252,8 +252,8 @@ def test_every_shipped_part_composes_and_builds(
     else:
         stage = schema.of_stage(group, config[group])
         config[group] = merge(stage, {**part, "_target_": part["_target_"]}, group)
-    if group == "quantize":
-        config["recipe"]["stages"] = ["teacher", "quantize"]  # some files cannot hold what it makes
+    if group in ("sparse", "quantize"):  # some files cannot hold what quantize makes
+        config["recipe"]["stages"] = ["teacher", group]
     if group == "prune" and name == "nm_2_4":
         config["prune"]["exclude"] = ["conv1"]  # of three inputs
     builds(config)

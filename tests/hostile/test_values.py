@@ -42,7 +42,7 @@ NASTY: list[Any] = [
     "..",
 ]
 SLOWEST = 2  # seconds of a processor, for one value
-SMALLER = ("prune", "cut", "merge", "factorize", "share", "quantize")
+SMALLER = ("sparse", "prune", "cut", "merge", "factorize", "share", "quantize")
 SECTIONS = {
     "inherit": ("inherit@distill.inherit", "distill.inherit"),
     "model": ("model@student.model", "student.model"),

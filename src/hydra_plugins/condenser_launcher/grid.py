@@ -45,7 +45,9 @@ class Grid(BasicSweeper):
                 asked = str(one.input_line).partition("=")[2]
                 raise ConfigError(str(one.key_or_group), asked, "a sweep of at least one value")
         keys = [override.get_key_element() for override in overrides]
-        if len(keys) == len(set(keys)):  # a run's name begins with what tells it from the others
+        apart = not any(one.startswith(f"{other}.") for one in keys for other in keys)
+        # a run's name begins with what tells it from the others, where their order changes nothing
+        if apart and len(keys) == len(set(keys)):
             overrides.sort(key=lambda override: not override.is_sweep_override())
         self.overrides = self.split_arguments(overrides, self.max_batch_size)
         jobs = compose(loader, self.config, [job for batch in self.overrides for job in batch])

@@ -39,7 +39,7 @@ class SparseTraining(Compression):
     Source: Parikh, Boyd, "Proximal Algorithms", 2014, https://doi.org/10.1561/2400000003
     """
 
-    kind: ClassVar[str] = "sparse_training"
+    kind: ClassVar[str] = "sparse"
     by_training = True
 
     def __init__(
@@ -49,12 +49,14 @@ class SparseTraining(Compression):
         schedule: Callable[[float], float] = cosine,
         exclude: Sequence[str] = (),
     ) -> None:
-        self.strength, self.penalty = nonnegative("prune.strength", strength), penalty
-        self.schedule, self.exclude = schedule, listed("prune.exclude", exclude)
+        self.strength, self.penalty = nonnegative("sparse.strength", strength), penalty
+        self.schedule, self.exclude = schedule, listed("sparse.exclude", exclude)
         self.progress = 0.0
 
     def named(self, model: nn.Module, image: Tensor | None) -> dict[str, Patterns]:
-        return {"prune.exclude": (self.exclude, _owners(model, self.penalty.parameters(model, ())))}
+        return {
+            "sparse.exclude": (self.exclude, _owners(model, self.penalty.parameters(model, ())))
+        }
 
     def check(self, model: nn.Module, image: Tensor) -> None:
         self.prepare(model)
@@ -66,7 +68,7 @@ class SparseTraining(Compression):
         if not self.parameters:
             kind = type(self.penalty).__name__
             allowed = f"one with something to weigh on in this {type(model).__name__}"
-            raise ConfigError("prune.penalty", kind, allowed)
+            raise ConfigError("sparse.penalty", kind, allowed)
         owners = _owners(model, self.parameters)
         if all(p.dim() > 1 for p in self.parameters):  # of scales there is nothing to tell
             self.reached = owners

@@ -77,6 +77,7 @@ class Config(Section):
     student: Role
     distill: Distill
     tune: Trained
+    sparse: Smaller
     prune: Prune
     cut: Smaller
     share: Smaller

@@ -26,7 +26,7 @@ class Prune(Trained, Open):
 
 
 class Smaller(Trained, Open):
-    """cut, share, merge, factorize: settings of the class that ``_target_`` names."""
+    """sparse, cut, share, merge, factorize: settings of the class that ``_target_`` names."""
 
 
 class Quantize(Trained, Open):

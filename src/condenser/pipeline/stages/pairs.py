@@ -17,20 +17,20 @@ from typing import Any
 from condenser.errors import UnknownError
 
 TABLE = """
-                prune regrow rewind sparse_training cut  merge factorize share across tune budget quantize mixed export
-prune           kept  kept   kept   kept            kept kept  apart     kept  kept   kept kept   kept     kept  kept
-regrow          kept  kept   kept   kept            kept kept  apart     kept  kept   kept kept   kept     kept  kept
-rewind          kept  kept   kept   kept            kept kept  apart     kept  kept   kept kept   kept     kept  kept
-sparse_training kept  kept   kept   kept            kept kept  kept      kept  kept   kept kept   kept     kept  kept
-cut             kept  kept   a      kept            kept kept  kept      kept  kept   kept kept   kept     kept  kept
-merge           kept  kept   a      kept            kept kept  kept      kept  kept   kept kept   kept     kept  kept
-factorize       kept  kept   a      kept            kept kept  b         kept  kept   kept kept   kept     kept  kept
-share           kept  c      d      e               kept f     apart     kept  kept   kept kept   kept     kept  kept
-across          kept  c      d      e               kept f     apart     g     kept   kept kept   kept     h     kept
-tune            kept  kept   kept   kept            kept kept  kept      kept  kept   kept kept   kept     kept  kept
-quantize        q     q      q      q               q    q     q         q     q      q    q      r        r     kept
-mixed           q     q      q      q               q    q     q         q     q      q    q      r        r     kept
-export          kept  kept   kept   kept            kept kept  kept      kept  kept   kept kept   kept     kept  kept
+                prune regrow rewind sparse cut  merge factorize share across tune budget quantize mixed export
+prune           kept  kept   kept   kept   kept kept  apart     kept  kept   kept kept   kept     kept  kept
+regrow          kept  kept   kept   kept   kept kept  apart     kept  kept   kept kept   kept     kept  kept
+rewind          kept  kept   kept   kept   kept kept  apart     kept  kept   kept kept   kept     kept  kept
+sparse          kept  kept   kept   kept   kept kept  kept      kept  kept   kept kept   kept     kept  kept
+cut             kept  kept   a      kept   kept kept  kept      kept  kept   kept kept   kept     kept  kept
+merge           kept  kept   a      kept   kept kept  kept      kept  kept   kept kept   kept     kept  kept
+factorize       kept  kept   a      kept   kept kept  b         kept  kept   kept kept   kept     kept  kept
+share           kept  c      d      e      kept f     apart     kept  kept   kept kept   kept     kept  kept
+across          kept  c      d      e      kept f     apart     g     kept   kept kept   kept     h     kept
+tune            kept  kept   kept   kept   kept kept  kept      kept  kept   kept kept   kept     kept  kept
+quantize        q     q      q      q      q    q     q         q     q      q    q      r        r     kept
+mixed           q     q      q      q      q    q     q         q     q      q    q      r        r     kept
+export          kept  kept   kept   kept   kept kept  kept      kept  kept   kept kept   kept     kept  kept
 """  # noqa: E501
 REASONS = {
     "a": "goes back to first weights, whose shapes {earlier} has changed; put it before {earlier}",
@@ -50,7 +50,6 @@ VARIANTS = {
     "share": {"across": "across"},
     "quantize": {"budget": "mixed"},
 }
-OURS = {"condenser.compress.SparseTraining": "sparse_training"}  # where it is not the word
 
 
 def table() -> dict[str, dict[str, str]]:
@@ -69,8 +68,7 @@ def kind_of(word: str, settings: Mapping[str, Any]) -> str:
         UnknownError: a kind that the table does not have.
     """
     target = str(settings.get("_target_", ""))
-    own = OURS.get(target, "") if target.startswith("condenser.") else declared(target, word)
-    if own:
+    if not target.startswith("condenser.") and (own := declared(target, word)):
         return own
     variants = VARIANTS.get(word, {})
     return next((kind for key, kind in variants.items() if settings.get(key)), word)
