@@ -218,7 +218,7 @@ def test_the_table_is_whole_and_its_reasons_are_used() -> None:
 
 @pytest.mark.parametrize("kind", STAGES)
 def test_a_stage_knows_its_place_in_the_table(kind: str, sections: Any) -> None:
-    assert pairs.kind_of(WORDS.get(kind, kind), sections[kind]) == kind
+    assert pairs.row_of(WORDS.get(kind, kind), sections[kind]) == kind
     if kind in ACTING:
         built = build(own(sections[kind]))
         assert built.kind in ("", kind) and isinstance(

@@ -387,7 +387,7 @@ def schema_of(path: Path) -> dict[str, Any]:
 def test_a_trial_that_breaks_costs_itself_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from condenser.pipeline.stages.quantize import Quantize
+    from condenser.pipeline.stages.compression import Quantize
 
     whole, calls = Quantize.run, []
 

@@ -20,7 +20,7 @@ from condenser.checkpoint.packed import pack, unpack
 from condenser.data import cifar10, mnist, sms_spam
 from condenser.errors import CondenserError, ConfigError, DamagedError
 from condenser.files import read_json, sha256
-from condenser.pipeline.stages.prune import analysed
+from condenser.pipeline.stages.compression import analysed
 from condenser.report.analysis import training
 from condenser.search.journal import SUM, read, summed
 from condenser.store import checksums

@@ -17,14 +17,6 @@ from condenser.pipeline.stages import RunContext, Stage, StageInputs
 from condenser.runs.records import Record
 from condenser.store import Entry, StageDir, Store, key_of
 
-KINDS = {
-    "prune": "masks",
-    **dict.fromkeys(("cut", "merge", "factorize"), "rebuilds"),
-    **dict.fromkeys(("share", "quantize"), "codes"),
-    "export": "exports",
-    "baseline": "baseline",
-}
-
 
 @dataclass(frozen=True)
 class Made:
@@ -68,7 +60,7 @@ def run(
             for teacher in teachers:
                 gate(teacher)
         else:
-            teachers = tuple(m for m in made if m.stage.word == "teacher")[-1:]
+            teachers = tuple(m for m in made if m.stage.teaches)[-1:]
         made.append(make(stage, ctx, store, line, teachers, reference))
         by_stage[stage.position] = made[-1]
         yield made[-1], record_of(made[-1], ctx)
@@ -146,7 +138,7 @@ def record_of(made: Made, ctx: RunContext) -> Record:
         results |= beside_teachers(made.entry, [t.entry for t in made.teachers], ctx)
     lineage = {
         "stage": stage.word,
-        "kind": KINDS.get(stage.word, "trains"),
+        "kind": stage.kind,
         "position": stage.position,
         "model": made.model_name,
         "seed": stage.seed,

@@ -111,7 +111,8 @@ def together(keys: Iterable[str]) -> str | None:
 
 def code(stage: Stage) -> dict[str, str]:
     """The user's own source that takes part, and the versions of what is installed."""
-    return sources([stage.ingredients(), stage.config["data"]])
+    own = {"_target_": f"{type(stage).__module__}.{type(stage).__qualname__}"}
+    return sources([own, stage.ingredients(), stage.config["data"]])
 
 
 def numerics(ctx: RunContext) -> dict[str, Any]:

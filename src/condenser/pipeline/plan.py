@@ -135,7 +135,7 @@ def _stages(config: Mapping[str, Any], entries: list[Any]) -> list[Stage]:
     for position, entry in enumerate(entries):
         key = _key(position)
         word, overrides, until = _read(entry, key)
-        kind = find(word, key)
+        kind = find(word, key, config)
         own = _section(word, config, overrides, key)
         if "optim" in own:
             own = planned(own, config["optim"], word)
@@ -198,7 +198,7 @@ def _teachers(asked: Any, before: list[Stage], chain: list[Stage], key: str) -> 
     if asked == "peer":
         return []
     if asked == "auto":
-        return [stage for stage in before if stage.word == "teacher"]
+        return [stage for stage in before if stage.teaches]
     if asked == "previous" and before:
         return before[-1:]
     if asked == "dense" and chain:
@@ -219,7 +219,7 @@ def _check_order(kind: type[Stage], stages: list[Stage], where: str) -> None:
 def _check_pairs(stage: Stage, where: str) -> None:
     """CondenserError where an earlier stage made what this one would undo."""
     for before in stage.chain:
-        if why := refusal(before.kind, stage.kind, before.word):
+        if why := refusal(before.row, stage.row, before.word):
             raise CondenserError(f"{where}: {why}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from condenser.config.schema.base import Section
+from condenser.config.schema.base import Open, Section
 from condenser.config.schema.limits import beyond
 from condenser.config.schema.problems import problems
 from condenser.config.schema.run import Config
@@ -23,7 +23,19 @@ def check(config: Mapping[str, Any]) -> None:
     for folder in WHOLE:
         if config.get(folder):
             raise CondenserError(headless(folder))
-    check_as(Config, config, "")
+    own = outside_stages(config)
+    for word in own:
+        check_as(Open, config[word], f"{word}.")
+    check_as(Config, {key: value for key, value in config.items() if key not in own}, "")
+
+
+def outside_stages(config: Mapping[str, Any]) -> list[str]:
+    """The words of the recipe whose sections name a class and are none of ours."""
+    recipe = config.get("recipe")
+    entries = recipe.get("stages") if isinstance(recipe, Mapping) else None
+    found = [word for e in entries or () for word in ([e] if isinstance(e, str) else e)]
+    own = [word for word in dict.fromkeys(found) if word not in Config.model_fields]
+    return [w for w in own if isinstance(config.get(w), Mapping) and "_target_" in config[w]]
 
 
 def headless(folder: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from condenser.pipeline.stages.pairs import kind_of
+from condenser.pipeline.stages.pairs import row_of
 from condenser.training.distributed.process_group import Team
 
 if TYPE_CHECKING:
@@ -92,6 +92,10 @@ class Stage(ABC):
 
     Class attributes:
         word: what a recipe calls it, and its section of the config.
+        kind: what it does to a network, as records say it: trains, masks, rebuilds, codes,
+            exports or baseline.
+        teaches: ``teachers: auto`` means it.
+        parts: names of the layers that it makes of one.
         takes_model: it works on the model of the stage before it.
         trains: it changes weights by gradient steps.
 
@@ -103,6 +107,9 @@ class Stage(ABC):
     """
 
     word: ClassVar[str]
+    kind: ClassVar[str] = "trains"
+    teaches: ClassVar[bool] = False
+    parts: ClassVar[tuple[str, ...]] = ()
     takes_model: ClassVar[bool] = False
     trains: ClassVar[bool] = False
 
@@ -123,9 +130,9 @@ class Stage(ABC):
         return self.config[self.word]
 
     @property
-    def kind(self) -> str:
+    def row(self) -> str:
         """Its row and column in the table of ``pairs``."""
-        return kind_of(self.word, self.config.get(self.word, {}))
+        return row_of(self.word, self.config.get(self.word, {}))
 
     @property
     def label(self) -> str:

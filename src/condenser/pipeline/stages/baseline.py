@@ -28,20 +28,17 @@ if TYPE_CHECKING:
     from condenser.store import Entry
     from condenser.training.student import Plan
 
-MASKED, REBUILT, CODED = ("prune",), ("cut", "merge", "factorize"), ("share", "quantize")
-
 
 class Baseline(TrainingStage):
     """Trains beside ``of`` by the same plan and objective, but for what its kind changes.
 
     Class attributes:
-        kind: what ``baselines`` calls it.
-        fits: the stages that it is a baseline for.
+        baseline: what ``baselines`` calls it.
     """
 
     word: ClassVar[str] = "baseline"
-    kind: ClassVar[str]
-    fits: ClassVar[tuple[str, ...]]
+    kind: ClassVar[str] = "baseline"
+    baseline: ClassVar[str]
 
     def __init__(self, of: CompressionStage, position: int) -> None:
         super().__init__(of.config, position, of.teachers, of.chain, reference=of)
@@ -57,18 +54,17 @@ class Baseline(TrainingStage):
 
     @property
     def label(self) -> str:
-        return f"{self.of.label}-{self.kind}"
+        return f"{self.of.label}-{self.baseline}"
 
     def ingredients(self) -> dict[str, Any]:
-        return super().ingredients() | {"baseline": self.kind}
+        return super().ingredients() | {"baseline": self.baseline}
 
     def described(self) -> dict[str, Any]:
-        return self.of.described() | {"baseline/kind": self.kind, "baseline/of": self.of.word}
+        return self.of.described() | {"baseline/kind": self.baseline, "baseline/of": self.of.word}
 
 
 class Random(Baseline):
-    kind: ClassVar[str] = "random"
-    fits: ClassVar[tuple[str, ...]] = (*MASKED, "cut", "merge")
+    baseline: ClassVar[str] = "random"
     takes_model: ClassVar[bool] = True
 
     def check(self, ctx: RunContext) -> None:
@@ -79,7 +75,9 @@ class Random(Baseline):
         kind = type(ctx.build(self.of.compression))
         if kind.random_baseline is Compression.random_baseline:
             allowed = f"baselines without it: {kind.__name__} takes nothing that could be drawn"
-            raise ConfigError("baselines", self.kind, allowed, "as in baselines=[scratch,dense]")
+            raise ConfigError(
+                "baselines", self.baseline, allowed, "as in baselines=[scratch,dense]"
+            )
 
     def compressor(self, ctx: RunContext, inputs: StageInputs) -> Compression | None:
         assert inputs.source is not None
@@ -93,8 +91,7 @@ class Random(Baseline):
 
 
 class Dense(Baseline):
-    kind: ClassVar[str] = "dense"
-    fits: ClassVar[tuple[str, ...]] = (*MASKED, *REBUILT, *CODED)
+    baseline: ClassVar[str] = "dense"
     takes_model: ClassVar[bool] = True
 
     def __init__(self, of: CompressionStage, position: int) -> None:
@@ -102,12 +99,11 @@ class Dense(Baseline):
         self.reference = None  # it is the same whatever becomes of the other
 
     def described(self) -> dict[str, Any]:
-        return {"baseline/kind": self.kind, "baseline/of": self.of.word}
+        return {"baseline/kind": self.baseline, "baseline/of": self.of.word}
 
 
 class Scratch(Baseline):
-    kind: ClassVar[str] = "scratch"
-    fits: ClassVar[tuple[str, ...]] = (*MASKED, *REBUILT)
+    baseline: ClassVar[str] = "scratch"
 
     @property
     def architecture(self) -> Mapping[str, Any] | None:
@@ -129,8 +125,7 @@ class Scratch(Baseline):
 
 
 class Compute(Scratch):
-    kind: ClassVar[str] = "compute"
-    fits: ClassVar[tuple[str, ...]] = REBUILT  # masks and codebooks save no multiply-accumulates
+    baseline: ClassVar[str] = "compute"
 
     def epochs(self, inputs: StageInputs) -> int:
         assert inputs.reference is not None
@@ -177,7 +172,7 @@ def baselines(stages: Sequence[Any], asked: bool | Sequence[str]) -> list[Baseli
         for stage in stages
         if isinstance(stage, CompressionStage)
         for kind in (Random, Scratch, Compute, Dense)
-        if stage.word in kind.fits and asked and (asked is True or kind.kind in asked)
+        if kind.baseline in stage.baselines and asked and (asked is True or kind.baseline in asked)
         if kind is not Dense or stage.settings["optim"]["epochs"]
     ]
     return [kind(stage, len(stages) + number) for number, (stage, kind) in enumerate(wanted)]

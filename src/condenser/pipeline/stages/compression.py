@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from condenser.errors import ConfigError
-from condenser.pipeline.stages.base import RunContext, flat
+from condenser.errors import ConfigError, DamagedError
+from condenser.files import loads, read_bytes
+from condenser.pipeline.stages.base import RunContext, StageInputs, StageResult, flat
 from condenser.pipeline.stages.pairs import verdict
 from condenser.pipeline.stages.training import LABELS, TrainingStage, own
 
 if TYPE_CHECKING:
     from condenser.compress import Compression
-
-FACTORS = ("reduce", "core", "expand", "vertical", "horizontal")  # of a layer, factorised
+    from condenser.store import StageDir
 
 
 class CompressionStage(TrainingStage):
@@ -21,9 +22,13 @@ class CompressionStage(TrainingStage):
 
     ``objective``: distill (the distill section's objective), labels, or auto: distill where there
     is a teacher.
+
+    Class attributes:
+        baselines: those of ``baselines`` that it has.
     """
 
     takes_model: ClassVar[bool] = True
+    baselines: ClassVar[tuple[str, ...]] = ()
 
     @property
     def objective(self) -> Mapping[str, Any]:
@@ -41,7 +46,7 @@ class CompressionStage(TrainingStage):
         self.refuse_useless(ctx)
         if self.compression is not None:
             self.refuse_computed(ctx)
-        if any(stage.word in ("cut", "merge", "factorize") for stage in self.chain):
+        if any(stage.kind == "rebuilds" for stage in self.chain):
             return  # the shapes that this one will meet are not known yet
         if self.compression is not None:
             built = ctx.build(self.compression)
@@ -62,12 +67,12 @@ class CompressionStage(TrainingStage):
         """ConfigError for patterns that match no layer, and for training that there is none of."""
         if self.compression is None:
             return
-        built, words = ctx.build(self.compression), [stage.word for stage in self.chain]
+        built = ctx.build(self.compression)
         if built.by_training and not self.settings["optim"]["epochs"]:
             allowed = f"at least 1 with {type(built).__name__}, which works while it trains"
             raise ConfigError(f"{self.word}.epochs", 0, allowed)
         self.refuse_claimed(ctx, built)
-        parts = FACTORS if "factorize" in words else ()
+        parts = tuple(part for stage in self.chain for part in stage.parts)
         built.refuse_unmatched(self.example(ctx), ctx.data.example(1), parts)
 
     def refuse_claimed(self, ctx: RunContext, built: Compression) -> None:
@@ -75,7 +80,7 @@ class CompressionStage(TrainingStage):
         model = self.example(ctx)
         claimed: dict[str, str] = {}
         for stage in self.chain:
-            if isinstance(stage, CompressionStage) and verdict(stage.kind, self.kind) == "apart":
+            if isinstance(stage, CompressionStage) and verdict(stage.row, self.row) == "apart":
                 assert stage.compression is not None
                 names = ctx.build(stage.compression).claims(model)
                 claimed |= dict.fromkeys(names, stage.word)
@@ -88,3 +93,106 @@ class CompressionStage(TrainingStage):
     def described(self) -> dict[str, Any]:
         learnt = flat("distill", self.objective) if self.uses_teacher else ()
         return super().described() | dict(learnt)
+
+
+class Prune(CompressionStage):
+    """Prunes the weights of the model of the stage before."""
+
+    word: ClassVar[str] = "prune"
+    kind: ClassVar[str] = "masks"
+    baselines: ClassVar[tuple[str, ...]] = ("random", "scratch", "dense")
+
+    @property
+    def compression(self) -> Mapping[str, Any] | None:
+        method = own(self.settings)
+        scope = method.get("scope")
+        if isinstance(scope, Mapping) and isinstance(scope.get("rates"), str):
+            method["scope"] = {**scope, "rates": analysed(scope["rates"])}
+        return method
+
+    def run(self, ctx: RunContext, inputs: StageInputs, place: StageDir) -> StageResult:
+        from condenser import measure
+
+        outcome = super().run(ctx, inputs, place)
+        found = measure.size(outcome.model)
+        outcome.metrics["prune/achieved_of_all"] = 1 - found["nonzero"] / found["params"]
+        return outcome
+
+
+def analysed(path: str) -> dict[str, float]:
+    """The rates that a sensitivity analysis found, by layer.
+
+    Raises:
+        ConfigError: it is no file that src/sensitivity.py wrote.
+    """
+    try:
+        return dict(loads(read_bytes(Path(path)))["rates"])
+    except (OSError, DamagedError, ValueError, KeyError, TypeError) as error:
+        allowed = "rates by layer, or the sensitivity.json that src/sensitivity.py wrote"
+        raise ConfigError("prune.scope.rates", path, allowed) from error
+
+
+class Cut(CompressionStage):
+    """Removes structure of the model of the stage before; what is left is a smaller dense model."""
+
+    word: ClassVar[str] = "cut"
+    kind: ClassVar[str] = "rebuilds"
+    baselines: ClassVar[tuple[str, ...]] = ("random", "scratch", "compute", "dense")
+
+
+class Merge(CompressionStage):
+    """Merges what is alike in the model of the stage before, its function kept as far as can be."""
+
+    word: ClassVar[str] = "merge"
+    kind: ClassVar[str] = "rebuilds"
+    baselines: ClassVar[tuple[str, ...]] = ("random", "scratch", "compute", "dense")
+
+
+class Factorize(CompressionStage):
+    """Replaces layers of the model of the stage before by low-rank products."""
+
+    word: ClassVar[str] = "factorize"
+    kind: ClassVar[str] = "rebuilds"
+    baselines: ClassVar[tuple[str, ...]] = ("scratch", "compute", "dense")
+    parts: ClassVar[tuple[str, ...]] = ("reduce", "core", "expand", "vertical", "horizontal")
+
+
+class Share(CompressionStage):
+    """Clusters the weights of the model of the stage before and trains the codebook on."""
+
+    word: ClassVar[str] = "share"
+    kind: ClassVar[str] = "codes"
+    baselines: ClassVar[tuple[str, ...]] = ("dense",)
+
+
+class Quantize(CompressionStage):
+    """Rounds the model of the stage before, with ranges calibrated on training images.
+
+    The result is the simulated network: it computes, in float, what the integer file computes.
+    ``export`` writes that file.
+    """
+
+    word: ClassVar[str] = "quantize"
+    kind: ClassVar[str] = "codes"
+    baselines: ClassVar[tuple[str, ...]] = ("dense",)
+
+    def check(self, ctx: RunContext) -> None:
+        super().check(ctx)
+        assert self.compression is not None
+        epochs, built = self.settings["optim"]["epochs"], ctx.build(self.compression)
+        if epochs and not built.trains:
+            allowed = f"0 with {type(built).__name__}, which rounds what was trained"
+            raise ConfigError("quantize.epochs", epochs, allowed, "quantize=lsq trains")
+
+
+class Tune(CompressionStage):
+    """Trains the model of the stage before on; what earlier stages made of it is kept.
+
+    In a recipe, ``{tune: {}, times: 5, until: 0.98}`` trains until validation is content.
+    """
+
+    word: ClassVar[str] = "tune"
+
+    @property
+    def compression(self) -> Mapping[str, Any] | None:
+        return None

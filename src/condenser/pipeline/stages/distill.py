@@ -41,7 +41,10 @@ class Distill(TrainingStage):
     def generation(self) -> int:
         """How many networks of the same architecture learnt one from the other before it."""
         for teacher in self.teachers:
-            if teacher.word in ("student", "distill") and teacher.architecture == self.architecture:
+            if (
+                not (teacher.takes_model or teacher.teaches)
+                and teacher.architecture == self.architecture
+            ):
                 return 1 + getattr(teacher, "generation", 0)
         return 0
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from condenser.errors import ConfigError
 from condenser.pipeline.stages.base import RunContext, Stage, StageInputs, StageResult
+from condenser.pipeline.stages.compression import Quantize
 
 if TYPE_CHECKING:
     from condenser.deploy import Form
@@ -33,6 +34,7 @@ class Export(Stage):
     """
 
     word: ClassVar[str] = "export"
+    kind: ClassVar[str] = "exports"
     takes_model: ClassVar[bool] = True
 
     def accept(self) -> None:
@@ -42,7 +44,7 @@ class Export(Stage):
         if missing:
             hint = f"for {target}: pip install {' '.join(missing)}"
             raise ConfigError("export.target", target, "onnx with what is installed", hint)
-        quantizes = [stage for stage in self.chain if stage.word == "quantize"]
+        quantizes = [stage for stage in self.chain if isinstance(stage, Quantize)]
         if own["dynamic"] and quantizes:
             raise ConfigError("export.dynamic", True, "false where the recipe has quantize before")
         if target == "executorch" and own["dynamic"]:

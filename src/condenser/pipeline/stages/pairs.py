@@ -61,7 +61,7 @@ def table() -> dict[str, dict[str, str]]:
 PAIRS = table()
 
 
-def kind_of(word: str, settings: Mapping[str, Any]) -> str:
+def row_of(word: str, settings: Mapping[str, Any]) -> str:
     """The row and column of a stage; a class from outside may name its own by ``kind``.
 
     Raises:

@@ -27,6 +27,7 @@ class Teacher(TrainingStage):
     """
 
     word: ClassVar[str] = "teacher"
+    teaches: ClassVar[bool] = True
 
     @property
     def architecture(self) -> Mapping[str, Any]:

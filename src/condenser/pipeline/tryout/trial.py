@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from condenser.outside.sources import of_targets
 from condenser.pipeline.stages import RunContext, Stage
+from condenser.pipeline.stages.compression import Quantize
 from condenser.pipeline.stages.training import TrainingStage
 from condenser.store import key_of
 
@@ -72,7 +73,7 @@ class Trial:
 
 def rounds(export: Export) -> list[Stage]:
     """The stages before it that quantise."""
-    return [stage for stage in export.chain if stage.word == "quantize"]
+    return [stage for stage in export.chain if isinstance(stage, Quantize)]
 
 
 def trials(stages: Sequence[Stage], ctx: RunContext) -> Iterator[Trial]:
@@ -81,7 +82,7 @@ def trials(stages: Sequence[Stage], ctx: RunContext) -> Iterator[Trial]:
     for stage in stages:
         if not isinstance(stage, TrainingStage) or stage.architecture is None:
             continue
-        if getattr(stage, "folder", None) is not None or stage.word == "baseline":
+        if getattr(stage, "folder", None) is not None or stage.kind == "baseline":
             continue
         line = [s for s in stages if s is stage or (s.chain and s.chain[0] is stage)]
         trial = of(stage, line, ctx)
@@ -101,7 +102,7 @@ def of(stage: TrainingStage, line: Sequence[Stage], ctx: RunContext) -> Trial:
         spec=stage.spec(ctx),
         trained=bool(trained),
         least=min((least(s, ctx) for s in trained), default=2),
-        exports=tuple(s for s in line if s.word == "export"),  # type: ignore[misc]
+        exports=tuple(s for s in line if s.kind == "exports"),  # type: ignore[misc]
     )
 
 
