@@ -33,7 +33,8 @@ def outside_stages(config: Mapping[str, Any]) -> list[str]:
     """The words of the recipe whose sections name a class and are none of ours."""
     recipe = config.get("recipe")
     entries = recipe.get("stages") if isinstance(recipe, Mapping) else None
-    found = [word for e in entries or () for word in ([e] if isinstance(e, str) else e)]
+    listed = entries if isinstance(entries, list) else []
+    found = [str(w) for e in listed for w in (e if isinstance(e, Mapping) else [e])]
     own = [word for word in dict.fromkeys(found) if word not in Config.model_fields]
     return [w for w in own if isinstance(config.get(w), Mapping) and "_target_" in config[w]]
 
