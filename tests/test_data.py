@@ -659,7 +659,7 @@ def test_a_young_image_file_is_not_remembered(tree: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(contents, "FRESH", 3600)
     files(tree).setup()
-    assert contents.recall(contents.place(tree)) == {}
+    assert contents.recall(contents.cache_file(tree)) == {}
 
 
 @pytest.mark.parametrize("damage", ["cut", "other", "rows", "old", "folder", "gone"])
@@ -670,7 +670,7 @@ def test_a_damaged_memory_of_image_files_costs_time_only(
 
     monkeypatch.setattr(contents, "FRESH", -60)
     before = files(tree).fingerprint
-    memory = contents.place(tree)
+    memory = contents.cache_file(tree)
     text = memory.read_text()
     sha = next(iter(json.loads(text)["files"].values()))[4]
     if damage == "folder":

@@ -360,14 +360,14 @@ def number(arrays: Mapping[str, np.ndarray]) -> None:
 @pytest.mark.parametrize("name", ["manifest.json", "logits.npy"])
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_damaged_outputs_are_put_aside(name: str, kind: str, tmp_path: Path) -> None:
-    place, told = tmp_path / "taught-0123456789abcdef", list[str]()
+    place, told = tmp_path / "outputs-0123456789abcdef", list[str]()
     load_or_make(place, MANIFEST, number, told.append)
     load_or_make(place, MANIFEST, number, told.append)
     assert told == []
     DAMAGE[kind](place / name)
     found = load_or_make(place, MANIFEST, number, told.append)
     assert found.arrays["logits"].eq(7).all()
-    (aside,) = tmp_path.glob(".damaged-taught-*")
+    (aside,) = tmp_path.glob(".damaged-outputs-*")
     (line,) = told
     assert line.startswith(str(place)) and "\n" not in line
     assert line.endswith(f"; it is put aside as {aside.name}, and made anew")

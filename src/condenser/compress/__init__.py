@@ -1,4 +1,4 @@
-"""What makes a model smaller, and the operations that rebuild what it made."""
+"""Compression methods and the replayable operations that they leave behind."""
 
 from condenser.compress.base import CalibrationData, Compression, Operation
 from condenser.compress.channels import CutBlocks, CutChannels, CutHeads

@@ -1,4 +1,4 @@
-"""The contract of a compression, and of the replayable operations it leaves behind."""
+"""The interfaces of a compression and of its replayable operations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Patterns = tuple[Sequence[str], Sequence[str]]  # patterns, and the names that t
 
 @dataclass(frozen=True)
 class Operation:
-    """One change to a model that can be written as JSON and done again.
+    """One change to a model that can be stored as JSON and replayed.
 
     A stored model is rebuilt by building its architecture, applying its operations in order and
     loading its weights. Fields are JSON values; a subclass is known by its class name.
@@ -37,7 +37,7 @@ class Operation:
         """Change the structure of ``model`` in place."""
 
     def encode(self, state: State) -> State:
-        """The state as it is stored: integer codes instead of floats, for instance.
+        """The state as stored: integer codes instead of floats, for instance.
 
         The last operation encodes first and decodes last.
         """
@@ -48,11 +48,11 @@ class Operation:
         return state
 
     def violations(self, before: State, after: State) -> list[str]:
-        """The weights in ``after`` that no longer have what this operation made of ``before``."""
+        """Weights in ``after`` that violate the structure this operation created in ``before``."""
         return []
 
     def constraint(self, model: nn.Module) -> Projection | None:
-        """A function to call after every optimiser step that keeps what this operation made."""
+        """Called after every optimiser step: re-applies this operation's structure."""
         return None
 
     def to_json(self) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class Operation:
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Operation:
-        """Raises DamagedError for an operation that this version does not know."""
+        """Raises DamagedError for an unknown operation."""
         fields = dict(data)
         name = fields.pop("operation", None)
         if name not in Operation.known:
@@ -71,7 +71,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class CalibrationData:
-    """What a compression may look at besides the model.
+    """Training data and context available to a compression.
 
     Attributes:
         in_parts: n → normalised training images (m, C, H, W) and their targets (m,), part by part
@@ -87,18 +87,18 @@ class CalibrationData:
     operations: Sequence[Operation] = ()
 
     def sample(self, n: int) -> tuple[Tensor, Tensor]:
-        """All parts in one."""
+        """All parts concatenated."""
         images, targets = zip(*self.in_parts(n), strict=True)
         return torch.cat(images), torch.cat(targets)
 
 
 def listed(reasons: Mapping[str, str]) -> dict[str, str]:
-    """What was left alone and why, as a fact; none where nothing was."""
+    """Skipped layers and the reasons, as a metric; empty if none."""
     return {"skipped": "; ".join(f"{k}: {why}" for k, why in reasons.items())} if reasons else {}
 
 
 class Compression(ABC):
-    """Something that makes a model smaller: prepared once, following training, then finished.
+    """Makes a model smaller: prepared once, called every training step, then finished.
 
     ``ready`` says whether the model is as small as asked: only then may an epoch be chosen as best.
     What it does to the structure it does in ``prepare``, in place, before an optimiser is made.
@@ -123,7 +123,7 @@ class Compression(ABC):
     skipped: Mapping[str, str] = MappingProxyType({})
 
     def named(self, model: nn.Module, image: Tensor | None) -> Mapping[str, Patterns]:
-        """Setting → its patterns of layer names, and the names that there are for them."""
+        """Setting → its layer name patterns, and the names they can match."""
         return {}
 
     def refuse_unmatched(
@@ -143,11 +143,11 @@ class Compression(ABC):
             refuse_unmatched(key, patterns, names, more)
 
     def claims(self, model: nn.Module) -> Sequence[str]:
-        """The layers whose values it will make its own, as far as names and kinds tell."""
+        """The layers whose values it will change, as far as names and types tell."""
         return ()
 
     def check(self, model: nn.Module, image: Tensor) -> None:  # noqa: B027 - most can always
-        """Before anything is trained: refuse what cannot work with this network's layers.
+        """Before training: reject what cannot work with this network's layers.
 
         Args:
             model: with random weights, of which nothing is to be concluded; may be changed.
@@ -159,7 +159,7 @@ class Compression(ABC):
 
     @abstractmethod
     def prepare(self, model: nn.Module, probe: CalibrationData | None = None) -> None:
-        """Look at the model, and change its structure if need be, before the first training step.
+        """Analyse the model, and change its structure if needed, before the first training step.
 
         Raises:
             ConfigError: it needs data, and there is no probe.
@@ -167,10 +167,10 @@ class Compression(ABC):
 
     @abstractmethod
     def step(self, progress: float) -> None:
-        """After each optimiser step; ``progress`` in (0, 1] is the part of training done."""
+        """Called after each optimiser step; ``progress`` in (0, 1]: fraction of training done."""
 
     def at_once(self) -> None:
-        """In the place of all steps, where no training follows ``prepare``."""
+        """Called instead of all steps if no training follows ``prepare``."""
         self.step(1.0)
 
     @property
@@ -179,11 +179,11 @@ class Compression(ABC):
 
     @abstractmethod
     def state(self) -> State:
-        """What ``step`` remembers between calls, as tensors."""
+        """The state of ``step`` between calls, as tensors."""
 
     @abstractmethod
     def restore(self, state: State) -> None:
-        """Go on from ``state``, after ``prepare`` on the same model."""
+        """Resume from ``state``, after ``prepare`` on the same model."""
 
     def kept(self, model: nn.Module, state: State) -> State:
         """The state of what is kept of ``model``, which was trained to ``state`` and stays so."""
@@ -191,7 +191,7 @@ class Compression(ABC):
 
     @abstractmethod
     def finish(self) -> list[Operation]:
-        """What was done, to be replayed."""
+        """The operations that were applied, for replay."""
 
     def promises(self) -> Sequence[Promise]:
         """What was asked for, after ``prepare``; it is read from the final network, at the end of
@@ -199,13 +199,13 @@ class Compression(ABC):
         return ()
 
     def metrics(self) -> Mapping[str, str | float]:
-        """What is worth a place in the record, under the stage's word."""
+        """Metrics for the record, under the stage's name."""
         return {}
 
     def random_baseline(
         self, made: nn.Module, operations: Sequence[Operation], seed: int
     ) -> Compression | None:
-        """A baseline: each layer loses as much as in ``made``, chosen at random.
+        """The random baseline: the same per-layer reduction as in ``made``, chosen at random.
 
         ``made`` and ``operations`` are what this compression left. None where there is no such
         thing: a codebook drawn at random is no network.
@@ -214,7 +214,7 @@ class Compression(ABC):
 
 
 class AtOnce(Compression):
-    """All is done in ``prepare``; what training follows is fine-tuning of the smaller network.
+    """A one-shot compression, done in ``prepare``; training afterwards is fine-tuning.
 
     Attributes:
         operations: what was done, after ``prepare``.
@@ -226,7 +226,7 @@ class AtOnce(Compression):
         self.skipped: dict[str, str] = {}
 
     def step(self, progress: float) -> None:
-        """Nothing is left to do."""
+        """No-op."""
 
     @property
     def ready(self) -> bool:

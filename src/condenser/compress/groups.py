@@ -1,4 +1,4 @@
-"""Which channels belong together: what must go from every layer when one channel goes."""
+"""Channel groups: the slices of all layers that must be removed together with a channel."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ Masks = Mapping[str, Tensor]  # group name → (size,) bool, True where kept
 
 
 def removed(groups: list[Group], masks: Masks) -> dict[Side, Tensor]:
-    """The places to take out of each layer's dimensions; groups without a mask stay whole."""
+    """Indices to remove from each layer's dimensions; groups without a mask stay whole."""
     found: dict[Side, list[Tensor]] = {}
     for group in groups:
         if group.name not in masks:
@@ -84,14 +84,14 @@ def tensors_of(layer: nn.Module, side: str) -> Iterator[tuple[dict[str, Any], st
 
 
 def channels(layer: nn.Module, side: str) -> int:
-    """How many channels a layer makes or reads."""
+    """Number of output or input channels of a layer."""
     for names in WIDTHS.values():
         if hasattr(layer, names[side]):
             return int(getattr(layer, names[side]))
     raise TypeError(f"a {type(layer).__name__} has no channels")
 
 
-# The numbers that a layer keeps about its own shape, by kind of layer.
+# Attributes that hold a layer's own shape, by layer type.
 WIDTHS: dict[type[nn.Module], dict[str, str]] = {
     nn.Linear: {OUT: "out_features", IN: "in_features"},
     nn.modules.conv._ConvNd: {OUT: "out_channels", IN: "in_channels"},
@@ -101,7 +101,7 @@ WIDTHS: dict[type[nn.Module], dict[str, str]] = {
 
 
 def depthwise(layer: nn.Module) -> bool:
-    """Whether a convolution has one filter a channel."""
+    """Whether a convolution is depthwise: one filter per channel."""
     if not isinstance(layer, nn.modules.conv._ConvNd):
         return False
     return layer.groups == layer.in_channels == layer.out_channels > 1

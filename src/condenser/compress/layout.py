@@ -1,4 +1,4 @@
-"""Tensors beside a network's weights, kept where the trainer puts those."""
+"""Keep auxiliary tensors on the device and in the layout of a network's weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def follow(tensors: list[Tensor], weights: Sequence[Tensor]) -> list[Tensor]:
-    """The tensors on the weights' devices and in their memory layouts, each its own dtype.
+    """Move the tensors to the weights' devices and memory layouts, keeping their dtypes.
 
     A trainer moves weights after ``prepare``; mixed layouts cost several times the time.
     """

@@ -1,4 +1,4 @@
-"""What of a network a compression leaves alone: layer by layer, and why."""
+"""Layers that a compression skips, and why."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from condenser.compress.patterns import matches
 
 
 class Weights(NamedTuple):
-    """The matrices, kernels and tables of a layer: its parameters of two dimensions or more."""
+    """A layer's weights: its parameters of two or more dimensions."""
 
     kind: str
     entries: int

@@ -1,4 +1,4 @@
-"""Patterns of layer names, as settings have them: ``exclude: [fc1, layer1.*]``."""
+"""Layer name patterns in settings, as in ``exclude: [fc1, layer1.*]``."""
 
 from __future__ import annotations
 

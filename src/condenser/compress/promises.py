@@ -1,4 +1,4 @@
-"""What a compression was asked for, as an amount that is read back from the weights."""
+"""Targets of a compression, verified by reading the achieved amount from the weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHOWN = 4  # layers that a sentence names
 
 @dataclass(frozen=True)
 class Promise:
-    """An amount that was asked for, and how to read it from the network that was made.
+    """A requested amount, and how to read it from the resulting network.
 
     Attributes:
         key: the setting that asked, below the stage's section.
@@ -38,7 +38,7 @@ class Promise:
         return self.asked - self.less - exact <= amount <= self.asked + self.more + exact
 
     def broken(self, amount: float) -> str:
-        """What to say where it was not kept."""
+        """The message if it was not achieved."""
         bound = "at most " if self.less == inf else ""
         return f"{self.key} asks for {bound}{self.asked:.6g} {self.what}; it is {amount:.6g}"
 
@@ -51,7 +51,7 @@ def at_most(
 
 
 def what_is_left(key: str, share: float, before: int) -> Promise:
-    """At most this share of the MACs or parameters that there were."""
+    """At most this fraction of the original MACs or parameters."""
     what = {"macs": "MACs", "params": "parameters"}[key]
 
     def read(model: nn.Module, image: Tensor) -> float:
@@ -68,11 +68,11 @@ def some(names: Iterable[str]) -> str:
 
 
 def values(weight: Tensor) -> int:
-    """How many different numbers the tensor holds, 0 aside."""
+    """Number of distinct non-zero values of the tensor."""
     return int(weight[weight != 0].unique().numel())
 
 
 def values_of_a_row(weight: Tensor) -> int:
-    """The most different numbers, 0 among them, in one output channel of the weight."""
+    """Largest number of distinct values, zero included, in one output channel of the weight."""
     ordered = weight.flatten(1).sort(1).values
     return int((ordered[:, 1:] != ordered[:, :-1]).sum(1).max()) + 1

@@ -1,4 +1,4 @@
-"""What was asked of a pruning, to be read back from the weights."""
+"""The target of a pruning, read back from the weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @torch.no_grad()
 def fallen(layers: Mapping[str, nn.Module], granularity: Granularity) -> float:
-    """The share of these layers' weights whose whole group is zero."""
+    """Fraction of these layers' weights whose whole group is zero."""
     dead = total = 0
     for layer in layers.values():
         weight = layer.get_parameter("weight").detach()

@@ -40,7 +40,7 @@ def examine(
     ``XDG_CACHE_HOME/condenser``, else ``~/.cache/condenser``), by path, size, times and inode. If
     that is damaged or cannot be written, the files are decoded again.
     """
-    memory = place(root)
+    memory = cache_file(root)
     known = recall(memory)
     with ThreadPoolExecutor(max(1, workers)) as pool:
         ordered = list(paths)
@@ -79,7 +79,7 @@ def state_of(file: Path) -> State:
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
 
 
-def place(root: Path) -> Path:
+def cache_file(root: Path) -> Path:
     """The cache file of a folder."""
     given = os.environ.get("CONDENSER_CACHE")
     shared = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")

@@ -98,7 +98,7 @@ def misfits(
 ) -> str:
     """``fc1.weight is 32×784 and the teacher's 128×784`` and so on, for the first few."""
 
-    def told(name: str) -> str:
+    def mismatch(name: str) -> str:
         there = (
             f"the teacher's {size(offered[name])}" if name in offered else "the teacher has none"
         )
@@ -107,7 +107,7 @@ def misfits(
 
     wrong = [n for n in state if n not in offered or offered[n].shape != state[n].shape]
     more = f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
-    return ", ".join(map(told, wrong[:NAMED])) + more
+    return ", ".join(map(mismatch, wrong[:NAMED])) + more
 
 
 def size(tensor: Tensor) -> str:

@@ -53,19 +53,19 @@ class Kept:
     @cached_property
     def metrics(self) -> Mapping[str, Any]:
         """Its metrics; empty if damaged."""
-        return told(self.folder, RECORD)
+        return json_of(self.folder, RECORD)
 
     @cached_property
     def ingredients(self) -> Mapping[str, Any]:
         """What its key is the hash of; empty for older entries without it."""
-        return told(self.folder, INGREDIENTS)
+        return json_of(self.folder, INGREDIENTS)
 
     @property
     def model(self) -> str:
         """The network's name in a run, else its class."""
         if self.use.record is not None:
             return str(self.use.record["model"])
-        architecture = told(self.folder, MODEL).get("architecture")
+        architecture = json_of(self.folder, MODEL).get("architecture")
         named = architecture.get("_target_") if isinstance(architecture, Mapping) else None
         return str(named or "").rpartition(".")[2]
 
@@ -83,7 +83,7 @@ class Kept:
     @property
     def flaws(self) -> list[str]:
         """``x missing``, ``y altered``: damage visible without reading large files."""
-        if self.stage == "taught":
+        if self.stage == "outputs":
             return []
         try:
             known = checksums.read(self.folder)
@@ -100,7 +100,7 @@ class Kept:
         return (self.folder / name).is_file()
 
 
-def told(folder: Path, name: str) -> Mapping[str, Any]:
+def json_of(folder: Path, name: str) -> Mapping[str, Any]:
     """A JSON file of an entry; empty if damaged. Entries from before checksums are trusted: this is
     for display only."""
     try:
@@ -160,7 +160,7 @@ def unused(kept: Sequence[Kept], runs: Sequence[Path]) -> list[Kept]:
         raise CondenserError(
             f"--unused: no records below {where}, so that all would go; --runs names your runs"
         )
-    return [one for one in kept if not one.runs and one.stage != "taught"]
+    return [one for one in kept if not one.runs and one.stage != "outputs"]
 
 
 def read(runs: Iterable[Path]) -> list[records.Record]:

@@ -29,7 +29,7 @@ def table(kept: Sequence[Kept]) -> str:
 
 
 def row(one: Kept) -> tuple[str, ...]:
-    named = people(one.runs) or ("–" if one.stage == "taught" else "no run")
+    named = people(one.runs) or ("–" if one.stage == "outputs" else "no run")
     if flaws := one.flaws:
         named += f"  damaged: {', '.join(flaws)}"
     made = one.made[:16].replace("T", " ")
@@ -49,7 +49,7 @@ def people(runs: Sequence[str]) -> str:
 
 def totals(kept: Sequence[Kept], left: Sequence[Path]) -> str:
     """Total size, size not referenced by any run, and leftovers of killed runs."""
-    unused = [one for one in kept if not one.runs and one.stage != "taught"]
+    unused = [one for one in kept if not one.runs and one.stage != "outputs"]
     lines = [f"{len(kept)} entries, {sum(one.bytes for one in kept):,} bytes"]
     if unused:
         lines.append(f"no run names {len(unused)}, {sum(one.bytes for one in unused):,} bytes")

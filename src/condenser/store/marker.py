@@ -14,7 +14,7 @@ from condenser.store.entries import INGREDIENTS, MODEL, RECORD, WEIGHTS
 MARKER = ".condenser-store"
 TRIED = ".tried"  # networks that were tried, see condenser.pipeline.tryout
 TEXT = "Condenser keeps results of stages in this folder; python src/store.py --help\n"
-TAUGHT = "manifest.json"  # in the folder of a teacher cache, which is no stage result
+OUTPUTS = "manifest.json"  # in the folder of a teacher cache, which is no stage result
 OWN = (RECORD, INGREDIENTS, MODEL, WEIGHTS, "test_logits.safetensors", checksums.FILE)
 NAME = r"[A-Za-z]\w*-[0-9a-f]{16}"
 ENTRY, LOCK = re.compile(NAME), re.compile(rf"{NAME}\.lock|search-\w+\.journal\S*")
@@ -69,8 +69,8 @@ def is_entry(path: Path) -> bool:
     """Whether it is an entry or a teacher cache, by name and content."""
     if not ENTRY.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
         return False
-    if path.name.startswith("taught-"):
-        return plain(path / TAUGHT) and any(map(plain, path.glob("*.npy")))
+    if path.name.startswith("outputs-"):
+        return plain(path / OUTPUTS) and any(map(plain, path.glob("*.npy")))
     return sum(plain(path / name) for name in OWN) >= 2  # either may be the damaged one
 
 
@@ -84,8 +84,8 @@ def foreign(entry: Path) -> list[str]:
         known = {*OWN, *(checksums.read(entry) or ())}
     except CondenserError:
         known = {*OWN}
-    taught = entry.name.startswith("taught-")
-    kinds = (TAUGHT, ".npy") if taught else (".onnx", ".xml", ".bin", ".pte")
+    outputs = entry.name.startswith("outputs-")
+    kinds = (OUTPUTS, ".npy") if outputs else (".onnx", ".xml", ".bin", ".pte")
     with os.scandir(entry) as inside:
         return sorted(
             item.name

@@ -11,7 +11,7 @@ from condenser.store.entries import RECORD
 from condenser.store.inventory import Kept
 from condenser.store.io_errors import in_words
 from condenser.store.lock import alone
-from condenser.store.marker import LEFT, TAUGHT, foreign, is_entry
+from condenser.store.marker import LEFT, OUTPUTS, foreign, is_entry
 
 GONE = ".gone-"
 
@@ -30,7 +30,7 @@ def remove(kept: Kept) -> None:
             f"{kept.name}: {', '.join(others[:3])} is not of the store; move it away first"
         )
     _check_free(kept.folder)
-    file = kept.folder / (TAUGHT if kept.stage == "taught" else RECORD)
+    file = kept.folder / (OUTPUTS if kept.stage == "outputs" else RECORD)
     gone = kept.folder.with_name(f"{GONE}{kept.name}-{os.getpid()}")
     with in_words(kept.folder.parent):
         held = alone(file) if file.is_file() else None

@@ -7,7 +7,7 @@ from condenser.files import read_json, sha256
 from condenser.store import checksums
 from condenser.store.entries import MODEL, RECORD, WEIGHTS, flaws
 from condenser.store.inventory import Kept
-from condenser.store.marker import TAUGHT
+from condenser.store.marker import OUTPUTS
 
 INTACT, UNVERIFIED = "intact", "unverified"
 
@@ -16,8 +16,8 @@ def verify(kept: Kept) -> str:
     """``intact``; ``unverified`` if the entry has no checksums and no visible damage; or the damage
     by file."""
     try:
-        if kept.stage == "taught":
-            return _taught(kept)
+        if kept.stage == "outputs":
+            return _outputs(kept)
         if not (kept.folder / checksums.FILE).is_file():
             return _old(kept)
         wrong = flaws(kept.folder) or checksums.unknown(kept.folder)
@@ -34,9 +34,9 @@ def _old(kept: Kept) -> str:
     return UNVERIFIED if whole else f"damaged: {WEIGHTS} altered"
 
 
-def _taught(kept: Kept) -> str:
+def _outputs(kept: Kept) -> str:
     """A teacher's outputs: their manifest holds the hash of each array."""
-    expected = read_json(kept.folder / TAUGHT)["sha256"]
+    expected = read_json(kept.folder / OUTPUTS)["sha256"]
     wrong = [
         f"{name}.npy {what}"
         for name, digest in expected.items()

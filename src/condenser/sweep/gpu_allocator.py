@@ -41,9 +41,9 @@ class GpuAllocator:
     def take(self, count: int) -> list[str]:
         """Take ``count`` GPUs, or all if there are fewer."""
         order = sorted(self.taken, key=lambda name: self.taken[name])  # stable: first come first
-        seats = order[:count]
-        self.taken.update(seats)
-        return seats
+        taken = order[:count]
+        self.taken.update(taken)
+        return taken
 
-    def give(self, seats: Sequence[str]) -> None:
-        self.taken.subtract(seats)
+    def release(self, taken: Sequence[str]) -> None:
+        self.taken.subtract(taken)

@@ -37,7 +37,7 @@ class JobState:
     log: str = ""
     record: Record | None = None
     process: Process | None = None
-    seats: list[str] = field(default_factory=list)
+    gpus: list[str] = field(default_factory=list)
 
     @property
     def over(self) -> bool:

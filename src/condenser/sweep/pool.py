@@ -51,7 +51,7 @@ class Pool:
 
     def run(self, attempts: Sequence[JobState]) -> None:
         """Run all attempts to completion. No process survives an interrupt."""
-        self.seats = GpuAllocator(self.gpus)
+        self.allocator = GpuAllocator(self.gpus)
         try:
             while left := [attempt for attempt in attempts if not attempt.over]:
                 self.step(left)
@@ -89,9 +89,9 @@ class Pool:
             old = status.read(job.folder)
             attempt.earlier = old.get("attempts", 0) if old.get("hash") == job.plan.digest else 0
         attempt.tries += 1
-        attempt.seats = self.seats.take(wanted(job.plan.config["trainer"]))
+        attempt.gpus = self.allocator.take(wanted(job.plan.config["trainer"]))
         status.write(job.folder, **self.metrics(attempt, "running"))
-        env = environment(attempt.seats if self.gpus else None, self.threads)
+        env = environment(attempt.gpus if self.gpus else None, self.threads)
         attempt.log = str(job.folder / LOG)
         attempt.process = Process(self.command(job), env, job.folder / LOG)
         self.set_state(attempt, "running")
@@ -113,7 +113,7 @@ class Pool:
     def end(self, attempt: JobState, reason: str) -> None:
         """Mark it as ended: successfully without a reason, else failed."""
         assert attempt.process is not None
-        self.seats.give(attempt.seats)
+        self.allocator.release(attempt.gpus)
         attempt.reason = reason
         if not reason:
             status.write(attempt.job.folder, exit=0, seconds=round(attempt.seconds, 3))

@@ -38,19 +38,19 @@ def command(job: Job, config: DictConfig) -> list[str]:
     return [sys.executable, str(TRAIN), *flags, *job.overrides, *beside, "hydra.mode=RUN"]
 
 
-def environment(seats: Sequence[str] | None, threads: int | None) -> dict[str, str]:
+def environment(gpus: Sequence[str] | None, threads: int | None) -> dict[str, str]:
     """The environment of a job.
 
     Args:
-        seats: its visible GPUs; None: unchanged.
+        gpus: its visible GPUs; None: unchanged.
         threads: of the CPU, unless OMP_NUM_THREADS is set already.
     """
     own = {name: value for name, value in os.environ.items() if not FOREIGN.fullmatch(name)}
     own["PYTHONUNBUFFERED"] = (
         "1"  # flush output, so that a killed process's last lines are not lost
     )
-    if seats is not None:
-        own["CUDA_VISIBLE_DEVICES"] = ",".join(seats)
+    if gpus is not None:
+        own["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     if threads is not None:
         own.setdefault("OMP_NUM_THREADS", str(threads))
     return own

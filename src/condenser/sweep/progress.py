@@ -80,8 +80,8 @@ class Board:
             place = FIRST.index(attempt.state) if attempt.state in FIRST else len(FIRST)
             return place, -(attempt.accuracy or 0.0)
 
-        told = [attempt for attempt in self.attempts if attempt.state != "waiting"]
-        return sorted(told, key=weight)[:count]
+        relevant = [attempt for attempt in self.attempts if attempt.state != "waiting"]
+        return sorted(relevant, key=weight)[:count]
 
 
 def cells(attempt: JobState) -> tuple[str, ...]:

@@ -44,7 +44,7 @@ class Distillation(Student):
         self.captures = build_projectors(self.objective, self.model, frozen, self.data.example(2))
         self.stochastic |= getattr(teacher, "stochastic", False)
         self.cache, self.cache_dir, self.warn = cache or Cache(), cache_dir, warn
-        self.taught: CachedOutputs | None = None
+        self.cached: CachedOutputs | None = None
 
     @property
     def teacher(self) -> nn.Module:
@@ -54,9 +54,9 @@ class Distillation(Student):
         super().on_train_start()
         where = self.cache_dir, self.device, self.warn
         given, epochs = self.captures[1], self.plan.epochs
-        self.taught = load_or_compute(self.teacher, given, self.data, self.cache, epochs, *where)
+        self.cached = load_or_compute(self.teacher, given, self.data, self.cache, epochs, *where)
         self.teacher.to(self.device, self.dtype_of_features)
-        if self.taught is None:
+        if self.cached is None:
             self.shard(self.teacher, watched=bool(given.names))
         for capture in self.captures:
             capture.open()
@@ -73,8 +73,8 @@ class Distillation(Student):
         own, given = self.captures
         student = Outputs(self.model(batch.image), own.take(), batch.index)
         with torch.no_grad():
-            if self.taught is not None:
-                teacher = self.taught(batch.index, self.current_epoch, self.dtype_of_features)
+            if self.cached is not None:
+                teacher = self.cached(batch.index, self.current_epoch, self.dtype_of_features)
             else:
                 teacher = Outputs(self.teacher(batch.image), given.take(), batch.index)
         return self.compute_loss(self.objective, student, teacher, batch.target)

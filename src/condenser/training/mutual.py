@@ -37,7 +37,7 @@ class Mutual(Student):
         ours = build_projectors(self.objective, self.model, peer, images)
         theirs = build_projectors(peer_objective, peer, self.model, images)
         self.captures = (*ours, *theirs)
-        self.peer_accuracy, self.told = MeanMetric(), 0.0
+        self.peer_accuracy, self.peer_val_accuracy = MeanMetric(), 0.0
 
     def networks(self) -> list[nn.Module]:
         return [*super().networks(), self.peer, self.peer_objective]
@@ -58,12 +58,12 @@ class Mutual(Student):
 
     def on_validation_epoch_end(self) -> None:
         super().on_validation_epoch_end()
-        self.told = float(self.peer_accuracy.compute())
+        self.peer_val_accuracy = float(self.peer_accuracy.compute())
         self.peer_accuracy.reset()
-        self.log("val/peer_accuracy", self.told)
+        self.log("val/peer_accuracy", self.peer_val_accuracy)
 
     def metrics(self) -> dict[str, Any]:
-        return super().metrics() | {"distill/peer_accuracy": self.told}
+        return super().metrics() | {"distill/peer_accuracy": self.peer_val_accuracy}
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
         logits, other = self.model(batch.image), self.peer(batch.image)

@@ -67,7 +67,7 @@ class Student(pl.LightningModule):
     part of a batch.
 
     Args:
-        held: re-applies the structure of earlier stages after every optimiser step.
+        constraints: re-apply the structure of earlier stages after every optimiser step.
     """
 
     def __init__(

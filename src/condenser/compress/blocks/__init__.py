@@ -1,1 +1,1 @@
-"""Whole residual blocks removed: a shallower network."""
+"""Depth pruning: remove whole residual blocks."""

@@ -1,4 +1,4 @@
-"""Whole blocks that are really gone: a shallower network."""
+"""Depth pruning: whole blocks are physically removed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class BlockCriterion(ABC):
 
 
 class LossChange(BlockCriterion):
-    """By how much the loss on training images grows when the block alone goes.
+    """Increase of the training loss when the block alone is removed.
 
     Args:
         images: how many training images to look at.
@@ -84,7 +84,7 @@ class Density(BlockCriterion):
 
 
 class RandomBlock(BlockCriterion):
-    """Drawn from U(0, 1): the control."""
+    """Random scores from U(0, 1): the baseline."""
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed

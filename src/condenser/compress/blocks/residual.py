@@ -1,4 +1,4 @@
-"""Blocks that a network can do without: found by running it."""
+"""Find removable blocks by running the network."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KeptChildren = dict[str, list[str]]  # block → the children that stay, [] for 
 def removable(
     model: nn.Module, images: Tensor, exclude: Sequence[str] = ()
 ) -> tuple[KeptChildren, dict[str, str]]:
-    """Blocks that can go, each with what remains of it, and for other layers the reason.
+    """Removable blocks, each with what remains of it, and the reason for every other layer.
 
     A residual block is a module that gives back its input, or its shortcut, once all other weights
     in it are zero. A network without any gives whole layers whose output has its input's shape.

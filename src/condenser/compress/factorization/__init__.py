@@ -1,4 +1,4 @@
-"""Low rank: layers as products of smaller ones."""
+"""Low-rank factorisation of layers."""
 
 from condenser.compress.factorization.compression import Factorization
 from condenser.compress.factorization.operation import Factorized

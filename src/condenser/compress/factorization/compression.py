@@ -1,4 +1,4 @@
-"""Low rank: a layer's weights as a product of smaller ones, without training."""
+"""Low-rank factorisation of layers, in one shot."""
 
 from __future__ import annotations
 
@@ -137,22 +137,22 @@ class Factorization(AtOnce):
         self.taken = taken(operations)
         layers = self._layers(model)
         before = self._cost(model, probe)
-        offers = self._offers(model, layers, probe)
-        ranks = self._smaller(offers, self._choose(offers, before))
+        options = self._options(model, layers, probe)
+        ranks = self._smaller(options, self._choose(options, before))
         if not ranks:
             allowed = "a value at which a layer gets smaller"
             raise ConfigError(f"factorize.{self.rule}", self.value, allowed, self._reasons())
-        kept = [offer for offer in offers if offer.name in ranks]
+        kept = [option for option in options if option.name in ranks]
         self.layers = {o.name: {"kind": o.kind, "ranks": ranks[o.name]} for o in kept}
         self.operations = [Factorized(self.layers)]
         self.operations[0].apply(model)
-        for offer in kept:
-            offer.fill(model.get_submodule(offer.name), ranks[offer.name])
+        for option in kept:
+            option.fill(model.get_submodule(option.name), ranks[option.name])
         self.achieved = self._cost(model, probe) / before
         self.reached, self.before = list(self.layers), before
         self.full = {o.name: tuple(o.kept.shape) for o in kept}
 
-    def _offers(
+    def _options(
         self, model: nn.Module, layers: Mapping[str, Layer], probe: CalibrationData | None
     ) -> list[RankOption]:
         kinds = {n: "svd" if pointwise(layer) else self.convolutions for n, layer in layers.items()}
@@ -168,27 +168,27 @@ class Factorization(AtOnce):
             for name, layer in layers.items()
         ]
 
-    def _choose(self, offers: list[RankOption], before: int) -> dict[str, list[int] | None]:
+    def _choose(self, options: list[RankOption], before: int) -> dict[str, list[int] | None]:
         if self.rule == "energy":
-            return {offer.name: by_energy(offer, self.value) for offer in offers}
+            return {option.name: by_energy(option, self.value) for option in options}
         if self.rule == "rank_ratio":
-            return {offer.name: by_ratio(offer, self.value) for offer in offers}
-        return by_budget(offers, before, self.rule, self.value)
+            return {option.name: by_ratio(option, self.value) for option in options}
+        return by_budget(options, before, self.rule, self.value)
 
     def _smaller(
-        self, offers: list[RankOption], chosen: Mapping[str, list[int] | None]
+        self, options: list[RankOption], chosen: Mapping[str, list[int] | None]
     ) -> dict[str, list[int]]:
         """Ranks by layer; a layer that would not get smaller goes to ``skipped``."""
         found = {}
-        for offer in offers:
-            ranks = chosen[offer.name]
+        for option in options:
+            ranks = chosen[option.name]
             if ranks is None:
-                self.skipped[offer.name] = "whole, it keeps more for what it costs"
-            elif (cost := offer.price(ranks)) >= offer.whole:
+                self.skipped[option.name] = "whole, it keeps more for what it costs"
+            elif (cost := option.price(ranks)) >= option.whole:
                 what = f"rank {'×'.join(map(str, ranks))} costs {cost:,}"
-                self.skipped[offer.name] = f"{what}, the layer {offer.whole:,}"
+                self.skipped[option.name] = f"{what}, the layer {option.whole:,}"
             else:
-                found[offer.name] = ranks
+                found[option.name] = ranks
         return found
 
     def _cost(self, model: nn.Module, probe: CalibrationData | None) -> int:

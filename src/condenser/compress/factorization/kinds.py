@@ -1,4 +1,4 @@
-"""The ways to make one layer of several smaller ones, by the name that an operation stores."""
+"""Factorisations of a layer, by the name stored in an operation."""
 
 from __future__ import annotations
 

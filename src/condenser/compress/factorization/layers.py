@@ -1,4 +1,4 @@
-"""Which layers can be products, and what these see while images pass."""
+"""Layers that can be factorised, and statistics of their inputs."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def second_moments(
 
 
 def _patches(layer: Any, x: Tensor) -> Tensor:
-    """Everything that the weight multiplies, one a row: (positions, n)."""
+    """The inputs that the weight multiplies, one per row: (positions, n)."""
     if isinstance(layer, nn.Conv2d):
         mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
         x = F.pad(x, layer._reversed_padding_repeated_twice, mode)

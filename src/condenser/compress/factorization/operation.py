@@ -1,4 +1,4 @@
-"""A layer's place taken by several smaller ones, to be replayed."""
+"""The operation that replaces a layer by its factors."""
 
 from __future__ import annotations
 

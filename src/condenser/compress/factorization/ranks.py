@@ -1,4 +1,4 @@
-"""How many ranks each layer keeps: by its energy, by a ratio, or by one budget for all."""
+"""Rank selection per layer: by energy, by ratio, or by a global budget."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROUNDING = 1e-12  # of the energy: what float32 weights hold of a rank that is n
 
 @dataclass(frozen=True, eq=False)
 class RankOption:
-    """What a layer's ranks cost and keep.
+    """Cost and kept energy of a layer's possible ranks.
 
     Attributes:
         kind: key of KINDS.
@@ -97,20 +97,20 @@ def the_one(**rules: float | None) -> tuple[str, float]:
     return name, float(value)
 
 
-def by_energy(offer: RankOption, energy: float) -> list[int]:
+def by_energy(option: RankOption, energy: float) -> list[int]:
     """The cheapest ranks that keep this share of it."""
-    dear = offer.cost.max() + 1
-    enough = offer.kept >= energy - ROUNDING
-    return offer.ranks(int(torch.where(enough, offer.cost, dear).argmin()))
+    dear = option.cost.max() + 1
+    enough = option.kept >= energy - ROUNDING
+    return option.ranks(int(torch.where(enough, option.cost, dear).argmin()))
 
 
-def by_ratio(offer: RankOption, ratio: float) -> list[int]:
+def by_ratio(option: RankOption, ratio: float) -> list[int]:
     """This share of the highest ranks there can be, each at least 1."""
-    return [max(1, round(ratio * full)) for full in offer.kept.shape]
+    return [max(1, round(ratio * full)) for full in option.kept.shape]
 
 
 def by_budget(
-    offers: Sequence[RankOption], before: int, rule: str, share: float
+    options: Sequence[RankOption], before: int, rule: str, share: float
 ) -> dict[str, list[int] | None]:
     """Ranks that leave this share of what the whole network costs; None leaves a layer whole.
 
@@ -122,16 +122,16 @@ def by_budget(
     Source of the product: Zhang, Zou, He, Sun, "Accelerating Very Deep Convolutional Networks for
     Classification and Detection", 2016, https://arxiv.org/abs/1505.06798
     """
-    rest = before - sum(offer.whole for offer in offers)
-    least = rest + sum(min(offer.whole, int(offer.cost.min())) for offer in offers)
+    rest = before - sum(option.whole for option in options)
+    least = rest + sum(min(option.whole, int(option.cost.min())) for option in options)
     budget = math.floor(share * before + 1e-6)  # 0.29 of 100 is 29
     if budget < least:
         allowed = f"{math.ceil(1e4 * least / before) / 1e4} to less than 1"
         hint = f"rank 1 everywhere leaves {least:,} of {before:,}"
         raise ConfigError(f"factorize.{rule}", share, allowed, hint)
-    chosen = allocate({offer.name: offer.choices() for offer in offers}, budget - rest)
+    chosen = allocate({option.name: option.choices() for option in options}, budget - rest)
     return {
-        offer.name: None if i == offer.kept.numel() else offer.ranks(i)
-        for offer in offers
-        for i in [chosen[offer.name]]
+        option.name: None if i == option.kept.numel() else option.ranks(i)
+        for option in options
+        for i in [chosen[option.name]]
     }

@@ -1,1 +1,1 @@
-"""Weight pruning: which weights are zero, and how they stay zero."""
+"""Weight pruning with masks."""

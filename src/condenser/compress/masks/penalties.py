@@ -1,4 +1,4 @@
-"""What sparse training makes small, and how."""
+"""Sparsity penalties for sparse training."""
 
 from __future__ import annotations
 

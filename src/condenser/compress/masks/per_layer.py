@@ -1,4 +1,4 @@
-"""A rate for each layer, made by hand or by a sensitivity analysis."""
+"""Per-layer pruning rates, set by hand or from a sensitivity analysis."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class PerLayerRates:
         return {name: keep_largest(s, share * self.rate(name)) for name, s in scores.items()}
 
     def rate(self, layer: str) -> float:
-        """The fraction of the layer's weights that goes in the end."""
+        """The layer's final pruning rate."""
         return [0.0, *(r for p, r in self.rates.items() if matches(layer, [p]))][-1]
 
 
 def agreed_rate(rate: float | None, scope: Scope, granularity: Granularity) -> float:
-    """What the schedule runs up to: of scope and granularity one may have a rate of its own.
+    """The final rate: that of the settings, or of a scope or granularity that has its own.
 
     Under ``PerLayerRates`` it is 1, the whole of each layer's.
 

@@ -1,4 +1,4 @@
-"""Weight pruning: weights become zero and stay zero."""
+"""Weight pruning on a schedule during training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dropped weights that come back where the gradient asks for them."""
+"""Gradient-based regrowth of pruned weights (RigL)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Back to the weights before any training."""
+"""Rewind to the initial weights (lottery ticket)."""
 
 from __future__ import annotations
 

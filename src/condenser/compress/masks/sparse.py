@@ -1,4 +1,4 @@
-"""Zeros that stay: the operation that pruning leaves, and how they are held and counted."""
+"""The operation that pruning leaves behind: zeros that persist in later training."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Sparse(Operation):
         return whole
 
     def violations(self, before: State, after: State) -> list[str]:
-        """Weights of which a zero is none any more, or that others have taken the place of."""
+        """Weights with a zero that became non-zero, or that were replaced."""
         names = [f"{layer}.weight" for layer in self.layers]
         pairs = {n: (before[n], after[n]) for n in names if n in before and n in after}
         torn = [n for n, (was, now) in pairs.items() if bool((now[was == 0] != 0).any())]
@@ -63,20 +63,20 @@ class Sparse(Operation):
 
 
 class Masks:
-    """Which weights are kept: as floats, where and as the trainer has put the weights since."""
+    """Float masks of the kept weights, on the weights' device and in their layout."""
 
     def __init__(self, weights: Sequence[nn.Parameter], masks: Sequence[Tensor]) -> None:
         self.weights = list(weights)
         self.floats = [mask.to(w.dtype) for mask, w in zip(masks, weights, strict=True)]
 
     def apply(self) -> None:
-        """Zero what is dropped, in place."""
+        """Zero the dropped weights in place."""
         if self.weights:
             self.floats = follow(self.floats, self.weights)
             torch._foreach_mul_([w.data for w in self.weights], self.floats)
 
     def kept(self) -> list[Tensor]:
-        """A bool mask a weight, True where kept."""
+        """A bool mask per weight, True where kept."""
         self.floats = follow(self.floats, self.weights)
         return [mask != 0 for mask in self.floats]
 
@@ -107,7 +107,7 @@ def prunable(model: nn.Module, exclude: Sequence[str] = ()) -> dict[str, nn.Para
 
 
 def computed(model: nn.Module, exclude: Sequence[str] = ()) -> list[str]:
-    """Layers whose weight is no parameter: made of others by weight_norm or a parametrisation."""
+    """Layers whose weight is computed, by weight_norm or a parametrisation."""
     layers = weighted(model)
     return [n for n, m in layers if "weight" not in m._parameters and not matches(n, exclude)]
 

@@ -1,4 +1,4 @@
-"""Training that drives what is not needed to zero."""
+"""Sparse training: a proximal step of a sparsity penalty after each optimiser step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Similar neurons and channels become one."""
+"""Merging of similar neurons and channels."""
 
 from condenser.compress.merging.compression import Merging
 

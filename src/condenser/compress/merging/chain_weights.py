@@ -1,4 +1,4 @@
-"""The weights around a layer whose channels are merged, and what its channels give."""
+"""Weights around a layer whose channels are merged, and its channels' activations."""
 
 from __future__ import annotations
 

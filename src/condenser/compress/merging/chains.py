@@ -1,4 +1,4 @@
-"""Where neurons can be merged: a layer, what each of its channels passes alone, one reader."""
+"""Find where neurons can be merged: a layer, its channel-wise operations, one consumer."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Chain:
 
 
 class Stop(Exception):
-    """Why the channels of a layer cannot be merged."""
+    """Raised with the reason why a layer's channels cannot be merged."""
 
 
 def chains(model: nn.Module, exclude: Sequence[str] = ()) -> tuple[list[Chain], dict[str, str]]:
@@ -85,7 +85,7 @@ def chains(model: nn.Module, exclude: Sequence[str] = ()) -> tuple[list[Chain], 
 
 
 class Walk:
-    """The way from a layer to its reader."""
+    """The path from a layer to its consumer."""
 
     def __init__(self, modules: Mapping[str, Any], calls: Counter[str], name: str) -> None:
         self.modules, self.calls, self.layer = modules, calls, modules[name]

@@ -1,4 +1,4 @@
-"""Similar neurons and channels become one: a smaller dense network."""
+"""Merge similar neurons and channels into a smaller dense network."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MODES = ("one_to_one", "one_to_many")
 
 
 class Merging(AtOnce):
-    """Remove neurons (channels) whose work others do, who take over their outgoing weights.
+    """Remove redundant neurons (channels) and fold their outgoing weights into others.
 
     A removed neuron j leaves a_i += f_ij·a_j to those that stay. Layer by layer from the input,
     in every layer whose channels pass batch norm, activation and pooling to one other layer.
@@ -201,7 +201,7 @@ class Merging(AtOnce):
     def random_baseline(
         self, made: nn.Module, operations: Sequence[Operation], seed: int
     ) -> CutChannels | None:
-        """Cutting as many neurons of each layer, with nobody taking over their work."""
+        """Remove as many neurons per layer, without folding."""
         return CutChannels(Random(seed), rate=0).random_baseline(made, operations, seed)
 
 

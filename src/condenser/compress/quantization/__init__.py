@@ -1,4 +1,4 @@
-"""Weights and activations on grids of few values."""
+"""Quantisation of weights and activations."""
 
 from condenser.compress.quantization.aware import QuantizationAware
 from condenser.compress.quantization.folding import folded

@@ -1,4 +1,4 @@
-"""Quantisation-aware training: the network learns with its rounding."""
+"""Quantisation-aware training."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Settings = Mapping[str, Mapping[str, Any]]
 
 @dataclass(eq=False)
 class QuantizationAware(Quantization):
-    """Every forward pass sees rounded weights and inputs; gradients pass straight through.
+    """Every forward pass uses quantised weights and inputs; gradients are straight-through.
 
     ŵ = s·clamp(round(w/s), low, high) of the parameter w, which the optimiser moves. With ``learn``
     the scales are parameters too (LSQ); else they stay as calibrated (STE). One bit is α·sign(w)
@@ -100,7 +100,7 @@ class QuantizationAware(Quantization):
 
     @torch.no_grad()
     def convert(self, model: nn.Module) -> None:
-        """Give the network that was trained the weights and scales that are kept, in place."""
+        """Copy the kept weights and scales into the trained network, in place."""
         if self.reestimate:
             statistics(model, (images for images, _ in self.in_parts(self.reestimate)))
         for name in self.widths:
@@ -136,13 +136,13 @@ def statistics(model: nn.Module, parts: Iterable[Tensor]) -> None:
 
 
 def attach(layer: Any, quantizer: WeightQuantizer) -> None:
-    """Let the layer see its weight rounded."""
+    """Attach the weight quantiser to the layer."""
     layer.weight_quantizer = quantizer
     layer.register_forward_pre_hook(show_rounded)
     layer.register_forward_hook(hide_rounded, always_call=True)
 
 
 def detach(layer: Any) -> None:
-    """Take away what rounds the weight while it trains."""
+    """Remove the weight quantiser used in training."""
     del layer.weight_quantizer
     unhook(layer, show_rounded, hide_rounded)

@@ -1,4 +1,4 @@
-"""What rounding after training and training with rounding have in common."""
+"""Shared by post-training quantisation and quantisation-aware training."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from condenser.errors import ConfigError
 
 @dataclass(eq=False)
 class Quantization(AtOnce):
-    """Weights and layers' inputs on grids of few values.
+    """Quantise weights and layer inputs.
 
     Layers whose weights come from a codebook get one scale for the whole weight, and their batch
     norms are not folded, so that equal weights stay equal.
@@ -96,7 +96,7 @@ class Quantization(AtOnce):
         return probe.sample(self.images)[0], probe.operations
 
     def settle(self, model: nn.Module, images: Tensor, before: Sequence[Operation]) -> None:
-        """Decide on layers, on their bits, and on which of them keep a codebook."""
+        """Choose layers, their bits, and which of them keep a codebook."""
         self.seen = len(images)
         if not before:
             self.refuse_unmatched(model, images[:1])

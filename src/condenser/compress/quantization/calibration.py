@@ -1,4 +1,4 @@
-"""Ranges: what part of a layer's inputs, or of its weight, a grid is to cover."""
+"""Calibration: the range of a layer's inputs or weight that a grid covers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SOME = 64  # images of which extremes are taken at a time
 
 
 def check_ranges(ranges: Ranges) -> None:
-    """ConfigError for what is no way to find ranges."""
+    """ConfigError for an unknown range estimator."""
     if isinstance(ranges, str):
         good = ranges in ("minmax", "mse")
     else:

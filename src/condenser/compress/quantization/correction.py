@@ -1,4 +1,4 @@
-"""Bias correction: what rounding adds to a channel's mean output is taken from its bias."""
+"""Bias correction: subtract the mean output shift caused by quantisation from the bias."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cross-layer equalisation: what a layer scales down, its reader scales up."""
+"""Cross-layer equalisation: rescale channels between a layer and its consumer."""
 
 from __future__ import annotations
 

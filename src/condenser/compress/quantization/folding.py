@@ -1,4 +1,4 @@
-"""Batch norms folded into weights that are on their grids already: the codes stay what they are."""
+"""Fold batch norms into weights that are already quantised, keeping their codes."""
 
 from __future__ import annotations
 

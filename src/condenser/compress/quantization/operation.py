@@ -1,4 +1,4 @@
-"""What quantising leaves behind, and how it is stored."""
+"""The operations that quantisation leaves behind, and their storage."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Quantized(Operation):
         return data if self.outputs else {k: v for k, v in data.items() if k != "outputs"}
 
     def bits_of(self, layer: str) -> tuple[int, int | None]:
-        """Bits of a layer's weights, and of its input."""
+        """Bits of a layer's weights and of its input."""
         bits, activation_bits = self.widths.get(layer, (self.bits, self.activation_bits))
         return bits or self.bits, activation_bits
 

@@ -1,4 +1,4 @@
-"""Post-training static quantisation, simulated: every number is one the integer file can hold."""
+"""Simulated post-training static quantisation, with exactly the integer file's values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from condenser.errors import ConfigError
 
 @dataclass(eq=False)
 class PostTraining(Quantization):
-    """Round weights (and activations) of a trained network, with ranges seen on training images.
+    """Quantise weights (and activations) of a trained network, calibrated on training images.
 
     Batch norm is folded first, as the deployed graph does. Nothing is trained afterwards.
 

@@ -1,4 +1,4 @@
-"""What was asked of a quantised network, to be read back from its weights."""
+"""Targets of a quantised network, read back from its weights."""
 
 from __future__ import annotations
 

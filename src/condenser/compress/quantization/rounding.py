@@ -1,4 +1,4 @@
-"""Adaptive rounding: up or down, whichever keeps what the layer puts out."""
+"""Adaptive rounding (AdaRound): round up or down to preserve the layer's output."""
 
 from __future__ import annotations
 

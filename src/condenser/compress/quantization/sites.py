@@ -1,4 +1,4 @@
-"""Where a network can be quantised: its layers, in the order they run."""
+"""Quantisable layers of a network, in execution order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A network as a graph: which batch norms can be folded, and whose outputs are to be rounded."""
+"""Trace a network: which batch norms can be folded, which outputs must be quantised."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ class Walk:
         return node.op == "call_module" and str(node.target) in self.layers
 
     def starts(self, node: Node) -> bool:
-        """Whether an engine would compute it in integers and give floats."""
+        """Whether a runtime would compute it in integers and output floats."""
         if self.quantised(node):
             return isinstance(self.module(node), CONVOLUTIONS)
         sums = isinstance(self.module(node), MEANS) or called(node) in SUM_CALLS
@@ -149,7 +149,7 @@ class Walk:
         return sums and bool(inputs) and self.rounded.issuperset(inputs)
 
     def end(self, node: Node) -> None:
-        """Round at the end of what commutes with rounding, unless all who read it do."""
+        """Quantise after the operations that commute with rounding, unless all consumers do."""
         way = [node]
         while len(users := readers(way[-1])) == 1 and self.exact(users[0]):
             way.append(users[0])

@@ -1,4 +1,4 @@
-"""How many bits each layer gets: one width for all, edges apart, or what a byte budget buys."""
+"""Bit widths per layer: uniform, separate for first and last, or from a byte budget."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OPTIONS = (2, 3, 4, 6, 8)
 
 @dataclass(frozen=True)
 class BitConfig:
-    """What is asked for.
+    """Requested bit widths.
 
     Attributes:
         bits, activation_bits: of every layer.
@@ -91,7 +91,7 @@ def within_budget(
 def loss_with(
     model: nn.Module, weight: nn.Parameter, bits: int, loss: Loss, ranges: Ranges
 ) -> float:
-    """With this weight at so many bits."""
+    """The loss with this weight quantised to ``bits``."""
     before = weight.detach().clone()
     weight.copy_(rounded(weight, bits, ranges))
     found = loss(model)

@@ -1,4 +1,4 @@
-"""Layers whose weights are few different numbers."""
+"""Weight sharing with codebooks."""
 
 from condenser.compress.sharing.compression import KMeansSharing
 from condenser.compress.sharing.operation import Shared

@@ -1,4 +1,4 @@
-"""Weight sharing: a layer's weights are few different numbers, trained as such."""
+"""K-means weight sharing with trained centroids."""
 
 from __future__ import annotations
 

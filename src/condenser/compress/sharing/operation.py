@@ -1,4 +1,4 @@
-"""What sharing leaves behind: layers whose weights are a codebook and labels."""
+"""The operation that sharing leaves behind: weights as a codebook and labels."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Shared(Operation):
         return whole
 
     def violations(self, before: State, after: State) -> list[str]:
-        """Weights of which two that were one number are two, and neither of them zero."""
+        """Weights in which two tied entries differ and neither is zero."""
         whole = {n: f"{n}.weight" for n in self.layers if real(before, n) and real(after, n)}
         torn = []
         for names in groups(list(whole), self.across):

@@ -1,4 +1,4 @@
-"""Weights that move as one: every member of a cluster gets the gradient of its centroid."""
+"""Tied weights: every member of a cluster gets its centroid's gradient."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 
 class Tied:
-    """Keeps weights of one label equal while they train, and label 0 at zero.
+    """Keeps weights of one label equal during training, and label 0 at zero.
 
     Before an optimiser's step each member's gradient becomes G = Σ over the members of ∂L/∂w, the
     gradient of their centroid; members have equal weights, gradients and optimiser state, so that

@@ -100,7 +100,7 @@ class Cache:
             return Path(self.folder)
         if cache_dir is None:
             raise ConfigError("teacher.cache.folder", None, "a path, where no store is to hold it")
-        return cache_dir / f"taught-{key}"
+        return cache_dir / f"outputs-{key}"
 
 
 def views_of(data: DataModule) -> int | None:

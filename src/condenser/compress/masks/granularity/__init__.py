@@ -1,4 +1,4 @@
-"""Which weights fall together: one granularity a file."""
+"""Pruning granularities, one per file."""
 
 from condenser.compress.masks.granularity.base import Granularity
 from condenser.compress.masks.granularity.filter import Filter

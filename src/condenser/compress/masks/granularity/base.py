@@ -1,4 +1,4 @@
-"""The contract of a granularity: which weights fall together."""
+"""The granularity interface: which weights are pruned together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All weights that make one output channel."""
+"""Filters: all weights of one output channel."""
 
 from __future__ import annotations
 

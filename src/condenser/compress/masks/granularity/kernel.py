@@ -1,4 +1,4 @@
-"""The connection from one input channel to one output channel."""
+"""Kernels: the weights from one input channel to one output channel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""So many of every few neighbours."""
+"""N:M sparsity."""
 
 from __future__ import annotations
 

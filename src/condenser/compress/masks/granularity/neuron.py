@@ -1,4 +1,4 @@
-"""All weights that make one unit."""
+"""Neurons: all weights of one output unit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each weight by itself."""
+"""Unstructured pruning: single weights."""
 
 from __future__ import annotations
 

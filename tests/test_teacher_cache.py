@@ -89,7 +89,7 @@ def noted(
 def losses(cache: Cache, source: DataModule, **more: Any) -> np.ndarray:
     one = noted(cache, source, **more)
     fit(one, TRAINER)
-    assert (one.taught is None) == (cache == LIVE)
+    assert (one.cached is None) == (cache == LIVE)
     assert len(one.losses) == EPOCHS * 4
     return np.array(one.losses)
 
@@ -171,7 +171,7 @@ def test_a_sweep_asks_the_teacher_once(tmp_path: Path) -> None:
         fit(one, TRAINER)
         questions = [n for n in one.teacher.asked if n > 2]  # type: ignore[union-attr]
         assert sum(questions) == (0 if turn else SIZE)
-    assert len(list(tmp_path.glob("taught-*/manifest.json"))) == 1
+    assert len(list(tmp_path.glob("outputs-*/manifest.json"))) == 1
 
 
 # What is kept
@@ -243,7 +243,7 @@ def test_bytes_on_disk_are_those_announced(
 ) -> None:
     manifest = asked(Counting(), data(), Cache("disk", logits), cache_dir=tmp_path).manifest
     assert manifest.bytes == bytes_each * SIZE * 2
-    (folder,) = tmp_path.glob("taught-*/")
+    (folder,) = tmp_path.glob("outputs-*/")
     stored = sum(np.load(path, mmap_mode="r").nbytes for path in folder.glob("*.npy"))
     assert stored == manifest.bytes
 
@@ -487,7 +487,7 @@ def test_auto_keeps_what_costs_nothing(
 ) -> None:
     kept = asked(Counting(), source(), cache, *names, cache_dir=tmp_path if cache_dir else None)
     assert (kept is not None) == (place is not None)
-    assert bool(list(tmp_path.glob("taught-*/"))) == (place == "disk")
+    assert bool(list(tmp_path.glob("outputs-*/"))) == (place == "disk")
 
 
 def test_auto_keeps_no_more_than_fits() -> None:
