@@ -36,24 +36,19 @@ class PrunableUnit:
 
 
 def weight_units(model: nn.Module, exclude: Sequence[str] = ()) -> Found:
-    """A unit per weight of a linear or convolution layer; a shared weight is one unit.
+    """A unit per weight of a linear or convolution layer; a shared weight is one unit,
+    under its first name.
 
     The smallest |w| go first.
     """
-    tied: dict[int, list[str]] = {}
-    weights = prunable(model, exclude)
-    for name in weights:
-        tied.setdefault(id(weights[name]), []).append(name)
     units: list[PrunableUnit] = []
     left: dict[str, str] = {}
-    for names in tied.values():
-        weight = weights[names[0]].data
+    for name, parameter in prunable(model, exclude).items():
+        weight = parameter.data
         if weight.any():
-            units.append(
-                PrunableUnit(names[0], tuple(names), weight.numel(), by_size(weight), (weight,))
-            )
+            units.append(PrunableUnit(name, (name,), weight.numel(), by_size(weight), (weight,)))
         else:
-            left |= dict.fromkeys(names, "all its weights are zero already")
+            left[name] = "all its weights are zero already"
     return units, left
 
 
