@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
@@ -101,7 +102,7 @@ def curve(path: Path) -> Iterator[tuple[int, dict[str, float]]]:
 def logged(part: Path) -> Iterator[dict[str, float]]:
     """The rows of history that a process wrote; of values only where on its axis a row is."""
     for path in part.glob("run-*.wandb"):
-        for record in read(path.read_bytes()):
+        for _, record in read(path.read_bytes()):
             if record.WhichOneof("record_type") == "history":
                 items = (
                     (i.key or "/".join(i.nested_key), i.value_json) for i in record.history.item
@@ -109,8 +110,17 @@ def logged(part: Path) -> Iterator[dict[str, float]]:
                 yield {k: json.loads(v) if k.endswith((*AXES, "_step")) else 0.0 for k, v in items}
 
 
-def read(data: bytes) -> Iterator[Any]:
-    """The Records of a ``.wandb`` file, as far as it was written."""
+def trim(part: Path) -> None:
+    """Cuts off what a kill left half written: `wandb sync` stops there, and sends no later part."""
+    for path in part.glob("run-*.wandb"):
+        data = path.read_bytes()
+        whole = max((end for end, _ in read(data)), default=len(data))
+        if whole < len(data):
+            os.truncate(path, whole)
+
+
+def read(data: bytes) -> Iterator[tuple[int, Any]]:
+    """The whole Records of a ``.wandb`` file, and where each ends."""
     from google.protobuf.message import DecodeError
     from wandb.proto import wandb_internal_pb2
 
@@ -121,12 +131,14 @@ def read(data: bytes) -> Iterator[Any]:
             continue
         _, length, kind = CHUNK.unpack_from(data, at)
         at += CHUNK.size + length
+        if at > len(data):
+            return
         payload += data[at - length : at]
         if kind in ENDS:
             record: Any = wandb_internal_pb2.Record()  # type: ignore[attr-defined]
             try:
                 record.ParseFromString(payload)
-            except DecodeError:  # the process was killed as it wrote this
+            except DecodeError:
                 return
             payload = b""
-            yield record
+            yield at, record

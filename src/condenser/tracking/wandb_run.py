@@ -21,7 +21,7 @@ from condenser.tracking.base import Identity, Record, unique_tags
 from condenser.tracking.csv_files import CsvTracker
 from condenser.tracking.timeout import within
 from condenser.tracking.values import numbers_of, plain
-from condenser.tracking.wandb_history import Curved, History, Row, curves, parts, run_id_of
+from condenser.tracking.wandb_history import Curved, History, Row, curves, parts, run_id_of, trim
 from condenser.tracking.wandb_models import KEPT, Models
 from condenser.tracking.wandb_start import brief, close_run, facts_of, open_run, run_id
 from condenser.tracking.wandb_tables import define_axis, log_tables, write_summary
@@ -103,7 +103,8 @@ class WandbTracker(CsvTracker):
             )
             if run is None:
                 return None
-            self._history = History(run, [part for part in earlier if run_id_of(part) == run.id])
+            self._earlier = [part for part in earlier if run_id_of(part) == run.id]
+            self._history = History(run, self._earlier)
             if not run.offline:
                 where = Path(run.settings.sync_dir)
                 self._rest = f"; `wandb sync --include-online {where}` sends the rest"
@@ -140,6 +141,7 @@ class WandbTracker(CsvTracker):
             self._log("log the tables", lambda run: within(seconds, partial(tables, run)))
             self._log("link the models", lambda run: self._models.link(run, records))
         self._log("send the models", lambda run: self._models.wait(patience.left(share=0.5)))
+        self._log("mend earlier parts", lambda run: [*map(trim, self._earlier)])
         run, self._run = self._run, None
         if run is not None:  # one that failed on the way is closed all the same
             close = partial(close_run, run, exit_code)
