@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from condenser import cli
 from condenser.errors import ConfigError
+from condenser.pipeline.plan import Plan
 from condenser.runs import ranks, records, status
 from condenser.sweep.composer import Composer
 from condenser.sweep.gpu_allocator import GpuAllocator, gpus, wanted
@@ -44,9 +46,7 @@ def job(folder: Path, number: int = 0, **trainer: Any) -> Job:
     settings = {"accelerator": "auto", "devices": 1} | trainer
     config = {"runs": str(folder), "name": "sweep", "run": f"job{number}", "trainer": settings}
     config |= {"data": {"root": None}, "recipe": {"stages": []}}
-    return Job(
-        number, (f"seed={number}",), config, DictConfig({}), f"digest{number}", f"job{number}"
-    )
+    return Job(number, (f"seed={number}",), Plan(config, ()), DictConfig({}), f"job{number}")
 
 
 def well(one: Job) -> str:
@@ -130,7 +130,7 @@ def test_what_is_done_is_kept_unless_its_config_or_its_records_are_others(tmp_pa
         return attempt.state
 
     assert [run(one), run(one)] == ["done", "kept"]
-    other = Job(0, one.overrides, one.config, one.cfg, "another digest", "job0")
+    other = replace(one, plan=Plan({**one.plan.config, "seed": 1}, ()))
     assert [run(other), run(other)] == ["done", "kept"]
     (one.folder / records.FILE).write_text("{}\n")
     assert [run(other), run(other)] == ["done", "kept"]
