@@ -482,6 +482,7 @@ def test_operations_are_json_and_back() -> None:
         "widths": {},
         "tensors": [],
         "affine": False,
+        "from_zero": False,
     }
 
 

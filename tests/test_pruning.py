@@ -1000,7 +1000,7 @@ def test_group_lasso_and_slimming_weigh_on_what_can_be_taken_out() -> None:
         id(model.get_parameter(f"{n}.weight")) for n in ("0", "5")
     ]
     assert [id(p) for p in scales.parameters(model, [])] == [id(model.get_parameter("1.weight"))]
-    with pytest.raises(ConfigError, match="prune.penalty=Slimming: "):
+    with pytest.raises(ConfigError, match="sparse.penalty=Slimming: "):
         SparseTraining(1e-3, scales, exclude=["1"]).prepare(model)
     training = SparseTraining(0.02, groups, constant)
     training.prepare(model)
