@@ -296,7 +296,7 @@ def test_messages_become_counts(tmp_path: Path) -> None:
     lines = [f"ham\tsee you at {word} " for word in ("noon", "one", "two", "three", "four")]
     lines += [f"spam\tWIN win Win\t{word} " + 300 * "cash " for word in ("now", "here", "it")]
     file.write_text("\n".join([*lines, *lines[:3], ""]), "utf-8")
-    train, test, classes, task = data.sms_spam(tmp_path, features=4096)
+    train, test, classes, task, *_ = data.sms_spam(tmp_path, features=4096)
     assert (classes, task) == (["spam"], "binary") and train.shape == (1, 1, 4096)
     both = torch.cat([part.read(torch.arange(len(part.targets))) for part in (train, test)])
     targets = torch.cat([train.targets, test.targets])

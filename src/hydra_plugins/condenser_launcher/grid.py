@@ -45,7 +45,8 @@ class Grid(BasicSweeper):
                 asked = str(one.input_line).partition("=")[2]
                 raise ConfigError(str(one.key_or_group), asked, "a sweep of at least one value")
         keys = [override.get_key_element() for override in overrides]
-        apart = not any(one.startswith(f"{other}.") for one in keys for other in keys)
+        values = [key for key in keys if "." in key]  # data=mnist picks a file, whatever its order
+        apart = not any(one.startswith(f"{other}.") for one in keys for other in values)
         # a run's name begins with what tells it from the others, where their order changes nothing
         if apart and len(keys) == len(set(keys)):
             overrides.sort(key=lambda override: not override.is_sweep_override())
