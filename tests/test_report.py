@@ -606,14 +606,14 @@ def test_what_nobody_may_read_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
     closed = tmp_path / "closed"
     records.write(closed, [made("teacher")])
     records.write(tmp_path / "open", [made("prune")])
-    real, refused = Path.read_bytes, closed.resolve() / records.FILE
+    real, refused = records.read_bytes, closed.resolve() / records.FILE
 
-    def refuse(path: Path, **_: bool) -> bytes:
+    def refuse(path: Path, *bound: int) -> bytes:
         if path == refused:
             raise PermissionError(13, "Permission denied", str(path))
-        return real(path)
+        return real(path, *bound)
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(records, "read_bytes", refuse)
     with pytest.warns(records.RecordWarning, match="closed.*Permission denied"):
         assert [r["stage"] for r in records.read([tmp_path])] == ["prune"]
     monkeypatch.setattr(Path, "stat", lambda path, **_: refuse(refused))
