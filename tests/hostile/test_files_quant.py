@@ -186,8 +186,9 @@ def refused_or_the_same(data: bytes) -> None:
         assert "\n" not in str(error)
 
 
+FLOATS = st.floats(allow_subnormal=False)  # a run in this process may have flushed these
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    st.none() | st.booleans() | st.integers() | FLOATS | st.text(max_size=9),
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=9), inner),
     max_leaves=12,
 )

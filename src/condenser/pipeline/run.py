@@ -19,7 +19,8 @@ def run(plan: Plan, command: str | None = None) -> list[Record]:
     """
     config = plan.config
     if (count := launch.needed(config["trainer"])) > 1:
-        return launch.launch(run, count, plan, command)
+        launch.launch(part, count, plan, command)
+        return status.written(plan.folder)
     team = form(config["trainer"])
     check_place(config)
     say = Console(plan.folder, quiet=not team.is_main)
@@ -36,3 +37,8 @@ def run(plan: Plan, command: str | None = None) -> list[Record]:
     passed.keep()  # the store may not have been there before
     team.shutdown()
     return done
+
+
+def part(plan: Plan, command: str | None) -> None:
+    """``run`` as one of several processes; the first one's records lie in the folder."""
+    run(plan, command)
