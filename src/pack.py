@@ -13,7 +13,7 @@ sys.path.insert(
 
 from condenser import cli_common
 from condenser.errors import ConfigError, DamagedError
-from condenser.files import write_whole
+from condenser.files import read_bytes, write_whole
 
 EXAMPLES = """examples:
   python src/pack.py runs/demo/default                    writes runs/demo/default/model.cndp
@@ -66,8 +66,9 @@ def unpacked(file: Path, out: Path | None, trusted: Sequence[str]) -> None:
 
     if out is None:
         raise ConfigError("--out", "none", "a folder to unpack into")
+    packed = read_bytes(file)
     try:
-        spec, model = unpack(file.read_bytes(), trusted)
+        spec, model = unpack(packed, trusted)
     except DamagedError as error:
         raise DamagedError(f"{file}: {error}") from error
     save(out, spec, model)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from condenser.errors import DamagedError
 
@@ -29,24 +29,35 @@ def damaged(path: Path) -> DamagedError:
     return DamagedError(f"{path} is damaged; delete the folder {path.parent} to have it made again")
 
 
-def read_bytes(path: Path, most: int = MOST) -> bytes:
-    """The contents of a regular file; never blocks on a pipe or device.
+@contextmanager
+def reading(path: Path) -> Iterator[BinaryIO]:
+    """A regular file, open for reading; never blocks on a pipe or device.
 
     Raises:
-        DamagedError: it is a folder, a pipe or a device, or larger than ``most`` bytes.
+        DamagedError: it is a folder, a pipe or a device.
         OSError: it does not exist or cannot be read.
     """
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     try:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise DamagedError(f"{path} is no regular file")
-        if found.st_size > most:
-            raise DamagedError(f"{path} is larger than {most:,} bytes: it is no file of ours")
         with open(handle, "rb", closefd=False) as file:
-            return file.read(most)
+            yield file
     finally:
         os.close(handle)
+
+
+def read_bytes(path: Path, most: int = MOST) -> bytes:
+    """The contents of a regular file.
+
+    Raises:
+        DamagedError: it is no regular file (:func:`reading`), or larger than ``most`` bytes.
+        OSError: it does not exist or cannot be read.
+    """
+    with reading(path) as file:
+        if os.fstat(file.fileno()).st_size > most:
+            raise DamagedError(f"{path} is larger than {most:,} bytes: it is no file of ours")
+        return file.read(most)
 
 
 def read_json(path: Path, most: int = MOST) -> dict[str, Any]:
@@ -191,7 +202,7 @@ def sha256_once(path: Path) -> str:
 
 def sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        with reading(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except PermissionError as error:
         raise damaged(path) from error

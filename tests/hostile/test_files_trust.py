@@ -227,6 +227,15 @@ def test_what_is_no_file_is_not_waited_for(
     assert said("pack", run, capsys=capsys) == f"{file} is no regular file"
 
 
+@pytest.mark.parametrize("kind", ODD)
+def test_what_is_no_packed_file_is_not_waited_for(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ODD[kind](file := tmp_path / "model.cndp")
+    assert pack.main([str(file), "--out", str(tmp_path / "out")]) == 1
+    assert str(file) in capsys.readouterr().err
+
+
 MINE = """
 from torch import nn
 from os import system

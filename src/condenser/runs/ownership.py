@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from condenser.errors import CondenserError
+from condenser.errors import CondenserError, DamagedError
+from condenser.files import read_bytes
 from condenser.runs import records, saved, status
 from condenser.runs.records import Record
 
@@ -86,9 +87,9 @@ def _taken(file: Path) -> BinaryIO | None:
 
 def _refusal(folder: Path, mark: str) -> str:
     try:
-        who: Any = json.loads((folder / LOCK).read_text(encoding="utf-8"))
+        who: Any = json.loads(read_bytes(folder / LOCK))
         where = f"process {who['pid']} on {who['host']}"
-    except (OSError, ValueError, TypeError, KeyError):  # it has just begun
+    except (OSError, ValueError, TypeError, KeyError, DamagedError):  # it has just begun
         who, where = {}, "another process"
     if who.get("config") == mark:
         return f"{folder}: {where} is at this run; wait for it, or stop it and run this again"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from condenser.errors import CondenserError, DamagedError
-from condenser.files import read_bytes
+from condenser.files import read_bytes, reading
 
 FILE = "config.yaml"
 MARK = "# config "  # how the file begins; then what the records beside it say, too
@@ -40,8 +40,8 @@ def read(file: Path) -> dict[str, Any]:
 
 def mark(file: Path) -> str | None:
     """Which config a file says that it is; None: it does not."""
-    with file.open(encoding="utf-8", errors="replace") as text:
-        first = text.readline(100)
+    with reading(file) as text:
+        first = text.readline(100).decode(errors="replace")
     return first.removeprefix(MARK).strip() if first.startswith(MARK) else None
 
 

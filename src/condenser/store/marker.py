@@ -6,8 +6,8 @@ import os
 import re
 from pathlib import Path
 
-from condenser.errors import CondenserError, ConfigError
-from condenser.files import write_whole
+from condenser.errors import CondenserError, ConfigError, DamagedError
+from condenser.files import read_bytes, write_whole
 from condenser.store import checksums
 from condenser.store.entries import INGREDIENTS, MODEL, RECORD, WEIGHTS
 
@@ -26,8 +26,8 @@ LEFT = re.compile(
 
 def marked(root: Path) -> bool:
     try:
-        return (root / MARKER).read_bytes() == TEXT.encode()
-    except OSError:
+        return read_bytes(root / MARKER) == TEXT.encode()
+    except (OSError, DamagedError):
         return False
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from condenser.files import write_whole
+from condenser.files import read_bytes, write_whole
 from condenser.runs import ranks
 from condenser.tracking.base import Identity, Record
 from condenser.tracking.values import as_cell, union_of_keys
@@ -77,7 +77,7 @@ class CsvCurve:
             file.truncate()
 
     def _take_up(self, step: int) -> None:
-        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        text = read_bytes(self.path).decode() if self.path.exists() else ""
         whole = text[: text.rfind("\n") + 1]  # a kill can leave half a row behind
         header, *rows = list(csv.reader(io.StringIO(whole))) or [["step"]]
         self.columns = header
