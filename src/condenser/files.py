@@ -10,8 +10,9 @@ import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from condenser.errors import DamagedError
 
@@ -30,7 +31,7 @@ def damaged(path: Path) -> DamagedError:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[BinaryIO]:
+def reading(path: Path) -> Iterator[BufferedReader]:
     """A regular file, open for reading; never blocks on a pipe or device.
 
     Raises:
