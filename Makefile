@@ -32,7 +32,7 @@ fuzz: setup
 	@OMP_NUM_THREADS=1 FUZZ=$(or $(N),200) $(RUN) -m pytest -n auto --dist worksteal tests/fuzz
 
 kills: setup
-	@OMP_NUM_THREADS=1 KILLS=$${KILLS:-30} $(RUN) -m pytest tests/test_kills.py
+	@OMP_NUM_THREADS=1 KILLS=$${KILLS:-30} $(RUN) -m pytest tests/cli/test_kills.py
 
 lint: setup
 	@$(VENV)/bin/ruff check .

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from places import CONF
 
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
 )  # small networks: threads that wait for cores cost most
-CONF = Path(__file__).resolve().parents[1] / "conf"
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple, TypeGuard
 
 import pytest
+from places import SRC
 
-SRC = Path(__file__).resolve().parents[1] / "src"
 # From the ground upwards: each imports only what stands before it.
 HOUSE = (
     *("errors", "files", "outside", "functional", "tasks", "models", "data", "capture", "measure"),

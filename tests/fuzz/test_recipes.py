@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import copy
 import os
-import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from recipes import recipe
 from running import run_in
 
