@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import SRC
 from running import config_of, run_in
-from test_interrupts import SRC
 
 from condenser.errors import CondenserError
 from condenser.pipeline.key import digest, mark

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from places import CONF, ROOT
+from places import CONF
 from wandb_file import read_run
 from wandb_server import Arrived, Server, deaf, serving
 
@@ -270,7 +270,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def killed(folder: Path, seconds: float) -> None:
     """A run that is killed in its second stage, these seconds after its last row."""
-    paths = os.pathsep.join((str(ROOT / "tests/support"), *filter(None, sys.path)))
+    paths = os.pathsep.join((str(Path(__file__).parent), *filter(None, sys.path)))
     environment = {**os.environ, "PYTHONPATH": paths}
     arguments = [sys.executable, "-c", KILLED, str(folder), str(seconds)]
     assert subprocess.run(arguments, env=environment).returncode == -signal.SIGKILL
