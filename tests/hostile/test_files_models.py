@@ -232,7 +232,8 @@ REPLAYED: list[dict[str, Any]] = [
 def test_a_journal_whose_lines_mean_nothing(fields: dict[str, Any], tmp_path: Path) -> None:
     from optuna.samplers import RandomSampler
 
-    from condenser.search import Choice, Search
+    from condenser.search.space import Choice
+    from condenser.search.study import Search
 
     file = tmp_path / "search.journal"
     file.write_bytes(line_of(**fields))

@@ -21,11 +21,12 @@ from condenser.errors import CondenserError, ConfigError, DamagedError
 from condenser.pipeline.budget import choice as budget
 from condenser.pipeline.budget.choice import Point
 from condenser.runs import records
-from condenser.search import Choice, Interval, Search, Trial
 from condenser.search import space as spaces
 from condenser.search.grid import Grid
 from condenser.search.journal import alone
 from condenser.search.objectives import Objectives, UnknownObjectiveError
+from condenser.search.space import Choice, Interval
+from condenser.search.study import Search, Trial
 
 SPACE = {"rate": Interval(0.5, 0.98), "bits": Interval(2, 8), "way": Choice(("a", "b"))}
 SAMPLERS: dict[str, Callable[..., Any]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,11 +14,11 @@ from condenser.analysis.prunable_units import channel_units, weight_units
 from condenser.analysis.sensitivity import RATES, sensitivity
 from condenser.compress.channels.dependency_graph import CUTTABLE
 from condenser.compress.patterns import listed, refuse_unmatched
+from condenser.data import Batch, DataModule
+from condenser.data.batches import Normalise
+from condenser.data.split import take
 from condenser.errors import ConfigError, UnknownError
-
-if TYPE_CHECKING:
-    from condenser.data import Batch, DataModule
-    from condenser.tasks import Task
+from condenser.tasks import Task
 
 GRANULARITIES = ("weights", "channels")
 
@@ -63,9 +63,6 @@ def analyse(
 
 def validation(data: DataModule, count: int, device: torch.device) -> list[Batch]:
     """Batches of ``count`` stratified validation images."""
-    from condenser.data.batches import Batch, Normalise
-    from condenser.data.split import take
-
     samples = data.parts.val
     if not len(samples.targets) or count < 1:
         allowed = "a number above 0, and data with a validation part"

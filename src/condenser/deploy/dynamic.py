@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import onnx
+from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import nn
 
 from condenser.deploy.graph import prepared
@@ -22,9 +24,6 @@ def to_dynamic_onnx(float_path: Path, path: Path) -> None:
     Raises:
         ConfigError: there is no matrix product with a weight.
     """
-    import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
     with prepared(float_path, path) as graph:
         quantize_dynamic(
             str(graph),

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
+from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor, nn
 
 from condenser.compress.quantization import (
@@ -76,8 +78,6 @@ def without_input_quantizers(model: nn.Module) -> nn.Module:
 
 def strip(path: Path) -> None:
     """Remove the exporter's notes, source lines and paths of this machine: a third of the file."""
-    import onnx
-
     model = onnx.load(path)
     graph = model.graph
     for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info):
@@ -88,8 +88,6 @@ def strip(path: Path) -> None:
 
 def graph_bytes(path: Path) -> int:
     """Bytes of the file that are not weights: nodes, names, shapes."""
-    import onnx
-
     graph = onnx.load(path)
     weights = sum(len(tensor.SerializeToString()) for tensor in graph.graph.initializer)
     return path.stat().st_size - weights
@@ -101,8 +99,6 @@ def prepared(float_path: Path, path: Path) -> Iterator[Path]:
 
     They are quiet, too.
     """
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
     made = path.with_suffix(".prepared.onnx")
     try:
         with quiet():

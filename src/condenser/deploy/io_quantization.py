@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
 
 from condenser.deploy.graph import INPUT, OUTPUT
 from condenser.deploy.runtimes import SCALE, ZERO
@@ -24,9 +26,6 @@ def pixel_constants(normalisation: Normalisation) -> tuple[np.ndarray, np.ndarra
 
 def take_pixels(path: Path, normalisation: Normalisation) -> None:
     """Make the graph take raw uint8 images and normalise them itself."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
     model = onnx.load(path)
     graph = model.graph
     (image,) = graph.input
@@ -56,9 +55,6 @@ def give_codes(path: Path, low: float, high: float) -> None:
     gets a QuantizeLinear for logits from ``low`` to ``high``. Scale and zero point are noted in
     the file's metadata.
     """
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
     model = onnx.load(path)
     graph = model.graph
     tensors = {tensor.name: tensor for tensor in graph.initializer}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import onnx
+
 from condenser.deploy.graph import quiet
 from condenser.deploy.runtimes import META
 from condenser.errors import CondenserError
@@ -18,7 +20,6 @@ def to_openvino(onnx_path: Path, path: Path) -> None:
     Raises:
         CondenserError: OpenVINO cannot read the graph.
     """
-    import onnx
     import openvino
 
     try:

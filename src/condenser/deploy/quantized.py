@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from condenser.compress.quantization import Quantized
@@ -23,8 +25,6 @@ def to_quantized_onnx(model: nn.Module, operation: Quantized, images: Tensor, pa
     Args:
         images: (n, C, H, W), two or more, as example inputs.
     """
-    import onnx
-
     to_onnx(coded(model, operation), images, path)
     graph = onnx.load(path)
     once(graph.graph)
@@ -59,8 +59,6 @@ def once(graph: Any) -> None:
 
 def turned(graph: Any) -> None:
     """Store matrices in multiplication order: no Transpose between codes and product."""
-    from onnx import numpy_helper
-
     tensors, makers = constants(graph), {out: node for node in graph.node for out in node.output}
     for node in [node for node in graph.node if node.op_type == "Transpose"]:
         source = makers.get(node.input[0])
@@ -76,8 +74,6 @@ def turned(graph: Any) -> None:
 
 def narrow(graph: Any, operation: Quantized) -> None:
     """Store codes in the narrowest available type."""
-    from onnx import TensorProto
-
     kinds = {
         (True, False): TensorProto.INT4,
         (False, False): TensorProto.INT8,
@@ -115,8 +111,6 @@ def bare_zeros(graph: Any, operation: Quantized) -> list[Any]:
 
 
 def constants(graph: Any) -> dict[str, np.ndarray]:
-    from onnx import numpy_helper
-
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
 
 
@@ -144,8 +138,6 @@ def unused(graph: Any) -> None:
 
 def codes_tensor(name: str, codes: np.ndarray, kind: int) -> Any:
     """Integer codes as an ONNX initializer; 4-bit codes are packed two per byte, low half first."""
-    from onnx import TensorProto, helper
-
     signed = kind in (TensorProto.INT4, TensorProto.INT8)
     data = codes.reshape(-1).astype(np.int8 if signed else np.uint8)
     if kind in (TensorProto.INT4, TensorProto.UINT4):

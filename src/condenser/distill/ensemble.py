@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from condenser.data import DataModule
+from condenser.measure import predict
 from condenser.tasks import Task
-
-if TYPE_CHECKING:
-    from condenser.data import DataModule
 
 
 class Ensemble(nn.Module):
@@ -47,8 +45,6 @@ def ensemble(
     if how == "random":
         return Ensemble(teachers, None)
     if how == "learned":
-        from condenser.measure import predict
-
         seen = [predict(teacher, data.val_dataloader()) for teacher in teachers]
         logits, target = torch.stack([s.logits for s in seen]), seen[0].targets
         return Ensemble(teachers, learned_weights(logits, target, data.task))

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from optuna.storages.journal import BaseJournalBackend
 
 from condenser.errors import CondenserError, DamagedError
@@ -114,8 +115,6 @@ def alone(path: Path, wait: bool = False) -> Iterator[Path]:
     Raises:
         CondenserError: another process holds it.
     """
-    from filelock import FileLock, Timeout
-
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=-1 if wait else 0)
     try:

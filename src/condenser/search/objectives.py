@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from condenser.errors import CondenserError, ConfigError, UnknownError, nearest, one_of
 from condenser.runs.records import REQUIRED, Record
-from condenser.search.study import Direction
 
+Direction = Literal["maximize", "minimize"]
 TEST = ("test/", "teacher/", "class/")  # measured on the test set
 NUMBERS = tuple(
     key

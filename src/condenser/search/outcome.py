@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from condenser.errors import CondenserError
 from condenser.files import write_json
 from condenser.runs import records
-from condenser.search.study import Search, Trial
+
+if TYPE_CHECKING:  # whose keys these are can be told without Optuna
+    from condenser.search.study import Search, Trial
 
 TRIAL, FRONT = "search/trial", "search/front"  # record keys; trials count from 1
 

@@ -6,12 +6,9 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from condenser.errors import ConfigError
-
-if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
 
 Value = str | int | float | bool | None
 DIGITS = 4  # significant digits of a continuous value, as in run names
@@ -22,11 +19,6 @@ class Choice:
     """A categorical choice."""
 
     values: tuple[Value, ...]
-
-    def distribution(self) -> BaseDistribution:
-        from optuna.distributions import CategoricalDistribution
-
-        return CategoricalDistribution(self.values)
 
     def clean(self, value: Any) -> Value:
         return value  # type: ignore[no-any-return]
@@ -64,14 +56,6 @@ class Interval:
             raise ConfigError(key, shown, "two finite numbers, the lesser first")
         if self.log and (self.low <= 0 or self.step is not None):
             raise ConfigError(key, shown, "on a log scale an interval above 0, without steps")
-
-    def distribution(self) -> BaseDistribution:
-        from optuna.distributions import FloatDistribution, IntDistribution
-
-        if self.whole:
-            low, high = int(self.low), int(self.high)
-            return IntDistribution(low, high, log=self.log, step=int(self.step or 1))
-        return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
 
     def clean(self, value: Any) -> Value:
         """Optuna's number, rounded to the digits in use."""

@@ -8,17 +8,25 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+import optuna
+from optuna import Trial as OptunaTrial
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+)
+from optuna.storages import JournalStorage
+from optuna.trial import TrialState
 
 from condenser.errors import CondenserError, ConfigError
-from condenser.search.space import Space, size
-
-if TYPE_CHECKING:
-    import optuna
-
-    from condenser.search.journal import Journal
-
-Direction = Literal["maximize", "minimize"]
+from condenser.search.grid import SPACE, Grid
+from condenser.search.journal import Journal, damaged
+from condenser.search.objectives import Direction
+from condenser.search.space import Choice, Interval, Space, size
 
 NAME = "search"
 ASKED = "asked"  # study attribute: what is searched
@@ -73,10 +81,6 @@ class Search:
         seed: int,
         asked: Mapping[str, Any],
     ) -> None:
-        import optuna
-
-        from condenser.search.grid import SPACE, Grid
-
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         if not space:
             raise ConfigError("the space of the search", "{}", "at least one setting with values")
@@ -86,8 +90,8 @@ class Search:
         if isinstance(self._first(), Grid) and self.size is None:
             allowed = "lists and ranges where the sampler is a grid; an interval has no end"
             raise ConfigError("the space of the search", ", ".join(space), allowed)
-        self._distributions = drawn = {key: part.distribution() for key, part in space.items()}
-        texts = {key: optuna.distributions.distribution_to_json(d) for key, d in drawn.items()}
+        self._distributions = drawn = {key: distribution(part) for key, part in space.items()}
+        texts = {key: distribution_to_json(d) for key, d in drawn.items()}
         whole = {**asked, "directions": list(directions), "seed": seed, **texts}
         self._journal, self._study = self._open(directions)
         attributes = self._study.user_attrs
@@ -103,11 +107,6 @@ class Search:
             self._journal.commit()
 
     def _open(self, directions: Sequence[Direction]) -> tuple[Journal, optuna.Study]:
-        import optuna
-        from optuna.storages import JournalStorage
-
-        from condenser.search.journal import Journal, damaged
-
         journal = Journal(self.path)
         try:
             storage = JournalStorage(journal)
@@ -146,8 +145,6 @@ class Search:
         return asked
 
     def _ask_new(self) -> Trial | None:
-        from optuna.trial import TrialState
-
         tried = [self._clean(trial.params) for trial in self.trials]
         if self.size is not None and len(tried) >= self.size:
             return None
@@ -166,20 +163,14 @@ class Search:
 
     def tell(self, trial: Trial, values: Sequence[float], run: str | None = None) -> None:
         """Record the objective values of a trial; committed at once."""
-        from optuna.trial import TrialState
-
         self._end(trial, {"run": run} if run else {}, TrialState.COMPLETE, list(values))
 
     def fail(self, trial: Trial, reason: str, run: str | None = None) -> None:
         """Record a failed trial and the reason; committed at once."""
-        from optuna.trial import TrialState
-
         said = {"reason": reason} | ({"run": run} if run else {})
         self._end(trial, said, TrialState.FAIL, None)
 
     def _end(self, trial: Trial, said: Mapping[str, str], state: Any, values: Any) -> None:
-        from optuna import Trial as OptunaTrial
-
         self._study.sampler = self._draw(trial.id)
         for key, value in said.items():
             OptunaTrial(self._study, trial.id).set_user_attr(key, value)
@@ -205,6 +196,16 @@ class Search:
 
     def _clean(self, params: Mapping[str, Any]) -> dict[str, Any]:
         return {key: self.space[key].clean(params[key]) for key in self.space if key in params}
+
+
+def distribution(setting: Choice | Interval) -> BaseDistribution:
+    """A setting of the space as Optuna knows it."""
+    if isinstance(setting, Choice):
+        return CategoricalDistribution(setting.values)
+    if setting.whole:
+        low, high = int(setting.low), int(setting.high)
+        return IntDistribution(low, high, log=setting.log, step=int(setting.step or 1))
+    return FloatDistribution(setting.low, setting.high, log=setting.log, step=setting.step)
 
 
 def refuse_another(was: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:

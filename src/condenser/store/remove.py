@@ -6,6 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from condenser.errors import CondenserError
 from condenser.store.entries import RECORD
 from condenser.store.inventory import Kept
@@ -64,8 +66,6 @@ def sweep(path: Path) -> bool:
 
 def _check_free(folder: Path) -> None:
     """CondenserError while a process is computing this entry."""
-    from filelock import FileLock, Timeout
-
     lock = folder.with_name(f"{folder.name}.lock")
     if not lock.exists():
         return  # held by the process that computes the entry

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from condenser.errors import CondenserError
 from condenser.files import force, put_aside
 from condenser.store import checksums
@@ -84,8 +86,6 @@ class Store:
             CondenserError: the disk is full, or nothing is writable. Existing entries and training
                 checkpoints are kept.
         """
-        from filelock import FileLock
-
         if entry := self.get(stage, key):
             return entry, True
         root = self._for_new()

@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from filelock import BaseFileLock, FileLock, Timeout
 
 from condenser.runs import status
 from condenser.runs.ownership import busy
@@ -14,9 +16,6 @@ from condenser.sweep.gpu_allocator import GpuAllocator, wanted
 from condenser.sweep.job_state import JobState, of_code
 from condenser.sweep.jobs import Job
 from condenser.sweep.process import Process, environment, stop
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
 
 LOG = "console.log"
 LOCKS = ".locks"
@@ -150,8 +149,6 @@ class Pool:
 
     def owned(self, job: Job) -> bool:
         """Whether this sweep owns the run folder: two sweeps over the same runs share the work."""
-        from filelock import FileLock, Timeout
-
         if job.number in self.locks:
             return True
         place = job.folder.parent / LOCKS

@@ -19,6 +19,7 @@ from condenser.distill import Labels, Objective, Outputs
 from condenser.errors import CondenserError
 from condenser.functional.schedules import constant
 from condenser.training.distributed.peers import Peers, agreed, assembled
+from condenser.training.distributed.shard import shard
 from condenser.training.gradient_shares import gradient_shares
 from condenser.training.progress import Progress
 
@@ -117,8 +118,6 @@ class Student(pl.LightningModule):
 
     def shard(self, network: nn.Module, watched: bool) -> None:
         if self.device_mesh is not None:
-            from condenser.training.distributed.shard import shard
-
             shard(network, self.device_mesh, watched)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

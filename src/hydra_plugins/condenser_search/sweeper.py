@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from condenser.errors import CondenserError
 from condenser.files import write_whole
 
 SECTION = "hydra.sweeper."
@@ -56,18 +59,16 @@ class SearchSweeper(Sweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        from hydra.core.plugins import Plugins
-
         self.context, self.cfg = hydra_context, config
         self.launcher: Launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from condenser import search
         from condenser.config import schema
         from condenser.search.journal import alone
         from condenser.search.objectives import Objectives
+        from condenser.search.study import Search
 
         schema.check_as(schema.Searching, self.settings, SECTION)
         objectives = Objectives(self.settings["maximize"], self.settings["minimize"])
@@ -77,7 +78,7 @@ class SearchSweeper(Sweeper):
         self.check(space)
         self.folder.mkdir(parents=True, exist_ok=True)
         with alone(self.folder / "search.journal") as journal:
-            found = search.Search(
+            found = Search(
                 journal,
                 space,
                 objectives.directions,
@@ -90,8 +91,6 @@ class SearchSweeper(Sweeper):
 
     def split(self, arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
         """The overrides that all trials share, and the space that the others span."""
-        from hydra.core.override_parser.overrides_parser import OverridesParser
-
         from hydra_plugins.condenser_search.space import setting
 
         params = [f"{key}={value}" for key, value in self.settings["params"].items()]
@@ -122,7 +121,6 @@ class SearchSweeper(Sweeper):
 
     def check(self, space: dict[str, Any]) -> None:
         """Every value of the space in a config of its own, all that cannot be told at once."""
-        from condenser.errors import CondenserError
         from condenser.search.space import corners
 
         if not space:
@@ -167,7 +165,6 @@ class SearchSweeper(Sweeper):
 
     def go(self, found: Any, objectives: Any) -> list[dict[str, Any]]:
         """Ask, launch and tell until there have been ``n_trials``; the front."""
-        from condenser.errors import CondenserError
         from condenser.search import outcome
 
         total, jobs = self.settings["n_trials"], self.settings["jobs"]
@@ -193,8 +190,6 @@ class SearchSweeper(Sweeper):
 
     def launch(self, batch: Sequence[Any], found: Any, objectives: Any) -> None:
         """Run the trials, tell what came of each."""
-        from condenser.errors import CondenserError
-
         runs: dict[int, str] = {}
         for trial in batch:
             try:
@@ -209,7 +204,6 @@ class SearchSweeper(Sweeper):
             self.tell(trial, job, runs[trial.number], found, objectives)
 
     def tell(self, trial: Any, job: JobReturn, run: str, found: Any, objectives: Any) -> None:
-        from condenser.errors import CondenserError
         from condenser.runs import records
         from condenser.search.objectives import UnknownObjectiveError
 
@@ -227,8 +221,6 @@ class SearchSweeper(Sweeper):
 
 def reason(error: Any) -> str:
     """An exception in a line."""
-    from condenser.errors import CondenserError
-
     text = " ".join(str(error).split())
     return text if isinstance(error, CondenserError) else f"{type(error).__name__}: {text}"
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
-from condenser import search
 from condenser.errors import CondenserError
 from condenser.outside.sources import sources
 from condenser.pipeline import execute
@@ -20,6 +19,7 @@ from condenser.pipeline.stages import RunContext, Stage
 from condenser.runs.records import Record
 from condenser.search.journal import alone
 from condenser.search.outcome import TRIAL
+from condenser.search.study import Search, Trial
 from condenser.store import Store, key_of
 
 LIMITS = ("packed_bytes", "min_accuracy", "n_trials")  # they change the choice, not the trials
@@ -91,7 +91,7 @@ class Trials:
         self.ctx = replace(self.ctx, loggers=lambda label: [])
         path = self.store.root / f"search-{self.key()}.journal"
         with alone(path, wait=True):
-            found = search.Search(
+            found = Search(
                 path,
                 space(settings),
                 ["maximize", "minimize"],
@@ -108,7 +108,7 @@ class Trials:
                     break
                 yield from self.new(asked[0], found)
 
-    def new(self, asked: search.Trial, found: search.Search) -> Iterator[Step]:
+    def new(self, asked: Trial, found: Search) -> Iterator[Step]:
         """A trial that was not run to its end yet."""
         try:
             step = self.tried(asked)
@@ -121,7 +121,7 @@ class Trials:
         found.tell(asked, [point.accuracy, point.size])
         yield step
 
-    def tried(self, asked: search.Trial) -> Step:
+    def tried(self, asked: Trial) -> Step:
         """Make the trial's model, or find it in the store."""
         whole = trial(self.config, self.place, asked.params)
         *_, (made, record) = execute.run(make_plan(whole).stages, self.ctx, self.store)

@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from condenser import search
 from condenser.search import space as spaces
 
 Entry = dict[str, Any]
 
 
-def space(settings: Mapping[str, Any]) -> search.Space:
+def space(settings: Mapping[str, Any]) -> spaces.Space:
     """What is searched: the fraction of weights kept, on a log scale, bits, and what codes them.
 
     From 2 % kept to 1 % is as far as from 100 % to 50 %: so do the bytes go.
     """
     low, high = settings["rate"]
     least, most = settings["bits"]
-    kept = search.Interval(round(1 - high, 6), round(1 - low, 6), log=True)
+    kept = spaces.Interval(round(1 - high, 6), round(1 - low, 6), log=True)
     kept.check("budget.rate")
-    bits = search.Interval(least, most)
+    bits = spaces.Interval(least, most)
     bits.check("budget.bits")
     return {"kept": kept, "bits": bits, "coding": spaces.read("budget.coding", settings["coding"])}
 
@@ -29,7 +28,7 @@ def corners(settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Trials that show whether all can be planned."""
     found = space(settings)
     for coding in found["coding"].ends():
-        yield from spaces.corners({**found, "coding": search.Choice((coding,))})
+        yield from spaces.corners({**found, "coding": spaces.Choice((coding,))})
 
 
 def entries(config: Mapping[str, Any], params: Mapping[str, Any]) -> list[Entry]:

@@ -5,20 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from condenser import deploy, measure
+from condenser.capture import evaluating
+from condenser.checkpoint.packed import Row
+from condenser.compress import Operation, Quantized
+from condenser.measure import Widths
 from condenser.pipeline.stages import RunContext, StageResult
-
-if TYPE_CHECKING:
-    from condenser.checkpoint.packed import Row
-    from condenser.compress import Operation
-    from condenser.measure import Widths
 
 
 def files(outcome: StageResult, folder: Path) -> dict[str, Any]:
     """Bytes of what would be shipped."""
-    from condenser import deploy
-
     if outcome.file is not None:
         kind = {suffix: target for target, suffix in deploy.SUFFIX.items()}[outcome.file.suffix]
         return {"size/file_bytes": deploy.size(outcome.file), "size/file_format": kind}
@@ -39,8 +37,6 @@ def packed(rows: Sequence[Row]) -> dict[str, int]:
 
 def widths(operations: Sequence[Operation]) -> Widths:
     """Bits of the weights and inputs of the layers that were quantised."""
-    from condenser.compress import Quantized
-
     made = [op for op in operations if isinstance(op, Quantized)]
     return {layer: op.bits_of(layer) for op in made for layer in op.layers}
 
@@ -48,10 +44,6 @@ def widths(operations: Sequence[Operation]) -> Widths:
 def running(outcome: StageResult, ctx: RunContext) -> dict[str, Any]:
     """Time, memory and counted energy of one image; no time of a network that only simulates
     integers, memory of files alone."""
-    from condenser import deploy, measure
-    from condenser.capture import evaluating
-    from condenser.compress import Quantized
-
     data = ctx.data
     if outcome.file is None and any(isinstance(o, Quantized) for o in outcome.spec.operations):
         none = dict.fromkeys(("ms_b1", "iqr_b1", "threads"))

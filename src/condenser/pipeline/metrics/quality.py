@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from condenser import measure
+from condenser.capture import penultimate_pair, stage_pairs
+from condenser.data import DataModule
 from condenser.errors import CondenserError
+from condenser.files import damaged
+from condenser.measure import Predictions
 from condenser.pipeline.stages import RunContext, Stage
 from condenser.store import Entry
-
-if TYPE_CHECKING:
-    from typing import Any
-
-    from torch import nn
-
-    from condenser.data import DataModule
-    from condenser.measure import Predictions
-    from condenser.tasks import Task
+from condenser.tasks import Task
 
 LOGITS = "test_logits.safetensors"
 IMAGES = 1000  # that features are compared on
@@ -25,8 +27,6 @@ IMAGES = 1000  # that features are compared on
 
 def graded(predictions: Predictions, task: Task) -> dict[str, float | None]:
     """Their quality; none of a network that was made for another task."""
-    from condenser import measure
-
     if predictions.logits.shape[1] != task.outputs:
         return dict.fromkeys(("accuracy", "top5", "ece", "nll"))
     return measure.quality(predictions, task=task)
@@ -34,8 +34,6 @@ def graded(predictions: Predictions, task: Task) -> dict[str, float | None]:
 
 def by_class(test: Predictions, data: DataModule) -> dict[str, float | None]:
     """Test accuracy of each class; nothing of a network that was made for another task."""
-    from condenser import measure
-
     if test.logits.shape[1] != data.task.outputs:
         return {}
     found = measure.accuracy_by_class(test, data.classes, data.task)
@@ -44,10 +42,6 @@ def by_class(test: Predictions, data: DataModule) -> dict[str, float | None]:
 
 def beside_teachers(entry: Entry, teachers: Sequence[Entry], ctx: RunContext) -> dict[str, Any]:
     """What its answers on the test images are beside its teachers', these averaged as logits."""
-    import torch
-
-    from condenser import measure
-
     given = [load_logits(teacher).logits for teacher in teachers]
     own = load_logits(entry)
     if any(logits.shape != own.logits.shape for logits in given):
@@ -64,9 +58,6 @@ def similarity(
 ) -> dict[str, float]:
     """Linear CKA with the teacher on training images; nothing where there are several teachers, or
     where ``teacher.cka`` leaves the layers to be found and a network has none of the kind."""
-    from condenser import measure
-    from condenser.capture import penultimate_pair, stage_pairs
-
     asked = stage.config["teacher"]["cka"]
     if asked is None or len(teachers) != 1:
         return {}
@@ -96,19 +87,11 @@ def agreement(word: str, file: Predictions, simulated: Predictions, task: Task) 
 
 
 def save_logits(folder: Path, test: Predictions) -> None:
-    from safetensors.torch import save_file
-
     save_file(test._asdict(), folder / LOGITS)
 
 
 def load_logits(entry: Entry) -> Predictions:
     """What a stored model answered on the test images."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    from condenser.files import damaged
-    from condenser.measure import Predictions
-
     try:
         return Predictions(**load_file(entry.file(LOGITS)))
     except (OSError, SafetensorError, TypeError) as error:

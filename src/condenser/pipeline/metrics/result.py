@@ -6,6 +6,12 @@ import datetime
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from condenser import deploy, measure
+from condenser.checkpoint import model_spec
+from condenser.checkpoint.model_spec import violations
+from condenser.checkpoint.packed import table
 from condenser.errors import CondenserError
 from condenser.pipeline.metrics import costs, quality
 from condenser.pipeline.stages import RunContext, Stage, StageInputs, StageResult
@@ -15,12 +21,6 @@ def measured(
     stage: Stage, outcome: StageResult, ctx: RunContext, folder: Path, inputs: StageInputs
 ) -> dict[str, Any]:
     """Save the outcome and measure all that does not depend on the run around it."""
-    import torch
-
-    from condenser import deploy, measure
-    from condenser.checkpoint import model_spec
-    from condenser.checkpoint.packed import table
-
     data, model = ctx.data, outcome.model
     model_spec.save(folder, outcome.spec, model)
     predictor = deploy.session(outcome.file, outcome.threads) if outcome.file else model
@@ -70,10 +70,6 @@ def check_invariants(
         CondenserError: the weights do not have what was asked for, or no longer what earlier stages
             made.
     """
-    import torch
-
-    from condenser.checkpoint.model_spec import violations
-
     metrics: dict[str, str | float] = {}
     image = ctx.data.example(1)
     for promise in outcome.promises:
@@ -92,8 +88,6 @@ def check_invariants(
 
 
 def provenance() -> dict[str, Any]:
-    from condenser import measure
-
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     return {
         "commit": measure.commit(),

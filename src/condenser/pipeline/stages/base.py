@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from condenser.pipeline.stages.pairs import row_of
+from condenser.store import Entry, StageDir
 from condenser.training.distributed.process_group import Team
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from condenser.checkpoint.model_spec import ModelSpec
     from condenser.compress import Promise
     from condenser.data import DataModule
-    from condenser.store import Entry, StageDir
 
 
 @dataclass(frozen=True)

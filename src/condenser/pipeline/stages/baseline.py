@@ -19,13 +19,13 @@ from condenser.errors import ConfigError
 from condenser.pipeline.stages.base import RunContext, StageInputs
 from condenser.pipeline.stages.compression import CompressionStage
 from condenser.pipeline.stages.training import TrainingStage
+from condenser.store import Entry
 
 if TYPE_CHECKING:
     from torch import nn
 
     from condenser.checkpoint.model_spec import ModelSpec
     from condenser.compress import Compression
-    from condenser.store import Entry
     from condenser.training.student import Plan
 
 

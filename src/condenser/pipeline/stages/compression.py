@@ -11,10 +11,10 @@ from condenser.files import loads, read_bytes
 from condenser.pipeline.stages.base import RunContext, StageInputs, StageResult, flat
 from condenser.pipeline.stages.pairs import verdict
 from condenser.pipeline.stages.training import LABELS, TrainingStage, own
+from condenser.store import StageDir
 
 if TYPE_CHECKING:
     from condenser.compress import Compression
-    from condenser.store import StageDir
 
 
 class CompressionStage(TrainingStage):

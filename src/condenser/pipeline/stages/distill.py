@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from condenser.errors import ConfigError
 from condenser.pipeline.stages.base import RunContext, StageInputs
 from condenser.pipeline.stages.training import TrainingStage, objective, own
+from condenser.store import Entry
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from condenser.store import Entry
     from condenser.training.student import Student
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from condenser.errors import ConfigError
 from condenser.pipeline.stages.base import RunContext, Stage, StageInputs, StageResult
 from condenser.pipeline.stages.compression import Quantize
+from condenser.store import StageDir
 
 if TYPE_CHECKING:
     from condenser.deploy import Form
-    from condenser.store import StageDir
 
 FLOAT, DENSE, FILE = "float32", "dense", "model"
 # What a target needs beside requirements.txt: module → what to install (requirements-extras.txt).

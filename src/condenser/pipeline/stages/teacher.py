@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from condenser.errors import CondenserError, ConfigError, shown
+from condenser.files import read_json, sha256
+from condenser.outside import trust
 from condenser.pipeline.stages.base import RunContext, StageInputs, StageResult
 from condenser.pipeline.stages.training import TrainingStage
+from condenser.store import StageDir, load, model_folder
 
 if TYPE_CHECKING:
     from torch import nn
 
     from condenser.checkpoint.model_spec import ModelSpec
-    from condenser.store import StageDir
     from condenser.training.student import Student
 
 
@@ -40,15 +42,11 @@ class Teacher(TrainingStage):
     @property
     def folder(self) -> Path | None:
         """The ready-made model's: one with a model.json, or a run's, whose last model it is."""
-        from condenser.store import model_folder
-
         asked = self.settings["load"]
         return None if asked is None else model_folder("teacher.load", Path(asked))
 
     def ingredients(self) -> dict[str, Any]:
         if self.folder is not None:
-            from condenser.files import read_json, sha256
-
             file = self.folder / "model.json"  # it holds the weights' hash
             return {"load": sha256(file), "architecture": read_json(file).get("architecture")}
         seen = self.settings["input"]
@@ -79,9 +77,6 @@ class Teacher(TrainingStage):
     def read(self, ctx: RunContext) -> tuple[ModelSpec, nn.Module]:
         """The ready-made model as it was stored; ConfigError where nobody named its network."""
         from condenser.checkpoint import model_spec
-        from condenser.files import read_json
-        from condenser.outside import trust
-        from condenser.store import load
 
         assert self.folder is not None
         try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from condenser.errors import CondenserError, ConfigError
 from condenser.pipeline.stages.base import RunContext, Stage, StageInputs, StageResult
-from condenser.training.distributed import strategies
+from condenser.store import Entry, StageDir
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from condenser.checkpoint.model_spec import ModelSpec
     from condenser.compress import CalibrationData, Compression
     from condenser.distill import Objective
-    from condenser.store import Entry, StageDir
     from condenser.training.fit import Fit
     from condenser.training.student import Plan, Student
 
@@ -155,6 +154,7 @@ class TrainingStage(Stage):
         place: StageDir,
     ) -> Fit:
         """Fit ``model``; what earlier stages made of it is held."""
+        from condenser.training.distributed.strategies import whole
         from condenser.training.fit import fit
         from condenser.training.progress import Progress
         from condenser.training.resume import Resume
@@ -167,7 +167,7 @@ class TrainingStage(Stage):
         resume = Resume(place.checkpoint, ctx.checkpoint_seconds, ctx.warn)
         trainer = ctx.trainer
         if compression is not None or module.constraints:  # they look at whole tensors
-            trainer = strategies.whole(trainer)
+            trainer = whole(trainer)
         progress = ctx.progress and Progress(self.label.partition("-")[2], ctx.progress)
         return fit(module, trainer, ctx.loggers(self.label), progress, resume)
 

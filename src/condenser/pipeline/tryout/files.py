@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
+from torch import Tensor, nn
+
+from condenser import deploy
+from condenser.compress import PostTraining, Quantized
+from condenser.compress.quantization.sites import quantizable
+from condenser.deploy.executorch_program import refuse_repeats
 from condenser.pipeline.stages import RunContext
+from condenser.pipeline.stages.export import Export
 from condenser.pipeline.tryout.trial import Trial, rounds
 from condenser.pipeline.tryout.words import refuse, step
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from condenser.compress import Quantized
-    from condenser.pipeline.stages.export import Export
 
 IMAGES = 16
 ROUNDED = ("bits", "activation_bits", "exclude", "per_channel", "affine", "first_last")
 FAR = 1e-2  # of the largest output: more is another function
 
 
-def deploy(trial: Trial, model: nn.Module, export: Export, ctx: RunContext, folder: Path) -> None:
+def write_and_run(
+    trial: Trial, model: nn.Module, export: Export, ctx: RunContext, folder: Path
+) -> None:
     """CondenserError where the file cannot be written, cannot be run, or answers otherwise."""
-    import torch
-
-    from condenser import deploy
-
     form = export.form(ctx)
     images = ctx.data.calibration(min(IMAGES, ctx.data.train_size))
     refuse_what_no_program_holds(trial, model, export, images[:1])
@@ -50,9 +50,6 @@ def refuse_what_no_program_holds(
     trial: Trial, model: nn.Module, export: Export, image: Tensor
 ) -> None:
     """What the network itself tells, so that it need not be written first."""
-    from condenser.compress.quantization.sites import quantizable
-    from condenser.deploy.executorch_program import refuse_repeats
-
     if export.settings["target"] == "executorch":
         for stage in rounds(export):
             with step(trial.named, "cannot be quantised"):
@@ -61,8 +58,6 @@ def refuse_what_no_program_holds(
 
 
 def run(file: Path, images: Tensor, ctx: RunContext) -> Tensor:
-    from condenser import deploy
-
     session = deploy.session(file, 1)
     if session.pixels:
         scale, shift = (images.new_tensor(v).view(-1, 1, 1) for v in (ctx.data.std, ctx.data.mean))
@@ -72,8 +67,6 @@ def run(file: Path, images: Tensor, ctx: RunContext) -> Tensor:
 
 def rounded(model: nn.Module, settings: Any, images: Tensor) -> Quantized:
     """Quantise the network in place, as the stage would with a few images."""
-    from condenser.compress import PostTraining, Quantized
-
     own = {key: settings[key] for key in ROUNDED if key in settings}
     operations = PostTraining(**own, images=len(images))(model, images)
     return next(op for op in operations if isinstance(op, Quantized))

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from condenser.distill import LogitObjective
 from condenser.errors import ConfigError
 from condenser.pipeline.stages import RunContext, Stage
+from condenser.pipeline.stages.teacher import Teacher
 from condenser.pipeline.stages.training import TrainingStage
-
-if TYPE_CHECKING:
-    from condenser.pipeline.stages.teacher import Teacher
 
 
 def check_loaded(teacher: Teacher, stages: Sequence[Stage], ctx: RunContext) -> None:
@@ -32,8 +30,6 @@ def check_loaded(teacher: Teacher, stages: Sequence[Stage], ctx: RunContext) -> 
 
 def reads_logits(stage: Stage, ctx: RunContext) -> bool:
     """Whether a stage's objective is, or has, one on the teacher's logits."""
-    from condenser.distill import LogitObjective
-
     if not isinstance(stage, TrainingStage):
         return False
     return any(isinstance(part, LogitObjective) for part in ctx.build(stage.objective).modules())

@@ -5,26 +5,24 @@ from __future__ import annotations
 import copy
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
+from torch import Tensor, nn
+
+from condenser.checkpoint import model_spec
 from condenser.errors import CondenserError
 from condenser.models.weights import shape
 from condenser.pipeline.stages import RunContext
+from condenser.pipeline.tryout.files import write_and_run
 from condenser.pipeline.tryout.trial import Trial
 from condenser.pipeline.tryout.words import refuse, step
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 NEAR = 1e-6  # of the largest output: what the order of additions may change
 
 
 def attempt(trial: Trial, ctx: RunContext) -> None:
     """Build, answer, learn, store, deploy. CondenserError at the first that fails."""
-    import torch
-
-    from condenser.pipeline.tryout.files import deploy
-
     with torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(0)
         model = built(trial, ctx)
@@ -33,13 +31,11 @@ def attempt(trial: Trial, ctx: RunContext) -> None:
             learn(trial, model, ctx)
         store(trial, model, ctx, Path(folder))
         for export in trial.exports:
-            deploy(trial, model, export, ctx, Path(folder))
+            write_and_run(trial, model, export, ctx, Path(folder))
 
 
 def learn_from_one(trial: Trial, ctx: RunContext) -> None:
     """What a network of ours may not be able to do: a batch norm has no variance of one sample."""
-    import torch
-
     with torch.random.fork_rng(devices=[]):
         learn(trial, built(trial, ctx), ctx)
 
@@ -51,8 +47,6 @@ def built(trial: Trial, ctx: RunContext) -> nn.Module:
 
 def answer(trial: Trial, model: nn.Module, ctx: RunContext) -> None:
     """It gives logits for one image and for two, twice the same, and leaves the images alone."""
-    import torch
-
     outputs, mend = ctx.data.num_classes, wanted(model, ctx)
     model.eval()
     for count in (2, 1):
@@ -81,8 +75,6 @@ def wanted(model: nn.Module, ctx: RunContext) -> str:
 
 def learn(trial: Trial, model: nn.Module, ctx: RunContext) -> None:
     """Two steps on each size of batch reach the parameters that want to be trained."""
-    import torch
-
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
         refuse(trial.named, "has no parameter to train: none has requires_grad")
@@ -102,8 +94,6 @@ def learn(trial: Trial, model: nn.Module, ctx: RunContext) -> None:
 
 def store(trial: Trial, model: nn.Module, ctx: RunContext, folder: Path) -> None:
     """What is read back answers as what was written."""
-    from condenser.checkpoint import model_spec
-
     with step(trial.named, "cannot be stored"):
         model_spec.save(folder, trial.spec, model)
     with step(trial.named, "cannot be loaded once stored"):
@@ -122,8 +112,6 @@ def store(trial: Trial, model: nn.Module, ctx: RunContext, folder: Path) -> None
 
 
 def said(model: nn.Module, images: Tensor) -> Tensor:
-    import torch
-
     with torch.no_grad():
         logits: Tensor = model(images)
     if not isinstance(logits, torch.Tensor):
@@ -133,16 +121,12 @@ def said(model: nn.Module, images: Tensor) -> Tensor:
 
 def same(a: Tensor, b: Tensor) -> bool:
     """But for rounding; what is not finite counts as equal to its like."""
-    import torch
-
     near = NEAR * float(a.nan_to_num().abs().max())
     return a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=near, equal_nan=True)
 
 
 def unsaved(model: nn.Module, again: nn.Module) -> list[str]:
     """Tensors in ``model`` beside its state that are other ones in ``again``."""
-    import torch
-
     there = dict(again.named_modules())
     found = []
     for name, module in model.named_modules():

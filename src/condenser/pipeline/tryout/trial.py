@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
+
+from condenser import models
+from condenser.checkpoint.model_spec import ModelSpec
 from condenser.outside.sources import of_targets
 from condenser.pipeline.stages import RunContext, Stage
 from condenser.pipeline.stages.compression import Quantize
+from condenser.pipeline.stages.export import Export
 from condenser.pipeline.stages.training import TrainingStage
 from condenser.store import key_of
-
-if TYPE_CHECKING:
-    from condenser.checkpoint.model_spec import ModelSpec
-    from condenser.pipeline.stages.export import Export
 
 VERSION = 1  # of what is tried: raise it when more is
 
@@ -41,8 +42,6 @@ class Trial:
     @property
     def outside(self) -> bool:
         """Whether its code is not all ours; torchvision's is not."""
-        from condenser import models
-
         target = str(self.architecture["_target_"])
         return models.outside(target) or target.endswith("torchvision_model")
 
@@ -52,8 +51,6 @@ class Trial:
 
     def key(self, ctx: RunContext) -> str:
         """Everything that the trial's end depends on."""
-        import torch
-
         forms = [str(export.form(ctx)) for export in self.exports]
         rounded = [export.settings for export in self.exports if rounds(export)]
         return key_of(

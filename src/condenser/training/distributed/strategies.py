@@ -10,11 +10,15 @@ tensor_parallel: linear layers are sharded too; tensor_parallel_size processes w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from condenser.distill import Objective
-    from condenser.training.student import Student
+import torch
+import torch.distributed as dist
+from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy
+
+from condenser.capture import evaluating
+from condenser.distill import Objective, Sum
+from condenser.training.student import Student
 
 SHARDED = ("fsdp", "tensor_parallel")
 
@@ -29,8 +33,6 @@ def strategy(trainer: Mapping[str, Any], module: Student) -> Any:
     """The strategy as Lightning expects it."""
     word = trainer.get("strategy", "auto")
     if word in SHARDED and processes() > 1:
-        from pytorch_lightning.strategies import ModelParallelStrategy
-
         tensor = width(trainer)
         return ModelParallelStrategy(
             data_parallel_size=processes() // tensor,
@@ -44,10 +46,6 @@ def strategy(trainer: Mapping[str, Any], module: Student) -> Any:
 
 def leaves_out(module: Student) -> bool:
     """Whether a step may leave parameters unused (DDP's find_unused_parameters)."""
-    import torch
-
-    from condenser.capture import evaluating
-
     projectors = any(True for _ in module.objective.parameters())  # unused for a batch of one
     if projectors or not sees_logits(module.objective):
         return True
@@ -60,8 +58,6 @@ def leaves_out(module: Student) -> bool:
 
 def sees_logits(objective: Objective) -> bool:
     """Whether the loss uses the logits; features alone leave the last layers unused."""
-    from condenser.distill import Sum
-
     if isinstance(objective, Sum):
         return any(sees_logits(part) for part in objective.parts)
     return not objective.student_layers
@@ -76,8 +72,6 @@ def width(trainer: Mapping[str, Any]) -> int:
 
 def part(trainer: Mapping[str, Any]) -> tuple[int, int]:
     """(index, count) of this process's part of each batch; (0, 1) for all of it."""
-    import torch.distributed as dist
-
     together = width(trainer)
     rank = dist.get_rank() if dist.is_initialized() else 0
     return rank // together, processes() // together
@@ -90,12 +84,8 @@ def whole(trainer: Mapping[str, Any]) -> dict[str, Any]:
 
 def wraps(running: Any) -> bool:
     """Whether Lightning wraps the module in DDP, which wants one backward a forward."""
-    from pytorch_lightning.strategies import DDPStrategy
-
     return isinstance(running.strategy, DDPStrategy)
 
 
 def processes() -> int:
-    import torch.distributed as dist
-
     return dist.get_world_size() if dist.is_initialized() else 1

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from condenser.capture import Capture, device_of, evaluating
+from condenser.data import DataModule
 from condenser.errors import CondenserError
 from condenser.measure import arithmetic, device_kind
 from condenser.training.teacher_cache.digest import digest
@@ -19,9 +19,6 @@ from condenser.training.teacher_cache.disk import load_or_make
 from condenser.training.teacher_cache.manifest import Manifest, feature
 from condenser.training.teacher_cache.settings import Cache, random_seed, views_of
 from condenser.training.teacher_cache.table import CachedOutputs
-
-if TYPE_CHECKING:
-    from condenser.data import DataModule
 
 
 def load_or_compute(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 from numpy.lib.format import open_memmap
 from torch import Tensor
 
@@ -39,8 +40,6 @@ def load_or_make(
         CondenserError: the folder holds other outputs, or other files.
         DamagedError: a file is not the one that was written.
     """
-    from filelock import FileLock
-
     if not (folder / MANIFEST).is_file() or (warn and unfit(folder, manifest)):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(f"{folder.name}.lock")):

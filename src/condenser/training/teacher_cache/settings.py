@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from condenser.data import Arrays, DataModule
 from condenser.errors import ConfigError, UnknownError
-
-if TYPE_CHECKING:
-    from condenser.data import DataModule
 
 PLACES = ("auto", "none", "memory", "disk")
 FLOATS = ("float32", "float16")
@@ -110,7 +107,5 @@ def views_of(data: DataModule) -> int | None:
 
 def random_seed(data: DataModule) -> int | None:
     """The augmentation seed; None without random augmentation."""
-    from condenser.data import Arrays
-
     fixed = isinstance(data.parts.train, Arrays) and not data.augment
     return None if fixed else data.seed
