@@ -36,6 +36,7 @@ from condenser.compress.channels import (
 from condenser.compress.channels.graph import channel_groups
 from condenser.compress.channels.operations import as_ranges, from_ranges
 from condenser.compress.channels.verify import agrees
+from condenser.compress.left_alone import left_alone, weights_of
 from condenser.compress.scores import (
     LAMP,
     Activation,
@@ -678,6 +679,15 @@ def test_the_sparsest_block_goes(made: Any) -> None:
     weights = [model.get_parameter(f"layer2.1.conv{i}.weight") for i in (1, 2)]
     dense = sum(int((w.abs() > 1e-3).sum()) for w in weights) / sum(w.numel() for w in weights)
     assert compression.scores["layer2.1"] == pytest.approx(dense)
+
+
+def test_a_layer_is_left_alone_for_what_the_module_around_it_is_skipped_for(made: Any) -> None:
+    compression = CutBlocks(RandomBlock(), count=1)
+    compression.reached, compression.skipped = ["layer1.0.conv1"], {"layer2.0": "it must stay"}
+    left = left_alone(weights_of(made("resnet8")[1]), compression)
+    assert left["layer2.0.conv1"] == "it must stay"
+    assert left["layer3.0.conv1"] == "a layer of a kind that it leaves alone (Conv2d)"
+    assert "layer1.0.conv1" not in left
 
 
 # --- with other operations, before and after

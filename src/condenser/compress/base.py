@@ -92,11 +92,6 @@ class CalibrationData:
         return torch.cat(images), torch.cat(targets)
 
 
-def listed(reasons: Mapping[str, str]) -> dict[str, str]:
-    """Skipped layers and the reasons, as a metric; empty if none."""
-    return {"skipped": "; ".join(f"{k}: {why}" for k, why in reasons.items())} if reasons else {}
-
-
 class Compression(ABC):
     """Makes a model smaller: prepared once, called every training step, then finished.
 
@@ -112,7 +107,7 @@ class Compression(ABC):
         by_training: it does nothing where no training follows.
         exclude: patterns of layer names that it was told to leave alone.
         reached: the layers whose weights it works on, after ``prepare``; None: it does not say.
-        skipped: layers that it leaves alone → why.
+        skipped: layers, or what holds them, that it leaves alone → why.
     """
 
     trains: ClassVar[bool] = True
@@ -237,9 +232,6 @@ class AtOnce(Compression):
 
     def restore(self, state: State) -> None:
         """``prepare`` has made the same structure again; the weights are the model's."""
-
-    def metrics(self) -> Mapping[str, str | float]:
-        return {**listed(self.skipped)}
 
     def finish(self) -> list[Operation]:
         return self.operations

@@ -43,8 +43,15 @@ def left_alone(weights: Mapping[str, Weights], compression: Compression) -> dict
             continue
         usual = f"a layer of a kind that it leaves alone ({kind})"
         excluded = "exclude names it" if matches(name, compression.exclude) else ""
-        found[name] = compression.skipped.get(name) or excluded or usual
+        found[name] = reason(name, compression.skipped) or excluded or usual
     return found
+
+
+def reason(name: str, skipped: Mapping[str, str]) -> str:
+    """Why the layer, or the innermost module around it, was skipped; empty if none was."""
+    while name and name not in skipped:
+        name = name.rpartition(".")[0]
+    return skipped.get(name, "")
 
 
 def metrics(

@@ -91,7 +91,7 @@ class CutChannels(Structural):
         return control
 
     def metrics(self) -> Mapping[str, str | float]:
-        return {**super().metrics()} | {f"predicted_{k}": v for k, v in self.predicted.items()}
+        return {f"predicted_{k}": v for k, v in self.predicted.items()}
 
     def named(self, model: nn.Module, image: Tensor | None) -> dict[str, Patterns]:
         names = [name for name, layer in model.named_modules() if isinstance(layer, CUTTABLE)]

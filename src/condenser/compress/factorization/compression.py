@@ -87,7 +87,7 @@ class Factorization(AtOnce):
     def metrics(self) -> Mapping[str, str | float]:
         ranks = {n: "×".join(map(str, layer["ranks"])) for n, layer in self.layers.items()}
         text = {f"achieved_ranks/{name}": rank for name, rank in ranks.items()}
-        return {"achieved": self.achieved, **text, **super().metrics()}
+        return {"achieved": self.achieved, **text}
 
     def named(self, model: nn.Module, image: Tensor | None) -> dict[str, Patterns]:
         names = [name for name, layer in model.named_modules() if isinstance(layer, WEIGHTED)]

@@ -98,7 +98,7 @@ class Merging(AtOnce):
         self.merged: dict[str, int] = {}
 
     def metrics(self) -> Mapping[str, str | float]:
-        return {f"merged/{k}": v for k, v in self.merged.items()} | dict(super().metrics())
+        return {f"merged/{k}": v for k, v in self.merged.items()}
 
     def named(self, model: nn.Module, image: Tensor | None) -> dict[str, Patterns]:
         names = [name for name, layer in model.named_modules() if isinstance(layer, LAYERS)]
