@@ -20,6 +20,7 @@ from condenser.compress import (
     Magnitude,
     Operation,
     PostTraining,
+    PruneAndQuantize,
     QuantizationAware,
     Quantized,
     Shared,
@@ -345,6 +346,44 @@ def test_averaged_weights_copies_and_bf16_know_nothing_of_the_rounding() -> None
         model(randn(8, 3, 8, 8))  # three channels: it fails within a layer
     weight = model.get_parameter("0.weight")
     assert model[0].weight is weight  # and the rounded weight is gone all the same
+
+
+def test_one_training_prunes_and_rounds() -> None:
+    """As many zeros as asked for, few values a row, and the largest weights are what is left."""
+    bits, rate = 3, 0.75
+    pruning = WeightPruning(rate, Magnitude(), until=0.5, updates=5)
+    model, method = batch_normed(), PruneAndQuantize(bits, None, prune=pruning)
+    method.prepare(model, probe())
+    convs = [model.get_submodule(name) for name in ("0", "3", "7")]
+    dropped = [torch.zeros_like(layer.weight, dtype=torch.bool) for layer in convs]
+    for count in range(1, 11):
+        assert method.ready == (count > 5)
+        step(model, 1)
+        before = torch.cat([layer.weight.detach().abs().flatten() for layer in convs])
+        method.step(count / 10)
+        zeros = [layer.weight == 0 for layer in convs]
+        assert all(bool((z | ~d).all()) for z, d in zip(zeros, dropped, strict=True)), "come back"
+        dropped = zeros
+        now = torch.cat([z.flatten() for z in zeros])
+        assert not now.any() or before[now].max() <= before[~now].min()
+    made = method.kept(model, model.state_dict())
+    again, operations = batch_normed(), method.finish()
+    assert [type(op) for op in operations] == [Sparse, FoldBatchNorm, Quantized]
+    for operation in operations:
+        operation.apply(again)
+    again.load_state_dict(made)
+    gone = [layer.weight.detach() == 0 for layer in (again[0], again[3], again[7])]
+    assert all(bool(g[d].all()) for g, d in zip(gone, dropped, strict=True))
+    assert sum(int(d.sum()) for d in dropped) == round(rate * sum(d.numel() for d in dropped))
+    kept = {p.key: p.read(again, randn(1, *SHAPE)) for p in method.promises()}
+    assert all(p.kept(kept[p.key]) for p in method.promises())
+    assert kept["bits"] <= bits and kept["prune.rate"] == pytest.approx(rate, abs=0.01)
+    torch.testing.assert_close(again.eval()(randn(4, *SHAPE)), again(randn(4, *SHAPE)))
+
+
+def test_joint_needs_to_know_what_to_prune() -> None:
+    with pytest.raises(ConfigError, match=r"quantize\.prune=.*must be a condenser\.compress"):
+        PruneAndQuantize(4, 4)
 
 
 def test_first_and_last_keep_more_bits_in_running_order() -> None:

@@ -710,6 +710,16 @@ def test_a_term_warms_up_and_its_objective_is_told_of_progress() -> None:
     assert told == [0.0, 0.125, 0.25, 1.0]
 
 
+def test_a_term_counts_from_its_beginning_until_its_end() -> None:
+    late = {"weight": 2.0, "begin": 0.5, "warmup": 0.25}
+    whole = simple(first={"until": 0.5}, last={"until": 1.0}, late=late)
+    for done, parts in ((0, (1, 1, 0)), (0.49, (1, 1, 0)), (0.5, (0, 1, 0)), (0.625, (0, 1, 1))):
+        whole.progress(done)
+        assert tuple(whole.term_weights().values()) == parts
+    whole.progress(1.0)
+    assert tuple(whole.term_weights().values()) == (0, 1, 2)
+
+
 @pytest.mark.parametrize(
     ("terms", "words"),
     [
@@ -720,6 +730,10 @@ def test_a_term_warms_up_and_its_objective_is_told_of_progress() -> None:
         ({"a": {"wieght": 1.0, "objective": Labels()}}, ["distill.terms.a", "weight"]),
         ({"a": {"weight": 1.0, "objective": "kd"}}, ["distill.terms.a.objective=kd"]),
         ({"a": {"weight": 1.0, "warmup": 2.0, "objective": Labels()}}, ["terms.a.warmup=2.0"]),
+        (
+            {"a": {"weight": 1.0, "begin": 0.5, "until": 0.5, "objective": Labels()}},
+            ["terms.a.begin=0.5: must be below distill.terms.a.until=0.5"],
+        ),
     ],
 )
 def test_what_a_sum_refuses(terms: dict[str, Any], words: list[str]) -> None:

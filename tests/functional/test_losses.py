@@ -185,7 +185,9 @@ MILESTONES = partial(schedules.multistep, milestones=[0.625, 0.75, 0.875])
         (partial(schedules.linear, floor=0.2), {0: 1, 0.5: 0.6, 1: 0.2}),
         (schedules.cosine, {0: 1, 1 / 3: 0.75, 0.5: 0.5, 2 / 3: 0.25, 1: 0}),
         (partial(schedules.cosine, floor=0.1), {0: 1, 0.5: 0.55, 1: 0.1}),
+        (partial(schedules.cosine, cycles=2), {0: 1, 0.25: 0.5, 0.5: 1, 0.75: 0.5, 1: 0}),
         (schedules.cubic, {0: 0, 0.1: 0.271, 0.5: 0.875, 1: 1}),
+        (partial(schedules.cubic, begin=0.5), {0: 0, 0.5: 0, 0.55: 0.271, 0.75: 0.875, 1: 1}),
         (
             MILESTONES,
             {0: 1, 149 / 240: 1, 150 / 240: 0.1, 180 / 240: 0.01, 210 / 240: 1e-3, 1: 1e-3},

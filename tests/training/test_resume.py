@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from condenser.compress import CalibrationData, Magnitude, QuantizationAware, WeightPruning
+from condenser.compress import (
+    CalibrationData,
+    Magnitude,
+    PruneAndQuantize,
+    QuantizationAware,
+    WeightPruning,
+)
 from condenser.data import DataModule, HorizontalFlip, Shift, digits
 from condenser.distill import KD
 from condenser.functional.schedules import cosine
@@ -69,10 +75,10 @@ def pruned() -> Student:
     return Student(model, plan(), data(), compression=compression)
 
 
-def rounded() -> Student:
+def rounded(compression: QuantizationAware | None = None) -> Student:
     torch.manual_seed(3)
     model = ResNet((1, 8, 8), 10, depth=8, widths=[4, 4, 8, 8])
-    compression, source = QuantizationAware(3, 3), data()
+    compression, source = compression or QuantizationAware(3, 3), data()
     source.setup()
     images = source.sample(64)
     compression.prepare(
@@ -81,11 +87,15 @@ def rounded() -> Student:
     return Student(model, plan(), source, compression=compression)
 
 
+def rounded_and_pruned() -> Student:
+    return rounded(PruneAndQuantize(3, 3, prune=WeightPruning(0.7, Magnitude(), until=0.7)))
+
+
 def trained(make: Callable[[], Student], resume: Resume) -> Fit:
     return fit(make(), TRAINER, resume=resume)
 
 
-@pytest.mark.parametrize("make", [with_dropout, distilled, pruned, rounded])
+@pytest.mark.parametrize("make", [with_dropout, distilled, pruned, rounded, rounded_and_pruned])
 @pytest.mark.parametrize("epoch", [0, 3])
 def test_killed_and_started_again_is_undisturbed(
     make: Callable[[], Student], epoch: int, tmp_path: Path

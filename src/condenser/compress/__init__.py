@@ -12,6 +12,7 @@ from condenser.compress.promises import Promise
 from condenser.compress.quantization import (
     FoldBatchNorm,
     PostTraining,
+    PruneAndQuantize,
     QuantizationAware,
     Quantized,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "PerLayerRates",
     "PostTraining",
     "Promise",
+    "PruneAndQuantize",
     "QuantizationAware",
     "Quantized",
     "Shared",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,17 +12,32 @@ from condenser.distill.base import Objective, Outputs
 from condenser.errors import ConfigError, fraction, nonnegative, one_of
 from condenser.tasks import EVERY, Task
 
-KEYS = ("weight", "objective", "warmup")
+KEYS = ("weight", "objective", "warmup", "begin", "until")
+
+
+class Ramp(NamedTuple):
+    """How much of its weight a term has: progress in [0, 1] → r."""
+
+    warmup: float
+    begin: float
+    until: float
+
+    def __call__(self, done: float) -> float:
+        if done < self.begin or (done >= self.until and self.until < 1):
+            return 0.0
+        return min((done - self.begin) / self.warmup, 1.0) if self.warmup else 1.0
 
 
 class Sum(Objective):
-    """L = Σ w·r·L_term over named objectives, r = min(1, progress/warmup).
+    """L = Σ w·r·L_term over named objectives, r = min(1, (progress - begin)/warmup) from ``begin``
+    to ``until``, else 0.
 
     Logs each objective's unweighted loss under its name, and its other terms as ``name/term``.
 
     Args:
-        terms: name → ``weight`` (w >= 0), ``objective``, and, if its weight is to rise from 0 in a
-            straight line, ``warmup``: the part of training in [0, 1] after which it is w.
+        terms: name → ``weight`` (w >= 0), ``objective``, and in parts of training, all in [0, 1]:
+            ``warmup``, in which its weight rises from 0 to w in a straight line; ``begin`` and
+            ``until``, between which it counts.
 
     Raises:
         ConfigError: no terms, one that is called loss, or one with a bad setting.
@@ -42,7 +57,7 @@ class Sum(Objective):
             self.parts
         )  # registered, so that their projectors are trained
         self.full = [float(term["weight"]) for term in terms.values()]
-        self.warmups = [float(term.get("warmup", 0.0)) for term in terms.values()]
+        self.ramps = [Ramp(*map(float, times(term))) for term in terms.values()]
         self.weights = self.full
         self.relational = any(part.relational for part in self.parts)
         self.gather()
@@ -70,8 +85,7 @@ class Sum(Objective):
         return dict(zip(self.names, self.weights, strict=True))
 
     def progress(self, done: float) -> None:
-        ramps = [min(done / warmup, 1.0) if warmup else 1.0 for warmup in self.warmups]
-        self.weights = [ramp * w for ramp, w in zip(ramps, self.full, strict=True)]
+        self.weights = [ramp(done) * w for ramp, w in zip(self.ramps, self.full, strict=True)]
         for objective in self.parts:
             objective.progress(done)
 
@@ -93,6 +107,15 @@ def check(name: str, term: Mapping[str, Any]) -> None:
     if not {"weight", "objective"} <= set(term) <= set(KEYS):
         raise ConfigError(f"distill.{key}", list(term), f"weight and objective, {one_of(KEYS)}")
     nonnegative(f"distill.{key}.weight", term["weight"])
-    fraction(f"distill.{key}.warmup", term.get("warmup", 0.0))
+    warmup, begin, until = times(term)
+    for word, value in (("warmup", warmup), ("begin", begin), ("until", until)):
+        fraction(f"distill.{key}.{word}", value)
+    if begin >= until:
+        raise ConfigError(f"distill.{key}.begin", begin, f"below distill.{key}.until={until}")
     if not isinstance(term["objective"], Objective):
         raise ConfigError(f"distill.{key}.objective", term["objective"], "an objective's _target_")
+
+
+def times(term: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    """Its warm-up, begin and end, in parts of training."""
+    return term.get("warmup", 0.0), term.get("begin", 0.0), term.get("until", 1.0)

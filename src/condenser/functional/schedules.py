@@ -11,10 +11,11 @@ def constant(progress: float) -> float:
     return 1.0
 
 
-def cosine(progress: float, floor: float = 0.0) -> float:
-    """floor + (1 - floor)·(1 + cos πp)/2. Source: Loshchilov, Hutter 2017,
-    https://arxiv.org/abs/1608.03983"""
-    return floor + (1 - floor) * (1 + math.cos(math.pi * progress)) / 2
+def cosine(progress: float, floor: float = 0.0, cycles: int = 1) -> float:
+    """floor + (1 - floor)·(1 + cos πq)/2, q the progress within one of ``cycles`` equal parts of
+    training: it restarts at 1. Source: Loshchilov, Hutter 2017, https://arxiv.org/abs/1608.03983"""
+    done = progress if progress >= 1 else progress * cycles % 1
+    return floor + (1 - floor) * (1 + math.cos(math.pi * done)) / 2
 
 
 def linear(progress: float, floor: float = 0.0) -> float:
@@ -38,9 +39,10 @@ def ramp(progress: float) -> float:
     return progress
 
 
-def cubic(progress: float) -> float:
-    """1 - (1 - p)³: fast while redundancy is high, slow near the end.
+def cubic(progress: float, begin: float = 0.0) -> float:
+    """1 - (1 - q)³, q = (p - begin)/(1 - begin): 0 up to ``begin``, in [0, 1), then fast while
+    redundancy is high, slow near the end.
 
     Source: Zhu, Gupta, "To prune, or not to prune", 2017, https://arxiv.org/abs/1710.01878
     """
-    return 1 - (1 - progress) ** 3
+    return 1 - (1 - max(0.0, (progress - begin) / (1 - begin))) ** 3

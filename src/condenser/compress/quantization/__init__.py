@@ -2,6 +2,7 @@
 
 from condenser.compress.quantization.aware import QuantizationAware
 from condenser.compress.quantization.folding import folded
+from condenser.compress.quantization.joint import PruneAndQuantize
 from condenser.compress.quantization.operation import FoldBatchNorm, Quantized
 from condenser.compress.quantization.post_training import PostTraining
 from condenser.compress.quantization.quantizers import (
@@ -17,6 +18,7 @@ __all__ = [
     "FoldBatchNorm",
     "InputQuantizer",
     "PostTraining",
+    "PruneAndQuantize",
     "QuantizationAware",
     "Quantized",
     "foldable",
