@@ -70,7 +70,7 @@ ARMS = {
 
 
 def main(overrides: list[str]) -> None:
-    train("name=joint_teacher", "run=teacher", "recipe=[teacher]", "data.limit=12000",
+    train("experiment=joint", "name=joint_teacher", "run=teacher", "recipe=[teacher]", "data.limit=12000",
           "teacher.epochs=20", "optim.batch_size=128", *overrides)  # fmt: skip
     for name, arm in ARMS.items():
         sweep("joint_tuning", name, arm, TUNING_SEED, RATES, *overrides)
@@ -80,7 +80,7 @@ def main(overrides: list[str]) -> None:
 
 def sweep(experiment: str, name: str, arm: Arm, seeds: str, rates: str, *overrides: str) -> None:
     stages = ["teacher", arm.stages, *(["export"] if experiment == "joint" else [])]
-    train("-m", "hydra/launcher=basic", f"name={experiment}",
+    train("-m", "experiment=joint", "hydra/launcher=basic", f"name={experiment}",
           f"run='{name} seed=${{seed}} lr=${{optim.lr}}'", f"teacher.load={TEACHER}",
           f"recipe=[{','.join(stages)}]", f"seed={seeds}", f"optim.lr={rates}",
           *arm.overrides, *overrides)  # fmt: skip
@@ -94,7 +94,7 @@ def best_rate(name: str) -> str:
 
 def train(*words: str) -> None:
     """One command of train.py; what is done already is not done again."""
-    subprocess.run([sys.executable, str(TRAIN), "experiment=joint", *words], check=True)
+    subprocess.run([sys.executable, str(TRAIN), *words], check=True)
 
 
 def finals(experiment: str, name: str) -> Iterator[Mapping[str, Any]]:
