@@ -44,6 +44,7 @@ JOINT = (
     "quantize.prune.rate=0.9",
 )
 TINY = "student.model.widths=[2,5,14]"
+# D distils, P prunes, Q quantises; one after the other, or at once (DPQ)
 ARMS = {
     "nothing": Arm("{student:{epochs:24}}"),
     "D": Arm("{distill:{epochs:24}}"),
@@ -70,8 +71,8 @@ ARMS = {
 
 
 def main(overrides: list[str]) -> None:
-    train("experiment=joint", "name=joint_teacher", "run=teacher", "recipe=[teacher]", "data.limit=12000",
-          "teacher.epochs=20", "optim.batch_size=128", *overrides)  # fmt: skip
+    train("experiment=joint", "name=joint_teacher", "run=teacher", "recipe=[teacher]",
+          "data.limit=12000", "teacher.epochs=20", "optim.batch_size=128", *overrides)  # fmt: skip
     for name, arm in ARMS.items():
         sweep("joint_tuning", name, arm, TUNING_SEED, RATES, *overrides)
         sweep("joint", name, arm, SEEDS, best_rate(name), *overrides)
