@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,23 @@ from condenser.runs import records
 EXAMPLES = """examples:
   python src/export.py runs/demo/default                      the recipe's last model
   python src/export.py runs/demo/default --stage 3            the one its fourth stage made
-  python src/export.py runs/demo/default --out model.onnx
-  python src/export.py runs/demo/default --set target=openvino input=uint8
+  python src/export.py runs/demo/default --out device         the bundle in another folder
+  python src/export.py runs/demo/default --out model.onnx     the file alone
+  python src/export.py runs/demo/default --set target=openvino input=uint8 layout=NHWC
+  python src/export.py runs/demo/default --set measure=false  at once, nothing measured
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns 0, or 1 after one line on stderr with the error."""
     parser = cli_common.parser(
-        "Write a finished run's model as the file to deploy, measured where it runs.", EXAMPLES
+        "Write a finished run's model as a bundle: the file to deploy, measured where it runs, "
+        "what it takes and gives, code that feeds it.",
+        EXAMPLES,
     )
     parser.add_argument("run", type=Path, help="a run's folder: runs/EXPERIMENT/RUN")
     parser.add_argument("--stage", type=int, help="position in the recipe, from 0 (default: last)")
-    parser.add_argument("--out", type=Path, help="default: RUN/model with the target's suffix")
+    parser.add_argument("--out", type=Path, help="a folder, or a file (default: RUN/bundle)")
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="KEY=VALUE", help="of export in conf/train.yaml"
     )
@@ -42,12 +47,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def work(options: argparse.Namespace) -> None:
-    """Write the file and print its measurements."""
-    record, file = export(options.run, options.stage, options.set, options.trust)
-    out = options.out or options.run / file.name
-    copy(file, out)
-    print(
-        f"{out}: {record['size/file_bytes']:,} bytes, test accuracy {record['test/accuracy']:.2%}, "
+    """Write the bundle and print what the file is."""
+    from condenser.deploy import SUFFIX
+    from condenser.pipeline import deliver
+    from condenser.pipeline.reopen import saved_config
+    from condenser.store import whole
+
+    config = saved_config(options.run, options.trust)
+    made = records.read([options.run])
+    whole(config, (r for r in made if r["stage"] not in ("export", "baseline")))
+    words = " ".join(["python src/export.py", str(options.run), *set_of(options.set)])
+    alone = options.out is not None and options.out.suffix in SUFFIX.values()
+    with tempfile.TemporaryDirectory() as spare:
+        place = Path(spare) if alone else options.out
+        record, file = deliver.export(config, place, options.stage, given(options.set), words)
+        if alone:
+            copy(file, options.out)
+    print(f"{options.out if alone else file}: {said(record)}")
+
+
+def said(record: Mapping[str, Any]) -> str:
+    size = f"{record['size/file_bytes']:,} bytes"
+    if record["test/accuracy"] is None:
+        return f"{size}, not measured"
+    return (
+        f"{size}, test accuracy {record['test/accuracy']:.2%}, "
         f"the same answer as torch on {record['export/agreement']:.2%}, "
         f"{record['latency/ms_b1']:.3f} ms an image in {record['latency/runtime']}"
     )
@@ -62,46 +86,6 @@ def copy(file: Path, out: Path) -> None:
     with drafts(*(out if p == file else out.with_suffix(p.suffix) for p in parts)) as copies:
         for part, made in zip(parts, copies, strict=True):
             shutil.copyfile(part, made)
-
-
-def export(
-    folder: Path,
-    position: int | None,
-    settings: Sequence[str] = (),
-    trusted: Sequence[str] = (),
-) -> tuple[Any, Path]:
-    """Rerun the recipe up to ``position`` from the store, with an export at its end."""
-    from condenser.config.run_name import shortened
-    from condenser.pipeline.reopen import saved_config
-    from condenser.store import stored_at, whole
-
-    config = saved_config(folder, trusted)
-    stages = config["recipe"]["stages"]
-    if position is not None and not 0 <= position < len(stages):
-        raise ConfigError("--stage", position, f"a position from 0 to {len(stages) - 1}")
-    stages = stages[: len(stages) if position is None else position + 1]
-    if settings or not is_export(stages[-1]):
-        before = stages[:-1] if is_export(stages[-1]) else stages
-        stages = [*before, {"export": given(settings)}]
-    name = shortened(",".join([config["run"], f"export={len(stages) - 2}", *settings]))
-    config |= {"recipe": {"stages": stages}, "run": name}
-    made = records.read([folder])
-    whole(config, (r for r in made if r["stage"] not in ("export", "baseline")))
-    config["baselines"] = False
-    from condenser.pipeline.plan import make_plan
-    from condenser.pipeline.run import run
-
-    record = run(
-        make_plan(config), " ".join(["python src/export.py", str(folder), *set_of(settings)])
-    )[-1]
-    from condenser.deploy import SUFFIX
-
-    file = stored_at(config, record).file(f"model{SUFFIX[record['export/target']]}")
-    return record, file
-
-
-def is_export(entry: Any) -> bool:
-    return entry == "export" or (isinstance(entry, dict) and "export" in entry)
 
 
 def set_of(settings: Sequence[str]) -> list[str]:

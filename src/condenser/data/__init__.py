@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from condenser.data.arrays import arrays, from_arrays
 from condenser.data.attributes import fashion_attributes
 from condenser.data.augment import Augmentation, HorizontalFlip, RandomCrop, Shift
 from condenser.data.batches import Batch, InOrder, Normalise, Shuffled
@@ -41,11 +42,13 @@ __all__ = [
     "Shift",
     "Shuffled",
     "Splits",
+    "arrays",
     "cifar10",
     "cifar100",
     "digits",
     "fashion_attributes",
     "fashion_mnist",
+    "from_arrays",
     "from_torchvision",
     "imagefolder",
     "key",

@@ -1,4 +1,4 @@
-"""Augmentations of uint8 batches; each sample's random numbers are passed in."""
+"""Augmentations of batches before normalisation; each sample's random numbers are passed in."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from condenser.errors import ConfigError, UnknownError
 
 
 class Augmentation(Protocol):
-    """uint8 (B,C,H,W) and float32 (B,draws) from [0, 1) to uint8 (B,C,H,W).
+    """uint8 or float32 (B,C,H,W) and float32 (B,draws) from [0, 1) to images of that kind.
 
     A sample's result depends on its own row of draws only, and ``repr`` names every setting: it
     goes into the fingerprint of the data (a dataclass has such a one).
@@ -77,6 +77,8 @@ class HorizontalFlip:
             raise ConfigError("data.augment.p", self.p, "a probability, 0 to 1")
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
+        if images.dtype != torch.uint8:
+            return torch.where((draws[:, 0] < self.p).view(-1, 1, 1, 1), images.flip(-1), images)
         # x ^ ((x ^ mirrored) & mask): torch.where with a broadcast mask takes 5 times as long
         mask = (draws[:, 0] < self.p).to(torch.uint8).mul_(255).view(-1, 1, 1, 1)
         return images.flip(-1).bitwise_xor_(images).bitwise_and_(mask).bitwise_xor_(images)

@@ -24,19 +24,22 @@ class Batch(NamedTuple):
 
 
 class Normalise:
-    """(x/255 - mean) / std for each channel: uint8 (B,C,H,W) to float32."""
+    """(x/255 - mean) / std for each channel of uint8 (B,C,H,W); (x - mean) / std of float32."""
 
     def __init__(
         self, mean: Sequence[float], std: Sequence[float], device: torch.device | None = None
     ) -> None:
-        scale = 255 * torch.tensor(std, dtype=torch.float64).view(-1, 1, 1)
-        shift = 255 * torch.tensor(mean, dtype=torch.float64).view(-1, 1, 1)
-        self._shift = shift.to(device, torch.float32)
-        self._scale = scale.reciprocal().to(device, torch.float32)
+        self._constants = {}
+        for dtype, unit in ((torch.uint8, 255), (torch.float32, 1)):
+            scale = unit * torch.tensor(std, dtype=torch.float64).view(-1, 1, 1)
+            shift = unit * torch.tensor(mean, dtype=torch.float64).view(-1, 1, 1)
+            factor = scale.reciprocal().to(device, torch.float32)
+            self._constants[dtype] = shift.to(device, torch.float32), factor
 
     def __call__(self, images: Tensor) -> Tensor:
         # two roundings, no fused multiply-add: bit-identical in any batch and on any device
-        return images.to(torch.float32).sub_(self._shift).mul_(self._scale)
+        shift, factor = self._constants[images.dtype]
+        return images.to(torch.float32, copy=True).sub_(shift).mul_(factor)
 
 
 @dataclass(eq=False)

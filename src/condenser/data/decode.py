@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from condenser.data.preparation import prepared
 from condenser.errors import DamagedError
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ UNREAD = (
     *(".pfm", ".psd", ".svg"),
 )
 LARGEST = 178_956_970  # pixels, which take half a gigabyte; Pillow refuses more
-BITS, POLARITY = 258, 262  # tags of TIFF
 
 
 def decode(path: Path, mode: str) -> Image:
@@ -46,7 +46,7 @@ def decode(path: Path, mode: str) -> Image:
         with Image.open(path, formats=FORMATS) as image:
             check_size(image)
             image.load()
-            return flat(eight_bits(upright(image)), mode)
+            return prepared(image, mode)
     except DamagedError:
         raise
     except UnidentifiedImageError:
@@ -75,44 +75,6 @@ def check_size(image: Image) -> None:
         raise DamagedError("several images in one file")
     if image.width * image.height > LARGEST:
         raise DamagedError(f"{image.width}×{image.height} pixels, more than {LARGEST:,}")
-
-
-def upright(image: Image) -> Image:
-    from PIL.Image import Transpose as T
-
-    try:
-        orientation = image.getexif().get(0x0112, 1)
-    except Exception:  # damaged, as EXIF often is: the pixels are whole
-        return image
-    turns = [T.FLIP_LEFT_RIGHT, T.ROTATE_180, T.FLIP_TOP_BOTTOM, T.TRANSPOSE]
-    turns += [T.ROTATE_270, T.TRANSVERSE, T.ROTATE_90]
-    return image.transpose(turns[orientation - 2]) if orientation in range(2, 9) else image
-
-
-def eight_bits(image: Image) -> Image:
-    """Reduce 16-bit grey to 8 bits; other modes already have 8 bits per channel in Pillow."""
-    import numpy as np
-    from PIL import Image
-
-    if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
-        raise DamagedError("pixels of 32 bits, whose scale is not known: make it 8 or 16 bits")
-    if not image.mode.startswith("I"):
-        return image
-    tags = getattr(image, "tag_v2", {BITS: (16,), POLARITY: 1})
-    if tags.get(BITS) != (16,) or tags.get(POLARITY) != 1 or "transparency" in image.info:
-        raise DamagedError("grey of 9 to 16 bits of a rare kind: make it 8 or 16 bits, 0 black")
-    pixels = np.asarray(image).astype(np.uint32)
-    return Image.fromarray(((pixels * 255 + 32767) // 65535).astype(np.uint8))
-
-
-def flat(image: Image, mode: str) -> Image:
-    from PIL import Image
-
-    if not image.has_transparency_data:
-        return image.convert(mode)
-    white = Image.new("RGBA", image.size, "white")
-    white.alpha_composite(image.convert("RGBA"))
-    return white.convert(mode)
 
 
 def one_line(error: Exception) -> str:

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from condenser.data.contents import Picture, examine
 from condenser.data.counter_rng import key
 from condenser.data.decode import LARGEST, decode
-from condenser.data.samples import Splits, split_test
+from condenser.data.samples import Splits, splits_of
 from condenser.data.torchvision_sets import folder
 from condenser.data.tree import WHOLE, Classes, Tree, listed
 from condenser.errors import ConfigError, DamagedError, shown
@@ -32,6 +32,8 @@ class Files:
     `contents` are the files' sha256, if known: two sets are the same if their files' bytes,
     targets, order and transforms are, regardless of location and names.
 
+    `resize` is the shorter side before the middle is cut out, where `fixed` does that.
+
     `random` is applied to training views, `fixed` for evaluation; both must give all images one
     size. `random` draws from torch's generator, which is seeded by
     (seed, index, view).
@@ -45,6 +47,12 @@ class Files:
     mode: str = "RGB"
     num_workers: int = 0
     contents: tuple[str, ...] = ()
+    resize: int | None = None
+
+    @property
+    def preparation(self) -> dict[str, Any]:
+        """What becomes of a file before it is normalised, for whoever feeds a deployed network."""
+        return {"mode": self.mode, "resize": self.resize}
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -119,12 +127,13 @@ def imagefolder(
     mode: Literal["RGB", "L"] = "RGB",
     random: Transform | None = None,
     num_workers: int = 0,
+    test_fraction: float = 0.2,
 ) -> Splits:
     """root/train/CLASS/*, and root/val or root/test or both alike; or root/CLASS/*.
 
     `valid` and `validation` are aliases of `val`. With both, `val` is used for selection and `test`
     for evaluation. With one of them, it is the test set, and validation is split from train. With
-    neither, a fixed 20 % become the test set.
+    neither, a fixed `test_fraction` becomes the test set.
 
     Every file is decoded before anything is trained. Images are resized to `resize` on the shorter
     side and cut to the middle `size`×`size`. For training `random` is used instead, by default a
@@ -151,16 +160,12 @@ def imagefolder(
         "fixed": fixed,
         "mode": mode,
         "num_workers": num_workers,
+        "resize": resize,
     }
     parts = {name: files_of(path, part, pictures, settings) for name, part in found.items()}
     classes = list(next(iter(found.values())))
     notes = tuple(repeated(found, pictures))
-    if len(parts) == 1:
-        (whole,) = parts.values()
-        return split_test(whole, classes)._replace(notes=notes)
-    val = parts.get("val") if "test" in parts else None
-    measured = parts.get("test") or parts["val"]
-    return Splits(parts["train"], measured, classes, val=val, notes=notes)
+    return splits_of(parts, classes, notes=notes, test_fraction=test_fraction)
 
 
 def files_of(

@@ -73,7 +73,7 @@ class DataModule(pl.LightningDataModule):
                 count(f"data.{key}", value, " or null")
         if not 0 <= val_fraction < 1:
             raise ConfigError("data.val_fraction", val_fraction, "0 (none) to less than 1")
-        if root is not None:
+        if root is not None and not Path(root).is_file():  # a source may read one
             folder(root)
         self.name: str = name
         self.source, self.root = source, root
@@ -124,6 +124,11 @@ class DataModule(pl.LightningDataModule):
     @property
     def input_shape(self) -> tuple[int, int, int]:
         return self.parts.train.shape
+
+    @property
+    def raw(self) -> torch.dtype:
+        """Of images before normalisation: uint8, or float32 on a scale of their own."""
+        return self.parts.train.read(torch.arange(1)).dtype
 
     @property
     def mean(self) -> tuple[float, ...]:
@@ -180,7 +185,7 @@ class DataModule(pl.LightningDataModule):
         return self._read(torch.arange(batch))
 
     def pixels(self, batch: int = 1) -> Tensor:
-        """The images of ``example`` before normalisation: uint8 (batch,C,H,W) on the CPU."""
+        """The images of ``example`` before normalisation: (batch,C,H,W) on the CPU."""
         self._check_enough(batch)
         return self.parts.train.read(torch.arange(batch)).cpu()
 

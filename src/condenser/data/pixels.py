@@ -11,11 +11,13 @@ _ENOUGH = 2000  # decoding files is slow, so a set of them is sampled
 
 
 def pixel_statistics(samples: Samples) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel on the scale 0…1.
+    """Mean and standard deviation of each channel: of uint8 on the scale 0…1, of float32 as it is.
 
     Exact, from a histogram of the 256 values. For a set that is not in memory, over 2,000
     images. A constant channel gets std 1.
     """
+    if isinstance(samples, Arrays) and samples.images.dtype == torch.float32:
+        return _of_floats(samples.images)
     everything = torch.arange(len(samples.targets))
     chosen = everything if isinstance(samples, Arrays) else take(samples.targets, _ENOUGH, 0)
     counts = sum(_histogram(samples, index) for index in chosen.split(1000))
@@ -24,6 +26,16 @@ def pixel_statistics(samples: Samples) -> tuple[tuple[float, ...], tuple[float, 
     share = counts.double() / counts.sum(1, keepdim=True)
     mean = (share * value).sum(1)
     variance = (share * (value - mean.unsqueeze(1)).square()).sum(1)
+    std = torch.where(variance > 0, variance.sqrt(), 1.0)
+    return tuple(mean.tolist()), tuple(std.tolist())
+
+
+def _of_floats(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    count = images.numel() / images.shape[1]
+    parts = [part.double() for part in images.cpu().split(1000)]
+    mean = torch.stack([part.sum((0, 2, 3)) for part in parts]).sum(0) / count
+    squares = [(part - mean.view(-1, 1, 1)).square().sum((0, 2, 3)) for part in parts]
+    variance = torch.stack(squares).sum(0) / count
     std = torch.where(variance > 0, variance.sqrt(), 1.0)
     return tuple(mean.tolist()), tuple(std.tolist())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from condenser.data.split import cut
+from condenser.errors import ConfigError
 from condenser.tasks import Multiclass
 
 
@@ -29,10 +30,10 @@ class Samples(Protocol):
         """The set moved to a device if it is in memory; else itself."""
 
     def read(self, index: Tensor) -> Tensor:
-        """uint8 (B,C,H,W) at these indices, without random transforms."""
+        """uint8 or float32 (B,C,H,W) at these indices, without random transforms."""
 
     def stream(self, chunks: Sequence[Tensor], seed: int, view: int | None) -> Iterator[Tensor]:
-        """uint8 (B,C,H,W) for each chunk of indices; `view` None: no random transforms."""
+        """The same for each chunk of indices; `view` None: no random transforms."""
 
     def digest(self, update: Callable[[bytes | memoryview], None]) -> None:
         """Update a hash with everything that identifies this set."""
@@ -40,7 +41,9 @@ class Samples(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Arrays:
-    """A data set in memory: images uint8 (N,C,H,W), targets int64 (N,) or float32 (N, labels).
+    """A data set in memory: images (N,C,H,W), targets int64 (N,) or float32 (N, labels).
+
+    Images are pixels in uint8, or float32 on a scale of their own.
 
     Raises:
         ValueError: tensors of other types or shapes, or labels other than 0 and 1.
@@ -50,8 +53,9 @@ class Arrays:
     targets: Tensor
 
     def __post_init__(self) -> None:
-        if self.images.dtype != torch.uint8 or self.images.ndim != 4:
-            raise ValueError(f"images are {_kind(self.images)}: must be torch.uint8 (N, C, H, W)")
+        if self.images.dtype not in (torch.uint8, torch.float32) or self.images.ndim != 4:
+            allowed = "torch.uint8 or torch.float32 (N, C, H, W)"
+            raise ValueError(f"images are {_kind(self.images)}: must be {allowed}")
         form = (self.targets.dtype, self.targets.ndim)
         known = form in ((torch.int64, 1), (torch.float32, 2))
         if not known or len(self.targets) != len(self.images):
@@ -115,3 +119,32 @@ def split_test(
     """Hold out a stratified, seeded `fraction` as the test set, if there is no official one."""
     train, test = cut(samples.targets, fraction, seed)
     return Splits(samples.select(train), samples.select(test), list(classes), task)
+
+
+def splits_of(
+    parts: Mapping[str, Samples],
+    classes: Sequence[str],
+    task: str = Multiclass.word,
+    notes: tuple[str, ...] = (),
+    test_fraction: float = 0.2,
+) -> Splits:
+    """The parts train, val and test, or some of them, as `Splits`.
+
+    With val and test, val selects and test is evaluated. With one of them, it is the test set, and
+    validation is split from train. With neither, ``test_fraction`` of it becomes the test set.
+
+    Raises:
+        ConfigError: there is no part to train on, or ``test_fraction`` leaves none.
+    """
+    if not 0 < test_fraction < 1:
+        raise ConfigError("data.source.test_fraction", test_fraction, "> 0 and < 1")
+    if len(parts) == 1:
+        ((name, whole),) = parts.items()
+        if name in ("val", "test"):
+            raise ConfigError("split", f"{name} alone", "train too")
+        return split_test(whole, classes, test_fraction, task=task)._replace(notes=notes)
+    if "train" not in parts:
+        raise ConfigError("split", " and ".join(parts), "train too")
+    val = parts.get("val") if "test" in parts else None
+    measured = parts.get("test") or parts["val"]
+    return Splits(parts["train"], measured, list(classes), task, val, notes)

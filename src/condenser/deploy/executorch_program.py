@@ -16,6 +16,7 @@ from condenser.deploy.coded import grid_of
 from condenser.deploy.export_errors import refusing
 from condenser.deploy.graph import quiet, without_input_quantizers
 from condenser.deploy.io_quantization import Normalisation, pixel_constants
+from condenser.deploy.runtimes import LAYOUT
 from condenser.errors import CondenserError
 
 WHAT = "ExecuTorch export"
@@ -38,12 +39,24 @@ class Pixels(nn.Module):
         return self.network((image.to(torch.float32) - self.shift) * self.factor)
 
 
+class ChannelsLast(nn.Module):
+    """A network that takes images (n, H, W, C)."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.network(image.permute(0, 3, 1, 2))
+
+
 def to_executorch(
     model: nn.Module,
     images: Tensor,
     path: Path,
     operation: Quantized | None = None,
     normalisation: Normalisation | None = None,
+    nhwc: bool = False,
 ) -> None:
     """Export ``model`` for batch size 1, as the runtime plans its memory ahead.
 
@@ -54,6 +67,7 @@ def to_executorch(
     Args:
         images: (n, C, H, W) normalised training images.
         normalisation: built into the program, which then takes uint8 images.
+        nhwc: it takes images (n, H, W, C).
 
     Raises:
         CondenserError: the export failed.
@@ -65,7 +79,9 @@ def to_executorch(
             plain = quantized(plain, model, operation, images.cpu())
         if normalisation is not None:
             plain, one = Pixels(plain, normalisation), one.to(torch.uint8)
-        path.write_bytes(lowered(torch.export.export(plain, (one,))))
+        if nhwc:
+            plain, one = ChannelsLast(plain), one.permute(0, 2, 3, 1).contiguous()
+        path.write_bytes(lowered(torch.export.export(plain, (one,)), {LAYOUT: 1} if nhwc else {}))
 
 
 def traced(model: nn.Module, one: Tensor) -> None:
@@ -74,12 +90,17 @@ def traced(model: nn.Module, one: Tensor) -> None:
         torch.export.export(model, (one,))
 
 
-def lowered(program: Any) -> bytes:
-    """The program's bytes, with everything XNNPACK supports delegated to it."""
+def lowered(program: Any, constants: dict[str, int]) -> bytes:
+    """The program's bytes, with everything XNNPACK supports delegated to it.
+
+    ``constants`` are methods of the program that return a number.
+    """
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
-    edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+    edge = to_edge_transform_and_lower(
+        program, partitioner=[XnnpackPartitioner()], constant_methods=constants
+    )
     return edge.to_executorch().buffer
 
 

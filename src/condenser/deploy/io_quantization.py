@@ -1,4 +1,4 @@
-"""Integer inputs and outputs of an ONNX graph: raw pixels in, integer logits out."""
+"""Inputs and outputs of an ONNX graph: raw pixels in, channels last, integer logits out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from condenser.deploy.graph import INPUT, OUTPUT
-from condenser.deploy.runtimes import SCALE, ZERO
+from condenser.deploy.runtimes import LAYOUT, SCALE, ZERO
 
 Normalisation = tuple[Sequence[float], Sequence[float]]
 
@@ -48,6 +48,27 @@ def take_pixels(path: Path, normalisation: Normalisation) -> None:
     onnx.save(model, path)
 
 
+def channels_last(path: Path) -> None:
+    """Make the graph take images (n, H, W, C)."""
+    import onnx
+    from onnx import helper
+
+    model = onnx.load(path)
+    graph, inner = model.graph, f"{INPUT}.nchw"
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            if name == INPUT:
+                node.input[place] = inner
+    graph.node.insert(0, helper.make_node("Transpose", [INPUT], [inner], perm=[0, 3, 1, 2]))
+    dims = graph.input[0].type.tensor_type.shape.dim
+    channels, height, width = (dims[place].dim_value for place in (1, 2, 3))
+    for place, side in enumerate((height, width, channels), start=1):
+        dims[place].dim_value = side
+    entry = model.metadata_props.add()
+    entry.key, entry.value = LAYOUT, "NHWC"
+    onnx.save(model, path)
+
+
 def give_codes(path: Path, low: float, high: float) -> None:
     """Make the graph output uint8 codes: logits = scale · (code - zero point).
 
@@ -77,6 +98,7 @@ def give_codes(path: Path, low: float, high: float) -> None:
         graph.node.append(helper.make_node("QuantizeLinear", [inner, *names], [OUTPUT]))
     assert zero_point.dtype == np.uint8, "activations are uint8 in every file we write"
     graph.output[0].type.tensor_type.elem_type = TensorProto.UINT8
-    notes = {SCALE: repr(float(scale)), ZERO: str(int(zero_point))}
-    helper.set_model_props(model, notes)
+    for key, number in ((SCALE, float(scale)), (ZERO, int(zero_point))):
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, repr(number)
     onnx.save(model, path)

@@ -16,6 +16,7 @@ import numpy as np
 
 META = "condenser"  # prefix of our metadata keys in a file
 SCALE, ZERO = f"{META}_logits_scale", f"{META}_logits_zero_point"
+LAYOUT = f"{META}_layout"  # NHWC, where images have their channels last
 
 
 class Running(ABC):
@@ -23,7 +24,8 @@ class Running(ABC):
 
     Attributes:
         name: of the runtime, as in records.
-        shape: (C, H, W) of an image.
+        shape: (C, H, W) of an image, or (H, W, C).
+        nhwc: whether it is the latter.
         dtype: of the input: float32, normalised; or uint8, raw.
         grid: scale and zero point of integer logits, else None.
     """
@@ -32,6 +34,7 @@ class Running(ABC):
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     grid: tuple[float, int] | None = None
+    nhwc: bool = False
 
     @staticmethod
     @abstractmethod
@@ -43,7 +46,7 @@ class Running(ABC):
 
     @abstractmethod
     def run(self, images: np.ndarray) -> np.ndarray:
-        """Images (n, C, H, W) → outputs (n, outputs)."""
+        """Images (n, *shape) → outputs (n, outputs)."""
 
 
 class OnnxRuntime(Running):
@@ -70,6 +73,7 @@ class OnnxRuntime(Running):
         self.dtype = np.dtype(np.uint8 if image.type == "tensor(uint8)" else np.float32)
         notes = self.session.get_modelmeta().custom_metadata_map
         self.grid = (float(notes[SCALE]), int(notes[ZERO])) if SCALE in notes else None
+        self.nhwc = LAYOUT in notes
 
     def run(self, images: np.ndarray) -> np.ndarray:
         return self.session.run(None, {self.image: images})[0]
@@ -104,6 +108,7 @@ class OpenVino(Running):
         if model.has_rt_info([SCALE]):
             notes = [model.get_rt_info([key]) for key in (SCALE, ZERO)]
             self.grid = (float(notes[0].astype(str)), int(notes[1].astype(str)))
+        self.nhwc = model.has_rt_info([LAYOUT])
         self.request = compiled.create_infer_request()
 
     def run(self, images: np.ndarray) -> np.ndarray:
@@ -126,6 +131,7 @@ class ExecuTorch(Running):
         portable_lib._unsafe_reset_threadpool(threads)  # its only switch, before anything is loaded
         self.program = Runtime.get().load_program(path)
         self.method = self.program.load_method("forward")
+        self.nhwc = LAYOUT in self.program.method_names
         image = self.method.metadata.input_tensor_meta(0)
         self.shape = tuple(image.sizes())[1:]
         self.dtype = np.dtype(np.uint8 if image.dtype() == 0 else np.float32)  # 0: torch's Byte

@@ -38,7 +38,8 @@ class Session:
 
     def call(self, images: Tensor) -> Callable[[], object]:
         """One call on these images for timing: only the runtime's own work."""
-        given = images.cpu().contiguous().numpy()
+        shown = images.permute(0, 2, 3, 1) if self.running.nhwc else images
+        given = shown.cpu().contiguous().numpy()
         assert given.dtype == self.running.dtype, f"{given.dtype}: {self.path} takes another type"
         return lambda: self.running.run(given)
 

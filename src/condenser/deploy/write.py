@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from condenser.compress.quantization import Quantized, folded
+from condenser.deploy.description import annotate
 from condenser.deploy.dynamic import to_dynamic_onnx
 from condenser.deploy.executorch_program import to_executorch, traced
 from condenser.deploy.graph import program, to_onnx
-from condenser.deploy.io_quantization import Normalisation, give_codes, take_pixels
+from condenser.deploy.io_quantization import Normalisation, channels_last, give_codes, take_pixels
 from condenser.deploy.openvino_ir import to_openvino
 from condenser.deploy.quantized import to_quantized_onnx
 
@@ -29,16 +31,23 @@ class Form:
         normalisation: mean and std per channel, built into the graph, which then takes raw uint8
             images; None: it takes normalised float32.
         codes: outputs are uint8 codes of the logits, with their scale in the metadata.
+        nhwc: it takes images (n, H, W, C) instead of (n, C, H, W).
     """
 
     target: str = "onnx"
     dynamic: bool = False
     normalisation: Normalisation | None = None
     codes: bool = False
+    nhwc: bool = False
 
 
 def write(
-    model: nn.Module, form: Form, images: Tensor, stem: Path, operation: Quantized | None = None
+    model: nn.Module,
+    form: Form,
+    images: Tensor,
+    stem: Path,
+    operation: Quantized | None = None,
+    notes: Mapping[str, str] | None = None,
 ) -> Path:
     """Export ``model`` to ``stem`` with the target's suffix; return the file.
 
@@ -46,6 +55,7 @@ def write(
         images: (n, C, H, W) normalised training images, two or more; for codes of the logits, the
             calibration set of their range.
         operation: that quantised it, if the file is to be in integers too.
+        notes: for the file's own metadata, where its format has such.
 
     Raises:
         CondenserError: it cannot be written.
@@ -53,10 +63,11 @@ def write(
     path = stem.with_suffix(SUFFIX[form.target])
     model = folded(model, operation) if operation is not None else model
     if form.target == "executorch":
-        to_executorch(model, images, path, operation, form.normalisation)
+        to_executorch(model, images, path, operation, form.normalisation, form.nhwc)
         return path
     graph = stem.with_suffix(".onnx")
     write_onnx(model, form, images, graph, operation)
+    annotate(graph, notes or {})
     if form.target == "openvino":
         to_openvino(graph, path)
         graph.unlink()
@@ -86,6 +97,8 @@ def write_onnx(
         to_dynamic_onnx(path, path)
     if form.normalisation is not None:
         take_pixels(path, form.normalisation)
+    if form.nhwc:
+        channels_last(path)
     if form.codes:
         with torch.no_grad():
             logits = model.cpu().eval()(images.cpu())

@@ -11,7 +11,7 @@ from typing import Any
 from condenser.errors import CondenserError
 from condenser.outside.sources import in_words
 from condenser.pipeline.key import but_for_the_seed, ingredients, together
-from condenser.pipeline.metrics import beside_teachers, check_invariants, measured
+from condenser.pipeline.metrics import LOGITS, beside_teachers, check_invariants, measured
 from condenser.pipeline.objective_name import objective_name
 from condenser.pipeline.stages import RunContext, Stage, StageInputs
 from condenser.runs.records import Record
@@ -134,7 +134,7 @@ def record_of(made: Made, ctx: RunContext) -> Record:
     if "distill/method" in settings:
         settings["distill/method"] = objective_name(settings)
     results = made.entry.metrics | {"cost/reused": made.reused}
-    if made.teachers:
+    if made.teachers and (made.entry.folder / LOGITS).exists():
         results |= beside_teachers(made.entry, [t.entry for t in made.teachers], ctx)
     lineage = {
         "stage": stage.word,

@@ -15,12 +15,13 @@ from condenser import measure
 from condenser.config.instantiate import build, conform
 from condenser.errors import ConfigError
 from condenser.files import write_whole
-from condenser.pipeline import execute
+from condenser.pipeline import bundle, execute
 from condenser.pipeline.budget.choice import marked
 from condenser.pipeline.console import Console
 from condenser.pipeline.execute import Made
 from condenser.pipeline.plan import Plan
 from condenser.pipeline.stages import RunContext
+from condenser.pipeline.stages.export import Export
 from condenser.pipeline.tryout import try_out
 from condenser.pipeline.tryout.passed import Passed
 from condenser.runs import records, saved
@@ -106,6 +107,10 @@ def follow(plan: Plan, ctx: RunContext, say: Console, command: str | None) -> li
             records.write(folder, done)
             tracker.record(record, made.entry.folder)
             say.finished(record, made.reused)
+            if record["kind"] == Export.kind:
+                seen = sum(one["kind"] == Export.kind for one in done)
+                name = bundle.folder_name(made, last=seen == plan.words.count(Export.word))
+                say.line(f"{'':<9} bundle: {bundle.write(made, record, ctx, folder / name).parent}")
         failed = 0
     finally:
         if plan.search:

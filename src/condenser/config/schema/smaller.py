@@ -58,6 +58,8 @@ class Export(Section):
     target: Literal["onnx", "openvino", "executorch"]
     input: Literal["float32", "uint8"]
     output: Literal["float32", "uint8"]
+    layout: Literal["NCHW", "NHWC"]
     dynamic: bool
+    measure: bool
     batch: Count
     threads: Threads

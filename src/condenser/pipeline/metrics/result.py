@@ -23,6 +23,8 @@ def measured(
     """Save the outcome and measure all that does not depend on the run around it."""
     data, model = ctx.data, outcome.model
     model_spec.save(folder, outcome.spec, model)
+    if outcome.unmeasured:
+        return unmeasured(outcome, folder)
     predictor = deploy.session(outcome.file, outcome.threads) if outcome.file else model
     raw = isinstance(predictor, deploy.Session) and predictor.pixels
     test = measure.predict(predictor, batches(data.test_dataloader(), raw))
@@ -54,6 +56,18 @@ def measured(
     metrics |= {f"energy/{k}": v for k, v in measure.energy(model, data.example(), bits).items()}
     metrics |= costs.running(outcome, ctx)
     return metrics | outcome.metrics | provenance()
+
+
+def unmeasured(outcome: StageResult, folder: Path) -> dict[str, Any]:
+    """What is known of a deployed file without running it."""
+    from condenser import measure
+    from condenser.checkpoint.packed import table
+
+    none = dict.fromkeys(("val/accuracy", "test/accuracy"))
+    sizes = {f"size/{k}": v for k, v in measure.size(outcome.model).items()}
+    packed = costs.packed(table(outcome.spec, outcome.model))
+    own = {**costs.files(outcome, folder), **packed, **outcome.metrics}
+    return {**none, **sizes, **own, **provenance()}
 
 
 def batches(loader: Any, raw: bool) -> Any:

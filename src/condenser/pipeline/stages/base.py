@@ -74,6 +74,7 @@ class StageResult:
         last: the same network after the last epoch, where training chose an earlier one.
         facts: what the stage alone knows, by record key.
         file: the deployed file; where there is one, it is measured instead of the model.
+        unmeasured: only sizes are taken of it.
         threads: that run the file.
         promises: what a compression was asked for, to be read from the model.
     """
@@ -83,6 +84,7 @@ class StageResult:
     metrics: dict[str, Any] = field(default_factory=dict)
     last: nn.Module | None = None
     file: Path | None = None
+    unmeasured: bool = False
     threads: int = 1
     promises: Sequence[Promise] = ()
 

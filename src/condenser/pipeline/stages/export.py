@@ -14,9 +14,14 @@ from condenser.pipeline.stages.compression import Quantize
 from condenser.store import StageDir
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from condenser.checkpoint.model_spec import ModelSpec
+    from condenser.compress import Quantized
     from condenser.deploy import Form
 
 FLOAT, DENSE, FILE = "float32", "dense", "model"
+NOTES = 1  # of what the file says of itself
 # What a target needs beside requirements.txt: module → what to install (requirements-extras.txt).
 EXTRAS = {
     "openvino": {"openvino": "openvino==2026.4.1"},
@@ -64,47 +69,83 @@ class Export(Stage):
 
     def ingredients(self) -> dict[str, Any]:
         packages = ["onnx", "onnxscript", "onnxruntime", *EXTRAS.get(self.settings["target"], {})]
-        return {**self.settings, "versions": {name: metadata.version(name) for name in packages}}
+        versions = {name: metadata.version(name) for name in packages}
+        return {**self.settings, "notes": NOTES, "versions": versions}
 
     def check(self, ctx: RunContext) -> None:
-        """Nothing of its own: networks from outside are tried whole, see tryout."""
+        """Networks from outside are tried whole, see tryout.
+
+        Raises:
+            ConfigError: uint8 is asked for as input, and the data are floats.
+        """
+        import torch
+
+        if self.settings["input"] == "uint8" and ctx.data.raw != torch.uint8:
+            raise ConfigError("export.input", "uint8", "float32 for data that are floats")
 
     def run(self, ctx: RunContext, inputs: StageInputs, place: StageDir) -> StageResult:
         from condenser import deploy, measure
-        from condenser.compress import Quantized
 
         assert inputs.source is not None
         spec, model = inputs.source.load(ctx.trusted)
-        quantized = [op for op in spec.operations if isinstance(op, Quantized)]
-        operation = quantized[-1] if quantized else None
+        operation = self.operation(spec)
         images = ctx.data.calibration(operation.images if operation else 2)
         form = self.form(ctx)
-        plain = replace(form, dynamic=False, codes=False)
-        file = deploy.write(model, form, images, place.folder / FILE, operation)
-        float32 = file
-        if operation is not None or form != plain:
-            float32 = deploy.write(model, plain, images, place.folder / FLOAT)
-        metrics: dict[str, Any] = {"export/fp32_file_bytes": deploy.size(float32)}
+        notes = deploy.notes(deploy.described(ctx.data, form, operation))
+        file = deploy.write(model, form, images, place.folder / FILE, operation, notes)
+        metrics: dict[str, Any] = {}
         if file.suffix == ".onnx":
             metrics["export/graph_bytes"] = deploy.graph_bytes(file)
         if form.dynamic:
             bits = dict.fromkeys(deploy.matrices(model), (8, 8))
             estimate = measure.energy(model, ctx.data.example(), bits)
             metrics |= {f"energy/{key}": value for key, value in estimate.items()}
-        batch = min(self.settings["batch"], ctx.data.train_size)
-        times = self.times(ctx, batch, float32, file)
-        metrics |= {"export/latency_ms": times["median"], "export/latency_iqr_ms": times["iqr"]}
-        metrics["export/speedup"] = times["ratio"]
-        if len(inputs.line) > 1:
-            _, dense = inputs.line[0].load(ctx.trusted)
-            dense_file = deploy.write(dense, plain, images, place.folder / DENSE)
-            for key, count in (("", batch), ("_b1", 1)):
-                ratio = self.times(ctx, count, dense_file, file)["ratio"]
-                metrics[f"export/speedup_dense{key}"] = ratio
-            delete(dense_file)
+        result = StageResult(spec, model, metrics, file=file, threads=self.settings["threads"])
+        if not self.settings["measure"]:
+            result.unmeasured = True
+            return result
+        plain = replace(form, dynamic=False, codes=False)
+        float32 = file
+        if operation is not None or form != plain:
+            float32 = deploy.write(model, plain, images, place.folder / FLOAT)
+        metrics |= {"export/fp32_file_bytes": deploy.size(float32)}
+        metrics |= self.timed(ctx, inputs, plain, images, file, float32, place.folder / DENSE)
         if float32 != file:
             delete(float32)
-        return StageResult(spec, model, metrics, file=file, threads=self.settings["threads"])
+        return result
+
+    @staticmethod
+    def operation(spec: ModelSpec) -> Quantized | None:
+        """The one that quantised the network, if any did."""
+        from condenser.compress import Quantized
+
+        return next((op for op in reversed(spec.operations) if isinstance(op, Quantized)), None)
+
+    def timed(
+        self,
+        ctx: RunContext,
+        inputs: StageInputs,
+        plain: Form,
+        images: Tensor,
+        file: Path,
+        float32: Path,
+        dense: Path,
+    ) -> dict[str, float]:
+        """Milliseconds of a batch, and how much faster than in float32 and than the dense one."""
+        from condenser import deploy
+
+        batch = min(self.settings["batch"], ctx.data.train_size)
+        times = self.times(ctx, batch, float32, file)
+        found = {"export/latency_ms": times["median"], "export/latency_iqr_ms": times["iqr"]}
+        found["export/speedup"] = times["ratio"]
+        if len(inputs.line) > 1:
+            _, model = inputs.line[0].load(ctx.trusted)
+            dense_file = deploy.write(model, plain, images, dense)
+            for key, count in (("", batch), ("_b1", 1)):
+                ratio = self.times(ctx, count, dense_file, file)["ratio"]
+                found[f"export/speedup_dense{key}"] = ratio
+            delete(dense_file)
+        return found
 
     def form(self, ctx: RunContext) -> Form:
         """What the file is to be, as the settings say."""
@@ -112,7 +153,8 @@ class Export(Stage):
 
         own, data = self.settings, ctx.data
         pixels = (data.mean, data.std) if own["input"] == "uint8" else None
-        return Form(own["target"], own["dynamic"], pixels, own["output"] == "uint8")
+        nhwc = own["layout"] == "NHWC"
+        return Form(own["target"], own["dynamic"], pixels, own["output"] == "uint8", nhwc)
 
     def times(self, ctx: RunContext, batch: int, before: Path, file: Path) -> dict[str, float]:
         """Milliseconds of a batch, and the ratio to a file that runs in turn with it."""
@@ -126,6 +168,11 @@ class Export(Stage):
             calls[name] = session.call(images)
         with measure.settled(threads):
             return measure.interleaved(calls, rounds=30)["file"]
+
+
+def is_export(entry: Any) -> bool:
+    """Whether a recipe's entry says export."""
+    return entry == "export" or (isinstance(entry, dict) and "export" in entry)
 
 
 def delete(path: Path) -> None:

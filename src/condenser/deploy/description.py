@@ -1,0 +1,103 @@
+"""What a deployed file takes and gives, as plain facts: model.json, and notes in the file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from condenser.compress.quantization import Quantized
+from condenser.deploy.graph import INPUT, OUTPUT
+from condenser.deploy.runtimes import META
+
+if TYPE_CHECKING:
+    from condenser.data import DataModule
+    from condenser.deploy.write import Form
+
+MEANING = {
+    "multiclass": "logits; softmax gives each class's probability, the largest is the answer",
+    "binary": "one logit; sigmoid gives the probability of yes, above 0 is yes",
+    "multilabel": "a logit for each label; sigmoid gives its probability, above 0 is yes",
+}
+Facts = dict[str, Any]
+
+
+def described(data: DataModule, form: Form, operation: Quantized | None) -> Facts:
+    """What whoever feeds the file has to know: input, output, classes, quantisation."""
+    return {
+        "input": input_facts(data, form),
+        "output": {
+            "name": OUTPUT,
+            "shape": [None if form.target != "executorch" else 1, data.num_classes],
+            "dtype": "uint8" if form.codes else "float32",
+            "task": data.task.word,
+            "meaning": MEANING[data.task.word],
+        },
+        "classes": list(data.classes),
+        "quantisation": quantisation(form, operation),
+    }
+
+
+def input_facts(data: DataModule, form: Form) -> Facts:
+    shape = list(data.input_shape)
+    batch = None if form.target != "executorch" else 1
+    sides = [*shape[1:], shape[0]] if form.nhwc else shape
+    inside = form.normalisation is not None
+    how = getattr(data.parts.train, "preparation", {})
+    resize = how.get("resize")
+    crop = {"shorter_side": resize, "interpolation": "bilinear, antialiased", "crop": shape[1]}
+    mode = {1: "L", 3: "RGB"}.get(shape[0]) if data.raw == torch.uint8 else None
+    return {
+        "name": INPUT,
+        "layout": "NHWC" if form.nhwc else "NCHW",
+        "shape": [batch, *sides],
+        "dtype": "uint8" if inside else "float32",
+        "image": shape,
+        "color": how.get("mode", mode if shape[1] > 1 else None),
+        "resize": crop if resize else None,
+        "unit": 255 if data.raw == torch.uint8 else 1,
+        "normalisation": "inside"
+        if inside
+        else {"mean": list(map(float, data.mean)), "std": list(map(float, data.std))},
+    }
+
+
+def quantisation(form: Form, operation: Quantized | None) -> Facts | None:
+    """Bits of weights and activations; None: all in float32."""
+    if operation is None:
+        return {"weights": 8, "activations": "int8, ranges at run time"} if form.dynamic else None
+    widths = {operation.bits_of(layer) for layer in operation.layers}
+    weights, inputs = (sorted({w[place] or 32 for w in widths}) for place in (0, 1))
+    return {"weights": weights, "activations": inputs, "layers": len(operation.layers)}
+
+
+def notes(facts: Mapping[str, Any]) -> dict[str, str]:
+    """The facts as strings for the file's own metadata, each as JSON."""
+    return {
+        f"{META}_{key}": json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        for key, value in facts.items()
+    }
+
+
+def annotate(path: Path, found: Mapping[str, str]) -> None:
+    """Add notes to an ONNX file's metadata."""
+    import onnx
+
+    model = onnx.load(path)
+    for key, value in found.items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value
+    onnx.save(model, path)
+
+
+def opset(path: Path) -> int | None:
+    """Of an ONNX file; None for other formats."""
+    if path.suffix != ".onnx":
+        return None
+    import onnx
+
+    graph = onnx.load(path, load_external_data=False)
+    return next(o.version for o in graph.opset_import if o.domain in ("", "ai.onnx"))

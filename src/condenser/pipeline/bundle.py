@@ -1,0 +1,99 @@
+"""The bundle of an export stage's result: facts of the data, of the record and of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from condenser.pipeline.execute import Made
+from condenser.pipeline.stages import RunContext
+from condenser.pipeline.stages.export import FILE, Export
+from condenser.runs.records import Record
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from condenser.deploy import Sample, Session
+
+NAME = "bundle"
+SAMPLES = 3
+TOLD = ("test/accuracy", "val/accuracy", "test/top5", "export/agreement", "latency/ms_b1")
+FROM = ("run", "experiment", "stage", "model", "seed", "key", "parent", "commit", "hardware")
+
+
+def folder_name(made: Made, last: bool) -> str:
+    """``bundle`` for a recipe's last export; earlier ones have their place and network in it."""
+    return NAME if last else f"{NAME}-{made.stage.position}-{made.model_name}"
+
+
+def write(made: Made, record: Record, ctx: RunContext, folder: Path) -> Path:
+    """Write the bundle of what an export stage made; returns the deployed file in it."""
+    from condenser import deploy
+
+    stage = made.stage
+    assert isinstance(stage, Export)
+    file = made.entry.file(f"{FILE}{deploy.SUFFIX[stage.settings['target']]}")
+    session = deploy.session(file, stage.settings["threads"])
+    spec, _ = made.entry.load(ctx.trusted)
+    facts = deploy.described(ctx.data, stage.form(ctx), stage.operation(spec))
+    if session.running.grid is not None:
+        facts["output"] |= dict(zip(("scale", "zero_point"), session.running.grid, strict=True))
+    return deploy.write_bundle(
+        folder, file, facts | told(record, ctx, session.runtime), samples(ctx, session)
+    )
+
+
+def told(record: Record, ctx: RunContext, runtime: str) -> dict[str, Any]:
+    """What was measured of the file, and where it comes from."""
+    accuracy = record["test/accuracy"]
+    good = "not measured" if accuracy is None else f"{accuracy:.2%} of {tests(ctx):,} test images"
+    size = f"{record['size/file_bytes']:,} bytes"
+    return {
+        "title": f"{record['model']} for {record['data']}",
+        "summary": f"{size} for {runtime}; accuracy measured on this file: {good}.",
+        "measured": {key: record.get(key) for key in TOLD}
+        | {"test_images": tests(ctx), "runtime": runtime},
+        "provenance": {key: record[key] for key in FROM}
+        | {
+            "date": record["date"],
+            "versions": record["versions"],
+            "data": record["data"],
+            "data_sha256": ctx.data.fingerprint,
+            "code": record["code"],
+            "command": record["command"],
+        },
+    }
+
+
+def tests(ctx: RunContext) -> int:
+    return len(ctx.data.parts.test.targets)
+
+
+def samples(ctx: RunContext, session: Session) -> list[Sample]:
+    """Test images of several classes, and what the file answers."""
+    from condenser import deploy
+    from condenser.data import Files, Normalise
+    from condenser.data.split import take
+
+    part, data = ctx.data.parts.test, ctx.data
+    found = []
+    for place in take(part.targets, min(SAMPLES, tests(ctx)), 0):
+        image = part.read(place.view(1)).cpu()
+        shown = image if session.pixels else Normalise(data.mean, data.std)(image)
+        logits = session(shown)
+        if isinstance(part, Files):
+            path = part.root / part.paths[int(place)]
+            suffix, content = path.suffix.lower(), path.read_bytes()
+        else:
+            suffix, content = deploy.sample_of(image[0].numpy())
+        answer = in_words(data.task.decide(logits)[0], data.classes)
+        found.append(deploy.Sample(suffix, content, logits[0].tolist(), answer))
+    return found
+
+
+def in_words(decided: Tensor, classes: Sequence[str]) -> str:
+    """The class, or the labels that hold."""
+    if decided.ndim == 0:
+        return classes[int(decided)]
+    return ", ".join(n for n, yes in zip(classes, decided.tolist(), strict=True) if yes) or "–"
