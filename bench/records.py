@@ -13,22 +13,24 @@ from pathlib import Path
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 
 
-def main(folder: Path, count: int) -> None:
+def main(folder: Path, count: int = 10_000) -> None:
+    """Write ``count`` records, eight a run, below ``folder``."""
     files = sorted(EXPERIMENTS.glob("*/records.jsonl"))
     lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     for number, line in enumerate(islice(cycle(lines), count)):
         copy = number // len(lines)
         record = json.loads(line)
-        record["run"] = f"{record['run']},copy={copy // 3}"
-        record["seed"] = copy % 3
-        if record.get("group"):
-            record["group"] = f"{record['group']}-{copy // 3}"
-        record["key"] = f"{number:064x}"
-        run = folder / str(record["experiment"]) / f"{number // 8:05d}"
+        lineage = record["lineage"]
+        lineage["run"] = f"{lineage['run']},copy={copy // 3}"
+        lineage["seed"] = copy % 3
+        lineage["key"] = f"{number:064x}"
+        if lineage.get("group"):
+            lineage["group"] = f"{lineage['group']}-{copy // 3}"
+        run = folder / str(lineage["experiment"]) / f"{number // 8:05d}"
         run.mkdir(parents=True, exist_ok=True)
         with (run / "records.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 10_000)
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:3]))

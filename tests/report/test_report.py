@@ -457,18 +457,20 @@ def thorough() -> list[Record]:
 
 def test_a_claim_is_tested_over_the_seeds_that_both_have() -> None:
     a, b = {0: 0.90, 1: 0.92, 2: 0.91, 3: 0.5}, {2: 0.90, 1: 0.90, 0: 0.89, 7: 0.1}
-    found = statistics.paired(a, b)
-    assert found is not None and found.n == 3
-    seeds = (0, 1, 2)
-    theirs = stats.ttest_rel([a[s] for s in seeds], [b[s] for s in seeds])
-    interval = theirs.confidence_interval()
-    assert found.p == pytest.approx(theirs.pvalue, rel=1e-9)
-    assert found.difference == pytest.approx(0.04 / 3)
-    assert found.half == pytest.approx((interval.high - interval.low) / 2, rel=1e-9)
-    assert "n=3, p=" in statistics.beats(found)
-    assert "cannot be tested" in statistics.beats(statistics.paired({0: 0.9}, {0: 0.8}))
-    assert "no seed in common" in statistics.beats(statistics.paired({0: 0.9}, {1: 0.8}))
-    same = statistics.paired({0: 0.5, 1: 0.6}, {0: 0.4, 1: 0.5})
+    c, other = {0: 0.91, 2: 0.905, 1: 0.93}, {5: 0.8}
+    found, turned, beside, alone = statistics.compared([(a, b), (b, a), (a, c), (a, other)])
+    assert found is not None and turned is not None and beside is not None and alone is None
+    for test, (one, two) in ((found, (a, b)), (turned, (b, a)), (beside, (a, c))):
+        seeds = (0, 1, 2)
+        theirs = stats.ttest_rel([one[s] for s in seeds], [two[s] for s in seeds])
+        interval = theirs.confidence_interval()
+        assert test.n == 3 and test.p == pytest.approx(theirs.pvalue, rel=1e-9)
+        assert test.half == pytest.approx((interval.high - interval.low) / 2, rel=1e-9)
+    assert found.difference == pytest.approx(0.04 / 3) == -turned.difference
+    assert statistics.compared([({0: 0.9}, {0: 0.8})]) == [
+        statistics.Paired(1, pytest.approx(0.1), None, None)  # type: ignore[arg-type]
+    ]
+    (same,) = statistics.compared([({0: 0.5, 1: 0.6}, {0: 0.4, 1: 0.5})])
     assert same is not None and same.p is None  # no scatter, no test
 
 

@@ -12,7 +12,7 @@ import math
 import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -78,7 +78,10 @@ class Record(Mapping[str, Value]):
         None.
         """
         order = (*REQUIRED, *sorted(flat.keys() - REQUIRED_KEYS))
-        self._flat = {key: _plain(key, flat.get(key)) for key in order}
+        self._flat: dict[str, Value] = {
+            key: cast(Value, value) if type(value := flat.get(key)) in PLAIN else _plain(key, value)
+            for key in order
+        }
         asked = frozenset(settings)
         self.lineage = {k: v for k, v in self._flat.items() if "/" not in k}
         self.settings = {k: v for k, v in self._flat.items() if k in asked and "/" in k}
@@ -86,6 +89,12 @@ class Record(Mapping[str, Value]):
 
     def __getitem__(self, key: str) -> Value:
         return self._flat[key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self._flat.get(key, default)  # Mapping's own tries, and raises, a million times
+
+    def items(self) -> ItemsView[str, Value]:
+        return self._flat.items()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._flat)
@@ -110,8 +119,6 @@ class Record(Mapping[str, Value]):
 
 
 def _plain(key: str, value: object) -> Value:
-    if type(value) in PLAIN:
-        return cast(Value, value)
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{key}={value}: must be a finite number or None")
     if value is None or isinstance(value, str | int | float):
@@ -224,9 +231,9 @@ def _record(line: bytes) -> Record:
     lineage, settings, results = parts
     if not lineage.get("run") or not lineage.get("stage"):
         raise ValueError("not a record (no run, no stage)")
-    for key in (*lineage, *settings, *results):
-        if ("/" in key) == (key in lineage) or (key in settings and key in results):
-            raise ValueError(f"{shown(key)}: in the wrong part of the record")
+    astray = [key for part in parts for key in part if ("/" in key) == (part is lineage)]
+    if astray or (astray := [key for key in settings if key in results]):
+        raise ValueError(f"{shown(astray[0])}: in the wrong part of the record")
     record = Record(lineage | settings | results, settings)
     for key, value in record.items():
         if value is not None and (must := _unlike(key, value)):

@@ -34,10 +34,14 @@ def maps(rows: Sequence[Row]) -> list[Map]:
     that a cell is one row and never a mean over other settings.
     """
     varied = labels.varied(rows)
-    numeric = [k for k in varied if all(is_number(r[k]) for r in rows if r[k] is not None)]
+    columns = {
+        key: {i: v for i, r in enumerate(rows) if (v := r[key]) is not None} for key in varied
+    }
+    numeric = [key for key in varied if all(map(is_number, columns[key].values()))]
     marks = _marks(rows, varied)
     pairs = sorted(combinations(numeric, 2), key=lambda pair: set(pair) != set(FIRST))
-    return [one for x, y in pairs for one in _maps(rows, varied, marks, x, y)]
+    both = ((x, y, sorted(columns[x].keys() & columns[y].keys())) for x, y in pairs)
+    return [one for x, y, own in both for one in _maps(rows, varied, marks, x, y, own)]
 
 
 def _marks(rows: Sequence[Row], varied: Sequence[str]) -> list[tuple[int, dict[str, int]]]:
@@ -64,13 +68,13 @@ def _maps(
     marks: Sequence[tuple[int, dict[str, int]]],
     x: str,
     y: str,
+    both: Sequence[int],
 ) -> list[Map]:
     rest = [key for key in varied if key not in (x, y)]
     slices: dict[int, list[int]] = {}
-    for i, row in enumerate(rows):
-        if row[x] is not None and row[y] is not None:
-            whole, own = marks[i]
-            slices.setdefault(whole - own[x] - own[y], []).append(i)
+    for i in both:
+        whole, own = marks[i]
+        slices.setdefault(whole - own[x] - own[y], []).append(i)
     found = [_map(rows, own, x, y, rest) for own in slices.values()]
     return [one for one in found if one is not None]
 

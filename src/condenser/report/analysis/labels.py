@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 from condenser.report.analysis.settings import setting
@@ -37,21 +37,25 @@ def varied(rows: Sequence[Row]) -> list[str]:
     Settings a model inherits from earlier stages count too: they tell two quantised models apart.
     Of keys that are only there or not there one is kept: it says "distilled" for all of distill's.
     """
-    return list(_varied(tuple(rows)))
+    return list(_varied(frozenset(rows)))
 
 
 @lru_cache(maxsize=KEPT)
-def _varied(rows: tuple[Row, ...]) -> tuple[str, ...]:
+def _varied(rows: frozenset[Row]) -> tuple[str, ...]:
+    keys = _settings(rows)
+    methods = [f"{key.partition('/')[0]}/method" for key in keys]
+    columns = {key: [row[key] for row in rows] for key in dict.fromkeys((*keys, *methods))}
+    stages = [row["stage"] for row in rows]
     found: list[str] = []
     presences: set[tuple[bool, ...]] = set()
-    for key in _settings(rows):
-        values: dict[Value, set[Value]] = defaultdict(set)
-        for row in rows:
-            values[row["stage"]].add(row[key])
-        if max(len(v) for v in values.values()) < 2 or _follows(key, rows):
+    for key, method in zip(keys, methods, strict=True):
+        column = columns[key]
+        if len(set(zip(stages, column, strict=True))) == len(set(stages)):
             continue
-        if len({row[key] for row in rows} - {None}) == 1:
-            presence = tuple(row[key] is None for row in rows)
+        if key != method and _follows(columns[method], column):
+            continue
+        if len({*column} - {None}) == 1:
+            presence = tuple(value is None for value in column)
             if presence in presences:
                 continue
             presences.add(presence)
@@ -59,14 +63,21 @@ def _varied(rows: tuple[Row, ...]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _settings(rows: Sequence[Row]) -> list[str]:
+def _settings(rows: Collection[Row]) -> list[str]:
     """The settings that all seeds of a row share: methods first, then headlines, then by name."""
     keys = dict.fromkeys(key for row in rows for record in row.records for key in record.settings)
     found = [k for k in keys if k.partition("/")[2] != "seed" and not _says_model(k, rows)]
-    moved = {k for k in found if any(len({r.get(k) for r in row.records}) > 1 for row in rows)}
+    moved = {key for row in rows for key in _moved(row)}
     return sorted(
         set(found) - moved, key=lambda key: (not key.endswith("/method"), _headline(key), key)
     )
+
+
+def _moved(row: Row) -> set[str]:
+    """The settings in which a row's seeds differ."""
+    first, *others = row.records
+    apart = {k for one in others for k, _ in one.settings.items() ^ first.settings.items()}
+    return {key for key in apart if any(one.get(key) != first.get(key) for one in others)}
 
 
 def _headline(key: str) -> int:
@@ -81,17 +92,14 @@ def headlines(rows: Sequence[Row]) -> list[str]:
     return sorted((k for k in keys if _headline(k) < len(HEADLINES)), key=_headline)
 
 
-def _follows(key: str, rows: Sequence[Row]) -> bool:
+def _follows(methods: Sequence[Value], column: Sequence[Value]) -> bool:
     """Whether the stage's method says it: each of several methods has its own value of it."""
-    method = f"{key.partition('/')[0]}/method"
-    values: dict[Value, set[Value]] = defaultdict(set)
-    for row in rows:
-        values[row[method]].add(row[key])
-    several = len(values.keys() - {None}) > 1
-    return key != method and several and all(len(own) == 1 for own in values.values())
+    pairs = set(zip(methods, column, strict=True))
+    names = {method for method, _ in pairs}
+    return len(names - {None}) > 1 and len(pairs) == len(names)
 
 
-def _says_model(key: str, rows: Sequence[Row]) -> bool:
+def _says_model(key: str, rows: Collection[Row]) -> bool:
     """Whether the model's name says it, as of teacher/model/depth where names differ too."""
     if "model" not in key.split("/"):
         return False

@@ -8,7 +8,7 @@ from itertools import combinations
 
 from condenser.report.analysis import labels, settings
 from condenser.report.analysis.columns import ACCURACY
-from condenser.report.analysis.statistics import LEVEL, Paired, holm, paired
+from condenser.report.analysis.statistics import LEVEL, Paired, compared, holm
 from condenser.report.analysis.table import Row
 from condenser.runs.records import Value
 
@@ -34,7 +34,7 @@ def tested(rows: Sequence[Row]) -> list[Tested]:
         best = sorted(here, key=lambda i: -rows[i].mean.get("val/accuracy", 0.0))[:MOST]
         chosen = sorted(best)
         values = [rows[i].by_seed(ACCURACY) for i in chosen]
-        tests = [paired(a, b) for a, b in combinations(values, 2)]
+        tests = compared(list(combinations(values, 2)))
         if tests:
             found.append(Tested(data, chosen, len(here), tests))
     return found

@@ -7,13 +7,17 @@ https://doi.org/10.1093/biomet/6.1.1
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 
 LEVEL = 0.95
-FEWEST = 2  # pairs that have a spread
+STILL = 1e-12  # of the mean: differences that scatter less do not scatter
+Values = Mapping[object, float]
+"""seed → number"""
 
 
 @dataclass(frozen=True)
@@ -49,26 +53,42 @@ def quantile(df: int) -> float:
     return float(stdtrit(df, (1 + LEVEL) / 2))
 
 
-def paired(a: Mapping[object, float], b: Mapping[object, float]) -> Paired | None:
-    """The paired t-test of A against B, each a number by seed; None without a common seed."""
-    differences = [a[seed] - b[seed] for seed in a if seed in b]
-    n = len(differences)
-    if not n:
-        return None
-    mean = math.fsum(differences) / n
-    if n < FEWEST:
-        return Paired(n, mean, None, None)
-    spread = std(differences, mean)
-    return Paired(n, mean, half_width(spread, n), p_value(mean, spread, n))
+def compared(pairs: Sequence[tuple[Values, Values]]) -> list[Paired | None]:
+    """The paired t-test of each pair; those with as many common seeds are tested in one call."""
+    found: list[Paired | None] = [None] * len(pairs)
+    alike: dict[int, list[int]] = defaultdict(list)
+    both = [[(a[seed], b[seed]) for seed in a if seed in b] for a, b in pairs]
+    for place, values in enumerate(both):
+        alike[len(values)].append(place)
+    for n, places in alike.items():
+        if n == 1:
+            for place in places:
+                [(one, other)] = both[place]
+                found[place] = Paired(1, one - other, None, None)
+        elif n:
+            tests = _tested([both[place] for place in places])
+            for place, test in zip(places, tests, strict=True):
+                found[place] = test
+    return found
 
 
-def p_value(mean: float, spread: float, n: int) -> float | None:
-    """Two-sided p of a mean of n values with this sample std; None where nothing scatters."""
-    if spread <= 1e-12 * max(abs(mean), 1e-12):
-        return None
-    from scipy.special import stdtr
+def _tested(both: Sequence[Sequence[tuple[float, float]]]) -> Iterator[Paired]:
+    """scipy's paired test and interval of many pairs, each of n ≥ 2 seeds."""
+    import numpy as np
+    from scipy.stats import ttest_rel
 
-    return float(2 * stdtr(n - 1, -abs(mean) / (spread / math.sqrt(n))))
+    a, b = np.moveaxis(np.array(both), 2, 0)  # each (pairs, seeds)
+    differences = a - b
+    means = differences.mean(axis=1)
+    still = differences.std(axis=1) <= STILL * np.maximum(abs(means), STILL)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of differences that are all the same
+        test = ttest_rel(a, b, axis=1)
+        ends = test.confidence_interval(LEVEL)
+    halves, n = (ends.high - ends.low) / 2, a.shape[1]
+    for mean, half, p, same in zip(means, halves, test.pvalue, still, strict=True):
+        whole = float(half) if half == half else 0.0
+        yield Paired(n, float(mean), whole, None if same else float(p))
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -79,22 +99,3 @@ def holm(ps: Sequence[float]) -> list[float]:
     """
     scaled = ((len(ps) - place) * p for place, p in enumerate(ps))
     return [min(p, 1.0) for p in accumulate(scaled, max)]
-
-
-def beats(test: Paired | None, unit: str = "points", scale: float = 100.0) -> str:
-    """The test in words, differences in the unit: what A is to B and whether that is chance."""
-    if test is None:
-        return "no seed in common: cannot be compared"
-    way = "above" if test.difference > 0 else "below" if test.difference < 0 else "from"
-    said = f"{abs(scale * test.difference):.2f} {unit} {way}"
-    if test.half is None:
-        return f"{said}; one common seed: cannot be tested"
-    if test.p is None:
-        return f"{said} on each of {test.n} seeds: no scatter to test against"
-    low, high = test.difference - test.half, test.difference + test.half
-    interval = f"95 % interval {scale * low:+.2f} to {scale * high:+.2f}"
-    return f"{said} ({interval}, n={test.n}, p={p_text(test.p)})"
-
-
-def p_text(p: float) -> str:
-    return "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeGuard
 
 from condenser.report.analysis import statistics
@@ -36,7 +37,11 @@ class Row:
 
     def __getitem__(self, key: str) -> Value:
         """What the first seed says: for names, lineage and settings, which all seeds share."""
-        return self.records[0].get(key)
+        return self._first.get(key)
+
+    @cached_property
+    def _first(self) -> dict[str, Value]:
+        return dict(self.records[0].items())
 
 
 def rows(records: Iterable[Record]) -> list[Row]:
