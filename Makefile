@@ -42,6 +42,7 @@ lint: setup
 bench: setup
 	@$(RUN) bench/step.py
 	@$(RUN) bench/objectives.py
+	@$(RUN) bench/bookkeeping.py
 
 clean:
 	rm -rf $(VENV) runs

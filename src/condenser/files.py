@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 import stat
 import time
@@ -17,6 +18,7 @@ from typing import Any
 from condenser.errors import DamagedError
 
 MOST = 1 << 28  # bytes of a text that is read as a whole
+LONG = re.compile(rb"\d{19}|[eE]\+?\d{3}")  # in numbers that 64 bits may not hold
 SETTLED = 2 * 10**9  # nanoseconds
 _hashed: dict[tuple[str, int, int, int], str] = {}
 
@@ -56,9 +58,10 @@ def read_bytes(path: Path, most: int = MOST) -> bytes:
         OSError: it does not exist or cannot be read.
     """
     with reading(path) as file:
-        if os.fstat(file.fileno()).st_size > most:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
             raise DamagedError(f"{path} is larger than {most:,} bytes: it is no file of ours")
-        return file.read(most)
+        return file.read(size or most)  # as many bytes are allocated; of /proc no size is known
 
 
 def read_json(path: Path, most: int = MOST) -> dict[str, Any]:
@@ -80,13 +83,7 @@ def loads(text: bytes) -> Any:
             character, a duplicate key, or too many nested levels.
     """
     try:
-        found = json.loads(
-            text.decode(),
-            parse_constant=_finite,
-            parse_float=_finite,
-            parse_int=_of_64_bits,
-            object_pairs_hook=_once,
-        )
+        found = (BOUNDED if LONG.search(text) else DECODER).decode(text.decode())
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     if rb"\ud" in text.lower():  # a lone surrogate is no character and cannot be written back
@@ -111,6 +108,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         return found
     twice = next(key for place, (key, _) in enumerate(pairs) if key in dict(pairs[:place]))
     raise ValueError(f"{twice} is there twice")
+
+
+DECODER = json.JSONDecoder(parse_constant=_finite, object_pairs_hook=_once)
+BOUNDED = json.JSONDecoder(
+    parse_constant=_finite, parse_float=_finite, parse_int=_of_64_bits, object_pairs_hook=_once
+)
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

@@ -52,6 +52,7 @@ PARTS = ("lineage", "settings", "results")
 WHOLE = 1 << 30  # bytes of a file of records
 LARGEST = 1e30  # of which sums and squares are still numbers
 NAMES = ("stage", "key")  # of which a folder's name is made
+STRICT = NUMBERS | frozenset(NAMES)  # of which not every text is one
 NAME = re.compile(r"\w[\w.,=+-]*")
 # JSON in which a character may be that no terminal should have
 ESCAPED = re.compile(
@@ -151,7 +152,7 @@ def read(paths: Iterable[Path | str]) -> list[Record]:
 
 
 def by_file(paths: Iterable[Path | str]) -> dict[Path, dict[str, Record]]:
-    """The same, file by file; a record by its content."""
+    """The same, file by file; a record by its line."""
     seen: dict[Path, dict[str, Record]] = {}
     for path in map(Path, paths):
         if not _exists(path):
@@ -196,7 +197,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _lines(file: Path) -> Iterator[tuple[str, Record]]:
-    """The records of one file, each with its content as one string."""
+    """The records of one file, each with its line."""
     try:
         lines = read_bytes(file, WHOLE).split(b"\n")
     except (OSError, DamagedError) as error:
@@ -210,7 +211,7 @@ def _lines(file: Path) -> Iterator[tuple[str, Record]]:
         except ValueError as error:
             warnings.warn(f"{file}:{number}: skipped: {error}", RecordWarning, stacklevel=3)
         else:
-            yield record.line(), record
+            yield line.decode(), record
 
 
 def _skip(error: OSError | DamagedError) -> None:
@@ -236,7 +237,8 @@ def _record(line: bytes) -> Record:
         raise ValueError(f"{shown(astray[0])}: in the wrong part of the record")
     record = Record(lineage | settings | results, settings)
     for key, value in record.items():
-        if value is not None and (must := _unlike(key, value)):
+        plain = key not in STRICT if value.__class__ is str else value is None
+        if not plain and value is not None and (must := _unlike(key, value)):
             raise ValueError(f"{key}={shown(value)}: must be {must}")
     return record
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from condenser.errors import DamagedError
-from condenser.files import damaged, force, sha256, sha256_once
+from condenser.files import damaged, force, read_bytes, sha256, sha256_once
 
 FILE = "SHA256SUMS"
 
@@ -39,9 +39,10 @@ def read(folder: Path) -> dict[str, str] | None:
         DamagedError: no lines, or an invalid one.
     """
     file = folder / FILE
-    if not file.is_file():
+    try:
+        text = read_bytes(file).decode(errors="replace")
+    except FileNotFoundError:
         return None
-    text = file.read_bytes().decode(errors="replace")
     lines = [line.split("  ", 1) for line in text.splitlines()]
     if not lines or any(len(line) != 2 or len(line[0]) != 64 for line in lines):
         raise damaged(file)

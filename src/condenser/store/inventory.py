@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from condenser.errors import CondenserError, DamagedError, nearest
-from condenser.files import read_json
+from condenser.files import loads, read_bytes
 from condenser.runs import records
 from condenser.store import checksums, marker
 from condenser.store.entries import INGREDIENTS, MODEL, RECORD, WEIGHTS
 
 SMALL = (RECORD, INGREDIENTS, MODEL)
 SHORTEST = 4  # minimum length of a key prefix
+Contents = dict[str, bytes]
 
 
 @dataclass
@@ -53,19 +56,19 @@ class Kept:
     @cached_property
     def metrics(self) -> Mapping[str, Any]:
         """Its metrics; empty if damaged."""
-        return json_of(self.folder, RECORD)
+        return self._read(RECORD)
 
     @cached_property
     def ingredients(self) -> Mapping[str, Any]:
         """What its key is the hash of; empty for older entries without it."""
-        return json_of(self.folder, INGREDIENTS)
+        return self._read(INGREDIENTS)
 
     @property
     def model(self) -> str:
         """The network's name in a run, else its class."""
         if self.use.record is not None:
             return str(self.use.record["model"])
-        architecture = json_of(self.folder, MODEL).get("architecture")
+        architecture = self._read(MODEL).get("architecture")
         named = architecture.get("_target_") if isinstance(architecture, Mapping) else None
         return str(named or "").rpartition(".")[2]
 
@@ -85,29 +88,50 @@ class Kept:
         """``x missing``, ``y altered``: damage visible without reading large files."""
         if self.stage == "outputs":
             return []
-        try:
-            known = checksums.read(self.folder)
-        except DamagedError:
-            return [f"{checksums.FILE} altered"]
-        if known is None:
+        if self._known is None:
             gone = (RECORD, MODEL, WEIGHTS)
             return [f"{name} missing" for name in gone if not (self.folder / name).is_file()]
-        return checksums.wrong(
-            self.folder, [RECORD, *(n for n in known if n in SMALL or not self.has(n))]
-        )
+        if not self._known:
+            return [f"{checksums.FILE} altered"]
+        states = {name: self._state(name) for name in dict.fromkeys((RECORD, *self._known))}
+        return [f"{name} {state}" for name, state in states.items() if state]
 
-    def has(self, name: str) -> bool:
-        return (self.folder / name).is_file()
+    @cached_property
+    def _known(self) -> dict[str, str] | None:
+        """Its checksums; none of them if these are damaged, None where it has none."""
+        try:
+            return checksums.read(self.folder)
+        except DamagedError:
+            return {}
 
+    @cached_property
+    def _contents(self) -> Contents:
+        """Its small files, read once."""
+        found: Contents = {}
+        for name in SMALL:
+            with suppress(OSError, DamagedError):
+                found[name] = read_bytes(self.folder / name)
+        return found
 
-def json_of(folder: Path, name: str) -> Mapping[str, Any]:
-    """A JSON file of an entry; empty if damaged. Entries from before checksums are trusted: this is
-    for display only."""
-    try:
-        old = checksums.read(folder) is None
-        return {} if not old and checksums.wrong(folder, [name]) else read_json(folder / name)
-    except DamagedError:
-        return {}
+    def _state(self, name: str) -> str:
+        """What is wrong with a file; of a large one only whether it is there."""
+        known = self._known or {}
+        if name not in self._contents:
+            return "" if name not in SMALL and (self.folder / name).is_file() else "missing"
+        if name not in known:
+            return "unknown"
+        return "altered" if sha256(self._contents[name]).hexdigest() != known[name] else ""
+
+    def _read(self, name: str) -> Mapping[str, Any]:
+        """A JSON file of the entry; empty if damaged. An entry from before checksums is trusted:
+        this is for display only."""
+        if name not in self._contents or (self._known is not None and self._state(name)):
+            return {}
+        try:
+            found = loads(self._contents[name])
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
 
 
 def inventory(store: Path, runs: Iterable[Path]) -> list[Kept]:
@@ -205,10 +229,16 @@ def leftovers(store: Path) -> list[Path]:
     return sorted(path for path in store.iterdir() if marker.LEFT.fullmatch(path.name))
 
 
-def size(path: Path) -> int:
+def size(path: Path | str) -> int:
     """Bytes of a file, or of all files below a folder; links are not followed."""
-    with suppress(FileNotFoundError):  # removed meanwhile
-        if path.is_symlink() or not path.is_dir():
-            return path.lstat().st_size
-        return sum(map(size, path.iterdir()))
+    with suppress(FileNotFoundError, NotADirectoryError):  # removed meanwhile
+        if os.path.islink(path) or not os.path.isdir(path):
+            return os.lstat(path).st_size
+        with os.scandir(path) as inside:
+            return sum(
+                size(item.path)
+                if item.is_dir(follow_symlinks=False)
+                else item.stat(follow_symlinks=False).st_size
+                for item in inside
+            )
     return 0

@@ -71,7 +71,8 @@ def is_entry(path: Path) -> bool:
         return False
     if path.name.startswith("outputs-"):
         return plain(path / OUTPUTS) and any(map(plain, path.glob("*.npy")))
-    return sum(plain(path / name) for name in OWN) >= 2  # either may be the damaged one
+    with os.scandir(path) as inside:  # two of them: either may be the damaged one
+        return sum(i.name in OWN and i.is_file(follow_symlinks=False) for i in inside) >= 2
 
 
 def plain(path: Path) -> bool:

@@ -67,7 +67,9 @@ def neighbours(rows: Sequence[Row], found: Sequence[Tested]) -> list[Neighbours]
             if len(apart) == 1:
                 a, b, own = (i, j, test) if test.difference >= 0 else (j, i, _turned(test))
                 pairs.append(Neighbours(a, b, _said(rows[a], rows[b], apart[0]), own))
-    told = sorted((p for p in pairs if p.test.p is not None), key=lambda p: p.test.p or 0.0)
+    told = sorted(
+        (p for p in pairs if p.test.p is not None), key=lambda p: float(f"{p.test.p:.9g}")
+    )
     corrected = holm([pair.test.p or 0.0 for pair in told])
     return [
         *(replace(pair, holm=p) for pair, p in zip(told, corrected, strict=True)),
