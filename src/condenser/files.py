@@ -17,6 +17,9 @@ from typing import Any
 
 from condenser.errors import DamagedError
 
+_PACKAGE = Path(__file__).resolve().parent
+# the shipped configs: inside the installed package, or in the clone
+CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parents[1] / "conf") if p.is_dir())
 MOST = 1 << 28  # bytes of a text that is read as a whole
 LONG = re.compile(rb"\d{19}|[eE]\+?\d{3}")  # in numbers that 64 bits may not hold
 SETTLED = 2 * 10**9  # nanoseconds

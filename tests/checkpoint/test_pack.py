@@ -233,7 +233,7 @@ def test_damage_is_noticed(network: Callable[..., Any]) -> None:
 def test_the_command_packs_a_run_and_unpacks_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import pack as command
+    from condenser.cli import pack as command
 
     teacher, pruned = run_in(tmp_path, "recipe=[teacher,prune]")
     run, file = tmp_path / "default/test", tmp_path / "default/test/model.cndp"

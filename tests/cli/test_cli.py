@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from places import SRC
 from running import config_of
 
-from condenser import cli
+from condenser.cli import train as cli
 from condenser.config.error_messages import can_be_mended, explain
 from condenser.errors import CondenserError
 
@@ -272,7 +272,7 @@ def watched(script: str, *words: str, typed: str = "") -> tuple[str, str, list[s
     """What a script says on stdout and stderr; how often it composed, and what it imported."""
     code = WATCHED.format(names=[*HEAVY, "pydantic"])
     run = [sys.executable, "-c", code, str(TRAIN.with_name(script)), *words]
-    environment = os.environ | {"COMP_LINE": f"python src/train.py {typed}"}
+    environment = os.environ | {"COMP_LINE": f"python src/train.py {typed}", "PYTHONPATH": str(SRC)}
     done = subprocess.run(run, capture_output=True, text=True, check=False, env=environment)
     *said, last = done.stderr.splitlines()
     return done.stdout, "\n".join(said), last.split()

@@ -103,9 +103,9 @@ def run_code(code: str, how: Sequence[signal.Signals], **options: Any) -> tuple[
 
 
 def test_a_script_says_its_own_name() -> None:
-    code = "from condenser import cli_common\n"
+    code = "from condenser.cli import common\n"
     code += "work = lambda: print(flush=True) or time.sleep(9)\n"
-    code += "sys.exit(cli_common.answer('report', work))"
+    code += "sys.exit(common.answer('report', work))"
     assert run_code(code, [signal.SIGTERM]) == (143, "report: " + LINE[11:] + "-c\n")
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from running import run_in
 
-import export
-import sensitivity
+from condenser.cli import export, sensitivity
 from condenser.errors import ConfigError
 
 

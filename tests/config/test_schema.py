@@ -15,7 +15,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from running import config_of
 
-from condenser import cli, errors
+from condenser import errors
+from condenser.cli import train as cli
 from condenser.config import schema
 from condenser.errors import CondenserError
 from condenser.pipeline.plan import expand, make_plan, merge

@@ -19,8 +19,8 @@ from PIL import Image
 from running import run_in
 from safetensors.torch import load_file
 
-import export
 from condenser import data
+from condenser.cli import export
 from condenser.data import preparation
 from condenser.data.decode import decode
 from condenser.deploy.bundle import listed, script

@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 import yaml
 
-from condenser import cli
+from condenser.cli import train as cli
 
 HERE = Path(__file__).parent / "commands"
 SLOWEST = 5  # seconds of a processor
@@ -87,7 +87,7 @@ def answered(line: str, monkeypatch: pytest.MonkeyPatch) -> object:
     try:
         if script == "train.py":
             return cli.main()
-        return importlib.import_module(script.removesuffix(".py")).main(words)
+        return importlib.import_module(f"condenser.cli.{script.removesuffix('.py')}").main(words)
     except SystemExit as ended:
         return ended.code
 

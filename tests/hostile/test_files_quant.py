@@ -169,7 +169,7 @@ def test_a_file_that_is_not_what_it_says_is_one_line(name: str) -> None:
 
 
 def test_the_command_names_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    import pack as command
+    from condenser.cli import pack as command
 
     broken = tmp_path / "model.cndp"
     broken.write_bytes(GOOD[:-1])

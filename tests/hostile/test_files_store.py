@@ -20,9 +20,7 @@ import pytest
 import torch
 from running import run_in
 
-import export
-import pack
-import sensitivity
+from condenser.cli import export, pack, sensitivity
 from condenser.data import DataModule, digits
 from condenser.errors import CondenserError, DamagedError
 from condenser.models import MLP

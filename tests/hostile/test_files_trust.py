@@ -14,11 +14,8 @@ import pytest
 import yaml
 from running import QUICK, config_of, run_in
 
-import export
-import pack
-import report
-import sensitivity
 from condenser import report as report_of
+from condenser.cli import export, pack, report, sensitivity
 from condenser.errors import CondenserError
 from condenser.pipeline.reopen import saved_config
 from condenser.pipeline.session import yaml_of

@@ -14,12 +14,8 @@ from typing import Any
 import pytest
 from running import run_in
 
-import dashboard
-import export
-import pack
-import report
-import sensitivity
 from condenser.checkpoint import model_spec
+from condenser.cli import dashboard, export, pack, report, sensitivity
 from condenser.errors import CondenserError
 
 

@@ -74,7 +74,7 @@ def test_another_config_moves_the_results_of_the_first_aside(
 
 
 def test_a_mixed_folder_is_told_and_refused(tmp_path: Path) -> None:
-    import report
+    from condenser.cli import report
 
     run_in(tmp_path, "recipe.stages=[teacher]", "data.limit=100")
     folder = tmp_path / "default/test"

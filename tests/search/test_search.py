@@ -15,7 +15,7 @@ import pytest
 import yaml
 from running import QUICK, config_of, run_in
 
-from condenser import cli
+from condenser.cli import train as cli
 from condenser.config import schema
 from condenser.errors import CondenserError, ConfigError, DamagedError
 from condenser.pipeline.budget import choice as budget

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from places import SRC
 
-import store as command
+from condenser.cli import store as command
 from condenser.errors import CondenserError
 from condenser.runs import records
 from condenser.runs.records import Record

@@ -8,7 +8,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from condenser import cli
+from condenser.cli import train as cli
 from condenser.pipeline.resolve import name_models
 from condenser.runs.records import Record
 

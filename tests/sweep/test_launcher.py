@@ -23,7 +23,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from places import STANDINS
 
-from condenser import cli
+from condenser.cli import train as cli
 from condenser.errors import ConfigError
 from condenser.pipeline.plan import Plan
 from condenser.runs import ranks, records, status
@@ -33,7 +33,7 @@ from condenser.sweep.job_state import JobState
 from condenser.sweep.jobs import Job, seen_by_hydra
 from condenser.sweep.launch import Settings
 from condenser.sweep.pool import Pool
-from condenser.sweep.process import TRAIN, environment
+from condenser.sweep.process import SOURCE, environment
 from condenser.sweep.progress import Board, duration, heading, left
 
 # --- the pool, with jobs that are a shell's
@@ -239,7 +239,7 @@ def called(
     folder: Path, *words: str, trouble: str = "", **env: str
 ) -> tuple[list[str], dict[str, str]]:
     own = {**os.environ, "PYTHONPATH": str(STANDINS / "jobs"), "TROUBLE": trouble, **env}
-    command = [sys.executable, str(TRAIN), "-m", f"runs={folder}"]
+    command = [sys.executable, str(SOURCE / "train.py"), "-m", f"runs={folder}"]
     return [*command, *words], own
 
 

@@ -11,7 +11,7 @@ import pytest
 from wandb_file import read_run
 from wandb_server import serving
 
-import dashboard as command
+from condenser.cli import dashboard as command
 from condenser.runs import records
 from condenser.tracking import WandbTracker, identity
 from condenser.tracking import wandb_dashboard as dashboard

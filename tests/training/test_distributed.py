@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 import torch
+from places import CONF
 from running import QUICK, config_of, run_in
 from torch import Tensor, nn
 
-from condenser.cli import CONF
 from condenser.data import DataModule, digits
 from condenser.distill import (
     CC,

@@ -14,9 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from condenser.errors import CondenserError, unknown
+from condenser.files import CONF
 from condenser.runs import disk
 
-CONF = Path(__file__).resolve().parents[3] / "conf"
 COMPOSING = (CondenserError, HydraException, OmegaConfBaseException)  # what bad words raise
 
 
@@ -93,11 +93,24 @@ def _plain() -> DictConfig:
         hydra.hydra = before
 
 
+def folders() -> list[Path]:
+    """Where config files lie: the user's ``--config-dir``, and the shipped ones."""
+    from hydra.core.hydra_config import HydraConfig
+
+    if HydraConfig.initialized():
+        found = [source.path for source in HydraConfig.get().runtime.config_sources]
+        own = [Path(path) for path in found if path and Path(path) != CONF]
+    else:  # a mistake before anything is composed
+        flags = list(zip(sys.argv, sys.argv[1:], strict=False))
+        own = [Path(value) for flag, value in flags if flag in ("--config-dir", "-cd")]
+    return [*(path for path in own if path.is_dir()), CONF]
+
+
 def options(group: str) -> list[str]:
     """The files of a config group, and what plugins of hydra's have put there."""
     from hydra.core.config_store import ConfigStore
 
-    own = [path.stem for path in (CONF / group).glob("*.yaml")]
+    own = sorted(path.stem for folder in folders() for path in (folder / group).glob("*.yaml"))
     if not group.startswith("hydra/"):
         return own
     with suppress(OSError):

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from condenser.errors import CondenserError, nearest, shown
+from condenser.files import CONF
 
-CONF = Path(__file__).resolve().parents[3] / "conf"
 PACKAGE = __name__.partition(".")[0]
 PARTS = ("models", "data", "distill", "inherit", "compress", "functional")
 CALLED = ("models", "functional")  # where functions are public, too

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from condenser.config.error_messages import CONF
+from condenser.files import CONF
 
 TARGET = re.compile(r"_target_: condenser\.distill\.(\w+)")
 TERM = re.compile(r"distill/terms/[^/]+/objective")

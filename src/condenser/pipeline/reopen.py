@@ -9,8 +9,8 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from condenser.config import schema
-from condenser.config.error_messages import CONF
 from condenser.errors import CondenserError, ConfigError, one_of, shown
+from condenser.files import CONF
 from condenser.outside import trust
 from condenser.runs import ownership, records, saved
 from condenser.runs.records import Record

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from condenser.runs import started
+
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Ctrl-C, a polite kill, a closed terminal
 TWICE = 1.0  # seconds: within them a signal that comes again is the same one, sent to a group too
 
@@ -68,7 +70,7 @@ def in_order(name: str, speaks: Callable[[], bool] = lambda: True) -> Iterator[N
     A signal that is ignored, as nohup has it, stays ignored. Of several processes of a run one
     ``speaks``.
     """
-    command = shlex.join(["python", *sys.argv])
+    command = shlex.join(started.words())
     main = threading.current_thread() is threading.main_thread()
     before = {number: signal.getsignal(number) for number in _numbers()} if main else {}
     _Heard.owner = os.getpid()

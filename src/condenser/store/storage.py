@@ -212,7 +212,7 @@ def whole(config: Mapping[str, Any], records: Iterable[Mapping[str, Any]]) -> No
 def again(config: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     """The command that reruns the record's run."""
     words = str(record.get("command") or "the command of its run").split()
-    if words[:2] != ["python", "src/train.py"]:
+    if words[:2] not in (["python", "src/train.py"], ["condenser", "train"]):
         return " ".join(words)
     for key, usual in (("runs", Path("runs")), ("store", Path(config["runs"]) / ".store")):
         if Path(config[key]).resolve() != usual.resolve():

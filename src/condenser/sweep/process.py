@@ -19,7 +19,8 @@ from omegaconf import DictConfig
 from condenser.runs.ranks import FOREIGN
 from condenser.sweep.jobs import Job
 
-TRAIN = Path(__file__).resolve().parents[2] / "train.py"
+SOURCE = Path(__file__).resolve().parents[2]  # where jobs find this package
+PYTHON = (sys.executable, "-P", "-m", "condenser", "train")  # -P: not the folder it is in
 
 
 def command(job: Job, config: DictConfig) -> list[str]:
@@ -35,7 +36,7 @@ def command(job: Job, config: DictConfig) -> list[str]:
     for source in config.hydra.runtime.config_sources:
         if source.provider == "command-line":
             flags += ["--config-dir", source.path]
-    return [sys.executable, str(TRAIN), *flags, *job.overrides, *beside, "hydra.mode=RUN"]
+    return [*PYTHON, *flags, *job.overrides, *beside, "hydra.mode=RUN"]
 
 
 def environment(gpus: Sequence[str] | None, threads: int | None) -> dict[str, str]:
@@ -49,6 +50,8 @@ def environment(gpus: Sequence[str] | None, threads: int | None) -> dict[str, st
     own["PYTHONUNBUFFERED"] = (
         "1"  # flush output, so that a killed process's last lines are not lost
     )
+    paths = (str(SOURCE), os.environ.get("PYTHONPATH"))
+    own["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     if gpus is not None:
         own["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     if threads is not None:

@@ -21,7 +21,7 @@ from condenser.runs import status
 from condenser.sweep.job_state import JobState, of_code
 from condenser.sweep.jobs import Job
 from condenser.sweep.pool import WORDS
-from condenser.sweep.process import TRAIN, command, environment
+from condenser.sweep.process import SOURCE, command, environment
 from condenser.sweep.progress import Board
 from condenser.sweep.summary import failures, returned
 
@@ -154,7 +154,7 @@ def executor_of(settings: Settings) -> submitit.AutoExecutor:
     except RuntimeError as error:
         allowed = "a machine with sbatch, or hydra.launcher.cluster=local to try it out"
         raise CondenserError(f"hydra/launcher=slurm: must be {allowed}: {error}") from error
-    source = f'export PYTHONPATH="{TRAIN.parent}${{PYTHONPATH:+:$PYTHONPATH}}"'
+    source = f'export PYTHONPATH="{SOURCE}${{PYTHONPATH:+:$PYTHONPATH}}"'
     slurm = {f"slurm_{key}": getattr(settings, key) for key in OF_SLURM}
     slurm |= {"slurm_array_parallelism": settings.jobs}
     slurm |= {"slurm_srun_args": ["--kill-on-bad-exit=1"]}  # a failed rank ends its job

@@ -11,13 +11,14 @@ from hydra.core.utils import JobReturn, JobStatus
 
 from condenser.config.error_messages import can_be_mended, explain
 from condenser.runs.records import Record
+from condenser.runs.started import command
 from condenser.sweep.job_state import JobState
 from condenser.sweep.jobs import SweepError
 
 
 def again() -> str:
     """The command line of the sweep."""
-    return shlex.join(["python", "src/train.py", *sys.argv[1:]])
+    return shlex.join([*command("train"), *sys.argv[1:]])
 
 
 def failures(attempts: Sequence[JobState]) -> str:

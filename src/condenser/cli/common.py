@@ -1,4 +1,4 @@
-"""Shared by the scripts beside train.py: argument parsing and error handling."""
+"""Shared by the commands beside train: argument parsing and error handling."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from collections.abc import Callable
 
 from condenser.errors import CondenserError, printable
 from condenser.runs import disk, interrupts
+from condenser.runs.started import as_typed, clone
 
 
-def parser(description: str, epilog: str) -> argparse.ArgumentParser:
+def parser(name: str, description: str, epilog: str) -> argparse.ArgumentParser:
     """An argument parser that keeps the examples' formatting."""
     return argparse.ArgumentParser(
+        prog=None if clone() else f"condenser {name}",
         description=description,
-        epilog=epilog,
+        epilog=as_typed(epilog),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
@@ -38,7 +40,7 @@ def answer(name: str, work: Callable[[], int | None], mistake: int = 1) -> int:
             status = work() or 0
             sys.stdout.flush()
     except CondenserError as error:
-        print(f"{name}: {printable(str(error))}", file=sys.stderr)
+        print(f"{name}: {printable(as_typed(str(error)))}", file=sys.stderr)
         return mistake
     except interrupts.Interrupted as error:
         return error.status

@@ -1,4 +1,4 @@
-"""The command line: hydra composes, every mistake becomes a line that a person can act on."""
+"""Train, compress and measure along a recipe: hydra composes, mistakes become lines."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from condenser.config.error_messages import CONF, can_be_mended, explain
+from condenser.config.error_messages import can_be_mended, explain, folders
 from condenser.config.run_name import run_name
 from condenser.errors import CondenserError, printable
+from condenser.files import CONF
+from condenser.runs.started import as_typed
+from condenser.runs.started import command as started
 
 if TYPE_CHECKING:
     from condenser.runs.records import Record
@@ -30,7 +33,7 @@ def main() -> None:
     # DDP's advice on unused parameters, once a process and stage
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if {"--help", "-h"} & set(sys.argv[1:]):
-        print(usage(), end="")
+        print(as_typed(usage()), end="")
         return
     sys.argv[1:] = [lists_are_stages(word) for word in sys.argv[1:]]
     try:
@@ -71,7 +74,7 @@ def usage() -> str:
         "template"
     ]
     groups: dict[str, list[str]] = {}
-    for path in sorted(CONF.glob("*/*.yaml")):
+    for path in sorted(path for folder in folders() for path in folder.glob("*/*.yaml")):
         groups.setdefault(path.parent.name, []).append(path.stem)
     lines = [f"{name}: {', '.join(found)}" for name, found in groups.items() if name != "hydra"]
     return str(template).replace("$APP_CONFIG_GROUPS", "\n".join(lines) + "\n").strip("\n") + "\n"
@@ -81,11 +84,11 @@ def command(overrides: Iterable[str]) -> str:
     """What to type for the same run; where runs lie is the machine's affair."""
     places = ("runs=", "store=")
     words = [word for word in overrides if not word.startswith(places)]
-    return shlex.join(["python", "src/train.py", *words])
+    return shlex.join([*started("train"), *words])
 
 
 def fail(message: str) -> None:
-    print(f"condenser: {printable(message)}", file=sys.stderr)
+    print(f"condenser: {printable(as_typed(message))}", file=sys.stderr)
     sys.exit(1)
 
 
