@@ -1,0 +1,83 @@
+"""Arms of an experiment compared fairly: each with its knob tuned, on as many tries, on validation.
+
+The seed of the tries does not count later. Whatever is done already is not done again.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+TUNING_SEED = "0"
+
+
+class Arm(NamedTuple):
+    """One of what is compared.
+
+    Attributes:
+        overrides: what makes it, beside the experiment.
+        knob: the setting that is tuned.
+        tries: its values.
+        after: what its recipe has, once tuned, where that is more than in the tries.
+    """
+
+    overrides: tuple[str, ...]
+    knob: str = "optim.lr"
+    tries: str = "1e-3,2e-3,4e-3"
+    after: tuple[str, ...] = ()
+
+
+def compare(
+    experiment: str, arms: Mapping[str, Arm], seeds: str, overrides: list[str], x: str, *more: Path
+) -> None:
+    """Tune each arm, run it with ``seeds``, write its last records and those in ``more`` to
+    experiments/NAME, and their table and figure over ``x``; after each arm what is there so far."""
+    for name, arm in arms.items():
+        sweep(experiment, f"{experiment}_tuning", name, arm, TUNING_SEED, arm.tries, overrides)
+        sweep(experiment, experiment, name, arm, seeds, best(experiment, name), overrides)
+        collect(experiment, arms, x, more)
+
+
+def sweep(
+    experiment: str, folder: str, name: str, arm: Arm, seeds: str, values: str, more: list[str]
+) -> None:
+    own = [*arm.overrides, *(arm.after if folder == experiment else ())]
+    train("-m", f"experiment={experiment}", "hydra/launcher=basic", f"name={folder}",
+          f"run='{name} seed=${{seed}} try=${{{arm.knob}}}'", f"seed={seeds}",
+          *own, f"{arm.knob}={values}", *more)  # fmt: skip
+
+
+def best(experiment: str, name: str) -> str:
+    """The knob of the network that is best on validation; of equal ones the first."""
+    tries = finals(f"{experiment}_tuning", name)
+    found = max(tries, key=lambda record: record["results"]["val/accuracy"])
+    return str(found["lineage"]["run"]).rpartition("=")[2]
+
+
+def finals(folder: str, name: str) -> Iterator[Mapping[str, Any]]:
+    """The last record of each run of an arm, which says what came out of it."""
+    for file in sorted(Path("runs", folder).glob(f"{name} seed=*/records.jsonl")):
+        yield json.loads(file.read_text().splitlines()[-1])
+
+
+def collect(experiment: str, arms: Mapping[str, Arm], x: str, more: tuple[Path, ...]) -> None:
+    """The records as the experiment's; their table and figure."""
+    here = ROOT / "experiments" / experiment
+    records = [json.loads((folder / "records.jsonl").read_text()) for folder in more]
+    records += [record for name in arms for record in finals(experiment, name)]
+    here.mkdir(exist_ok=True)
+    (here / "records.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in records))
+    run("report.py", str(here), "--x", x)
+
+
+def train(*words: str) -> None:
+    run("train.py", *words)
+
+
+def run(script: str, *words: str) -> None:
+    subprocess.run([sys.executable, str(ROOT / "src" / script), *words], check=True)
