@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 TUNING_SEED = "0"
+TEACHER = Path("runs/joint_teacher/teacher")  # of those that have few images
 
 
 class Arm(NamedTuple):
@@ -73,6 +74,12 @@ def collect(experiment: str, arms: Mapping[str, Arm], x: str, more: tuple[Path, 
     here.mkdir(exist_ok=True)
     (here / "records.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in records))
     run("report.py", str(here), "--x", x)
+
+
+def make_teacher(overrides: list[str]) -> None:
+    """TEACHER: LeNet-5 that saw 12,000 images of FashionMNIST."""
+    train("experiment=joint", "name=joint_teacher", "run=teacher", "recipe=[teacher]",
+          "data.limit=12000", "teacher.epochs=20", "optim.batch_size=128", *overrides)  # fmt: skip
 
 
 def train(*words: str) -> None:

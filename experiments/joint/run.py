@@ -13,9 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tuned import Arm, compare, train
+from tuned import TEACHER, Arm, compare, make_teacher
 
-TEACHER = Path("runs/joint_teacher/teacher")
 PARTIAL = "_target_:condenser.functional.schedules.{},_partial_:true"
 # what is quantised from a point on trains in one stage, whose learning rate restarts for each step
 RESTARTS = "optim:{schedule:{" + PARTIAL.format("cosine") + ",cycles:2}}"
@@ -61,7 +60,5 @@ ARMS = {
 }
 
 if __name__ == "__main__":
-    overrides = sys.argv[1:]
-    train("experiment=joint", "name=joint_teacher", "run=teacher", "recipe=[teacher]",
-          "data.limit=12000", "teacher.epochs=20", "optim.batch_size=128", *overrides)  # fmt: skip
-    compare("joint", ARMS, "1,2,3", overrides, "size/packed_bytes", TEACHER)
+    make_teacher(sys.argv[1:])
+    compare("joint", ARMS, "1,2,3", sys.argv[1:], "size/packed_bytes", TEACHER)

@@ -355,6 +355,18 @@ def test_limit_is_stratified_and_nested_and_leaves_validation_alone() -> None:
     assert small.mean == module().mean
 
 
+def test_omitted_classes_are_missing_from_training_alone() -> None:
+    whole, part = module(), module(omit=[1, "3"])
+    expected = whole.parts.train.targets.bincount()
+    expected[[1, 3]] = 0
+    assert part.parts.train.targets.bincount(minlength=5).tolist() == expected.tolist()
+    assert torch.equal(part.parts.val.targets, whole.parts.val.targets)
+    assert part.task == whole.task and part.mean == whole.mean
+    assert part.fingerprint != whole.fingerprint == module(omit=[]).fingerprint
+    few = module(omit=[1], limit=8).parts.train.targets
+    assert few.bincount(minlength=5).tolist() == [2, 0, 2, 2, 2]
+
+
 def test_fixed_says_whether_epochs_show_the_same_images() -> None:
     for sets in (module(), module(augment=()), module(views=1), module(views=2)):
         loader = sets.train_dataloader()
@@ -796,6 +808,8 @@ class Nameless:
         ({"eval_batch_size": 1.5}, "data.eval_batch_size=1.5"),
         ({"views": 0}, "data.views=0: must be a whole number of at least 1 or null"),
         ({"limit": 91}, r"data.limit=91: must be 1 to 90"),
+        ({"omit": [7]}, r"data.omit=7: unknown"),
+        ({"omit": range(5)}, r"data.omit=\[.*must be some of the classes, not all"),
         ({"val_fraction": 1.0}, "data.val_fraction=1.0"),
         ({"mean": [0.5], "std": [1, 1, 1]}, r"data.mean=\[0.5\]: must be a list of 3"),
         ({"mean": [0.5] * 3, "std": [1, 0, 1]}, r"data.std=\[1.0, 0.0, 1.0\]"),

@@ -41,6 +41,7 @@ class DataModule(pl.LightningDataModule):
         mean, std: per channel on the scale 0…1; None: computed on the training set.
         views: number of augmented versions of a sample; None: a new one each epoch.
         limit: train on that many samples only, stratified.
+        omit: names of classes that training lacks; validation and test have them.
         drop_last: drop the incomplete last batch of an epoch.
 
     Raises:
@@ -63,6 +64,7 @@ class DataModule(pl.LightningDataModule):
         std: Iterable[float] | None = None,
         views: int | None = None,
         limit: int | None = None,
+        omit: Iterable[str | int] = (),
         drop_last: bool = False,
     ) -> None:
         super().__init__()
@@ -81,10 +83,11 @@ class DataModule(pl.LightningDataModule):
         self.val_fraction, self.split_seed = val_fraction, split_seed
         self.seed, self.drop_last = seed, drop_last
         self.augment: tuple[Augmentation, ...] = tuple(augment)
-        self.views, self.limit = views, limit
+        self.views, self.limit, self.omit = views, limit, [str(name) for name in omit]
         self.epoch = 0  # of the training batches while no trainer is attached
         self.part = (0, 1)  # of each batch this process has: number, of how many
         self._settings = f"{describe(self.augment)} views={views} limit={limit}"
+        self._settings += f" omit={self.omit}" * bool(self.omit)
         self._given = tuple(None if v is None else tuple(float(x) for x in v) for v in (mean, std))
         self._parts: Parts | None = None
 
@@ -93,7 +96,8 @@ class DataModule(pl.LightningDataModule):
         if self._parts is None:
             mean, std = self._given
             loaded = self.source(self.root)
-            self._parts = prepare(loaded, self.val_fraction, self.split_seed, self.limit, mean, std)
+            settings = (self.val_fraction, self.split_seed, self.limit, mean, std, self.omit)
+            self._parts = prepare(loaded, *settings)
 
     @property
     def parts(self) -> Parts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from condenser.data.pixels import pixel_statistics
 from condenser.data.samples import Arrays, Samples, Splits, split_test
 from condenser.data.split import cut, take
-from condenser.errors import ConfigError
+from condenser.errors import ConfigError, UnknownError
 from condenser.tasks import Binary, Multiclass, Multilabel, Task, task_of
 
 
@@ -50,13 +51,15 @@ def prepare(
     limit: int | None = None,
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
+    omit: Sequence[str] = (),
 ) -> Parts:
-    """Split validation from train if there is none, compute mean and std if not given, keep
-    `limit` training samples.
+    """Split validation from train if there is none, compute mean and std if not given, leave the
+    classes in `omit` out of training, keep `limit` training samples.
 
     Raises:
         ConfigError: more samples asked for than there are; mean or std do not fit the channels;
-            targets do not fit the task.
+            targets do not fit the task; `omit` has no class's name, or all, or labels are no
+            classes.
     """
     if isinstance(loaded, Arrays):
         loaded = _named(loaded)
@@ -71,6 +74,8 @@ def prepare(
         measured = pixel_statistics(train)
         mean, std = mean or measured[0], std or measured[1]
     _check_channels(mean, std, train.shape[0])
+    if omit:
+        train = train.select(_without(train.targets, omit, loaded.classes))
     if limit is not None:
         if limit > len(train.targets):
             allowed = f"1 to {len(train.targets)} (the training samples) or null"
@@ -87,6 +92,20 @@ def _named(samples: Arrays) -> Splits:
         count = samples.targets.shape[1]
         task = Binary.word if count == 1 else Multilabel.word
     return split_test(samples, [str(number) for number in range(count)], task=task)
+
+
+def _without(targets: Tensor, omit: Sequence[str], classes: Sequence[str]) -> Tensor:
+    """Indices of the samples that are of none of these classes."""
+    if targets.ndim > 1:
+        raise ConfigError("data.omit", list(omit), "an empty list where a sample has several labels")
+    for name in omit:
+        if name not in classes:
+            raise UnknownError("data.omit", name, classes)
+    gone = torch.tensor([classes.index(name) for name in omit])
+    kept = (~torch.isin(targets, gone)).nonzero().flatten()
+    if not len(kept):
+        raise ConfigError("data.omit", list(omit), "some of the classes, not all")
+    return kept
 
 
 def _check_targets(task: Task, targets: Tensor) -> None:

@@ -1,0 +1,27 @@
+"""experiment=transfer: labels, and objectives on features; the same command again goes on.
+
+    python experiments/transfer/run.py data.root=FOLDER [overrides of train.py]
+
+The teacher is that of experiment=joint. Each weight, and the learning rate of labels, is the best
+of three on validation.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tuned import TEACHER, Arm, compare, make_teacher
+
+WEIGHTS = {"at": "100,1000,10000", "fitnet": "10,100,1000", "pkt": "3000,30000,300000"}
+
+if __name__ == "__main__":
+    make_teacher(sys.argv[1:])
+    taught = "recipe=[teacher,distill]", f"teacher.load={TEACHER}"
+    arms = {"labels": Arm((*taught, "distill=labels"))} | {
+        name: Arm((*taught, f"distill={name}"), f"distill.terms.{name}.weight", tries)
+        for name, tries in WEIGHTS.items()
+    }
+    compare("transfer", arms, "1,2,3,4,5", sys.argv[1:], "size/packed_bytes")
