@@ -97,7 +97,7 @@ def _named(samples: Arrays) -> Splits:
 def _without(targets: Tensor, omit: Sequence[str], classes: Sequence[str]) -> Tensor:
     """Indices of the samples that are of none of these classes."""
     if targets.ndim > 1:
-        raise ConfigError("data.omit", list(omit), "an empty list where a sample has several labels")
+        raise ConfigError("data.omit", list(omit), "empty where a sample has several labels")
     for name in omit:
         if name not in classes:
             raise UnknownError("data.omit", name, classes)
