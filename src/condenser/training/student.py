@@ -278,7 +278,3 @@ def whole(tensor: Tensor) -> Tensor:
     """A copy of a tensor, gathered on every process if sharded."""
     gathered = getattr(tensor, "full_tensor", None)
     return (gathered() if gathered else tensor).detach().clone()
-
-
-class Teacher(Student):
-    """A network trained on labels that serves as a teacher."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from condenser.errors import ConfigError
-from condenser.pipeline.stages.base import RunContext, StageInputs
-from condenser.pipeline.stages.training import TrainingStage, objective, own
+from condenser.pipeline.stages.base import RunContext
+from condenser.pipeline.stages.training import Training, TrainingStage, objective, own
 from condenser.store import Entry
 
 if TYPE_CHECKING:
@@ -113,30 +112,22 @@ class Distill(TrainingStage):
         took = ctx.build(self.settings["inherit"])(model, teacher, ctx.data.example(2))
         return {"distill/inherited": took.parameters, "distill/inherited_tensors": took.tensors}
 
-    def module(
-        self,
-        ctx: RunContext,
-        model: nn.Module,
-        inputs: StageInputs,
-        cache_dir: Path,
-        **kwargs: Any,
-    ) -> Student:
+    def module(self, ctx: RunContext, training: Training) -> Student:
         if self.peer is None:
-            return super().module(ctx, model, inputs, cache_dir, **kwargs)
+            return super().module(ctx, training)
         import torch
 
         from condenser.training.mutual import Mutual
 
         torch.manual_seed(self.seed + 1)  # the peer is another network from its first weights on
         return Mutual(
-            model,
+            training.model,
             self.plan(ctx),
             ctx.data,
             peer=network(self.peer, ctx),
             objective=ctx.build(self.objective),
             peer_objective=ctx.build(self.objective),
             seed=self.seed,
-            **kwargs,
         )
 
 

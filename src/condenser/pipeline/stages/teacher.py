@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from condenser.checkpoint.model_spec import ModelSpec
-    from condenser.training.student import Student
 
 
 class Teacher(TrainingStage):
@@ -110,15 +109,3 @@ class Teacher(TrainingStage):
         again = fitted.build(ctx.trusted)
         weights.fill(again, model.state_dict())
         return fitted, again.eval()
-
-    def module(
-        self,
-        ctx: RunContext,
-        model: nn.Module,
-        inputs: StageInputs,
-        cache_dir: Path,
-        **kwargs: Any,
-    ) -> Student:
-        from condenser.training.student import Teacher as Learner
-
-        return Learner(model, self.plan(ctx), ctx.data, seed=self.seed, **kwargs)

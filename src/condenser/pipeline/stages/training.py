@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from condenser.errors import CondenserError, ConfigError
@@ -30,6 +29,17 @@ AROUND = (
     "model",
     "inherit",
 )  # not the method's own
+
+
+@dataclass(frozen=True)
+class Training:
+    """A network about to be trained, and what it is trained with."""
+
+    model: nn.Module
+    spec: ModelSpec
+    compression: Compression | None
+    inputs: StageInputs
+    place: StageDir
 
 
 class TrainingStage(Stage):
@@ -125,7 +135,7 @@ class TrainingStage(Stage):
         if compression is not None and not self.settings["optim"]["epochs"]:
             compression.at_once()
         elif self.settings["optim"]["epochs"]:
-            done = self.train(ctx, model, spec, compression, inputs, place)
+            done = self.train(ctx, Training(model, spec, compression, inputs, place))
             metrics |= {**done.costs(), **done.metrics}
             best, last = done.best, done.last if done.best_epoch < done.epochs else None
         if compression is not None:
@@ -144,29 +154,21 @@ class TrainingStage(Stage):
         """What makes the network smaller, before it looks at it."""
         return ctx.build(self.compression) if self.compression is not None else None
 
-    def train(
-        self,
-        ctx: RunContext,
-        model: nn.Module,
-        spec: ModelSpec,
-        compression: Compression | None,
-        inputs: StageInputs,
-        place: StageDir,
-    ) -> Fit:
-        """Fit ``model``; what earlier stages made of it is held."""
+    def train(self, ctx: RunContext, training: Training) -> Fit:
+        """Fit the network; what earlier stages made of it is held."""
         from condenser.training.distributed.strategies import whole
         from condenser.training.fit import fit
         from condenser.training.progress import Progress
         from condenser.training.resume import Resume
 
-        module = self.module(ctx, model, inputs, place.cache_dir, compression=compression)
-        module.constraints = spec.constraints(model)
+        module = self.module(ctx, training)
+        module.constraints = training.spec.constraints(training.model)
         if ctx.compile:
-            model.compile()
+            training.model.compile()
         ctx.data.batch_size, ctx.data.seed = module.plan.batch_size, self.seed
-        resume = Resume(place.checkpoint, ctx.checkpoint_seconds, ctx.warn)
+        resume = Resume(training.place.checkpoint, ctx.checkpoint_seconds, ctx.warn)
         trainer = ctx.trainer
-        if compression is not None or module.constraints:  # they look at whole tensors
+        if training.compression is not None or module.constraints:  # they look at whole tensors
             trainer = whole(trainer)
         progress = ctx.progress and Progress(self.label.partition("-")[2], ctx.progress)
         return fit(module, trainer, ctx.loggers(self.label), progress, resume)
@@ -217,25 +219,24 @@ class TrainingStage(Stage):
             normalisation=(data.mean, data.std),
         )
 
-    def module(
-        self,
-        ctx: RunContext,
-        model: nn.Module,
-        inputs: StageInputs,
-        cache_dir: Path,
-        **kwargs: Any,
-    ) -> Student:
+    def module(self, ctx: RunContext, training: Training) -> Student:
         """The Lightning module: a Distillation where there is a teacher to learn from."""
         from condenser.training.distillation import Distillation
         from condenser.training.student import Student
         from condenser.training.teacher_cache import Cache
 
-        kwargs |= {"objective": ctx.build(self.objective), "seed": self.seed}
-        if not kwargs["objective"].needs_teacher:
-            return Student(model, self.plan(ctx, inputs), ctx.data, **kwargs)
-        kwargs |= {"teacher": self.frozen(ctx, inputs.teachers), "cache": Cache(**self.cache)}
-        kwargs["warn"] = ctx.warn
-        return Distillation(model, self.plan(ctx, inputs), ctx.data, cache_dir=cache_dir, **kwargs)
+        inputs, objective = training.inputs, ctx.build(self.objective)
+        common = (training.model, self.plan(ctx, inputs), ctx.data, objective, training.compression)
+        if not objective.needs_teacher:
+            return Student(*common, seed=self.seed)
+        return Distillation(
+            *common,
+            seed=self.seed,
+            teacher=self.frozen(ctx, inputs.teachers),
+            cache=Cache(**self.cache),
+            cache_dir=training.place.cache_dir,
+            warn=ctx.warn,
+        )
 
     def frozen(self, ctx: RunContext, teachers: Sequence[Entry]) -> nn.Module:
         """The teacher, or several as one."""
