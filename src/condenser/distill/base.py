@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from condenser.errors import ConfigError
+from condenser.errors import ConfigError, nonnegative
 from condenser.functional.logit_losses import standardize
 from condenser.tasks import Multiclass, Task
 
@@ -99,6 +99,11 @@ class Objective(nn.Module, ABC):
     def progress(self, done: float) -> None:
         """Training progress in [0, 1], called before each optimiser step."""
         return
+
+
+def weights_of(**terms: float) -> dict[str, float]:
+    """The weight of each term; ConfigError for one below 0, the setting ``distill.TERM_weight``."""
+    return {name: nonnegative(f"distill.{name}_weight", weight) for name, weight in terms.items()}
 
 
 class LogitObjective(Objective):

@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from condenser.distill.base import LogitObjective
-from condenser.errors import fraction, nonnegative, positive
+from condenser.distill.base import LogitObjective, weights_of
+from condenser.errors import fraction, positive
 from condenser.functional.logit_losses import divergence, reverse_gradient
 from condenser.functional.schedules import cosine
 from condenser.tasks import EVERY
@@ -52,11 +52,7 @@ class CTKD(LogitObjective):
         soft_weight: float = 0.9,
         standardize: bool = False,
     ) -> None:
-        weights = {
-            "hard": nonnegative("distill.hard_weight", hard_weight),
-            "soft": nonnegative("distill.soft_weight", soft_weight),
-        }
-        super().__init__(weights, standardize)
+        super().__init__(weights_of(hard=hard_weight, soft=soft_weight), standardize)
         self.tau_init = positive("distill.tau_init", tau_init)
         self.tau_range = positive("distill.tau_range", tau_range)
         self.curriculum = fraction("distill.curriculum", curriculum)

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from condenser.distill.base import LogitObjective
-from condenser.errors import nonnegative, positive
+from condenser.distill.base import LogitObjective, weights_of
+from condenser.errors import positive
 from condenser.functional.logit_losses import pearson
 
 
@@ -47,12 +47,9 @@ class DIST(LogitObjective):
         hard_weight: float = 1.0,
         standardize: bool = False,
     ) -> None:
-        weights = {
-            "hard": nonnegative("distill.hard_weight", hard_weight),
-            "inter": nonnegative("distill.inter_weight", inter_weight),
-            "intra": nonnegative("distill.intra_weight", intra_weight),
-        }
-        super().__init__(weights, standardize)
+        super().__init__(
+            weights_of(hard=hard_weight, inter=inter_weight, intra=intra_weight), standardize
+        )
         self.temperature = positive("distill.temperature", temperature)
 
     def match(self, student: Tensor, teacher: Tensor, target: Tensor) -> dict[str, Tensor]:

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from condenser.distill.base import LogitObjective
-from condenser.errors import fraction, nonnegative, positive
+from condenser.distill.base import LogitObjective, weights_of
+from condenser.errors import fraction, positive
 from condenser.functional.logit_losses import decouple
 from condenser.functional.losses import soft_loss
 
@@ -51,14 +51,12 @@ class DKD(LogitObjective):
         warmup: float = 1 / 12,
         standardize: bool = False,
     ) -> None:
-        weights = {
-            "hard": nonnegative("distill.hard_weight", hard_weight),
-            "target": nonnegative("distill.target_weight", target_weight),
-            "nontarget": nonnegative("distill.nontarget_weight", nontarget_weight),
-        }
-        super().__init__(weights, standardize)
+        super().__init__(
+            weights_of(hard=hard_weight, target=target_weight, nontarget=nontarget_weight),
+            standardize,
+        )
         self.temperature = positive("distill.temperature", temperature)
-        self.warmup, self.full = fraction("distill.warmup", warmup), weights
+        self.warmup, self.full = fraction("distill.warmup", warmup), self.weights
 
     def progress(self, done: float) -> None:
         ramp = min(done / self.warmup, 1.0) if self.warmup else 1.0

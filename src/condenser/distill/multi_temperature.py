@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from condenser.distill.base import LogitObjective
-from condenser.errors import ConfigError, nonnegative, positive
+from condenser.distill.base import LogitObjective, weights_of
+from condenser.errors import ConfigError, positive
 from condenser.functional.logit_losses import gram_gap
 from condenser.functional.losses import soft_loss
 
@@ -49,9 +49,8 @@ class MultiTemperature(LogitObjective):
         soft_weight: float = 0.9,
         standardize: bool = False,
     ) -> None:
-        soft = nonnegative("distill.soft_weight", soft_weight)
-        weights = {"hard": nonnegative("distill.hard_weight", hard_weight)}
-        super().__init__(weights | dict.fromkeys(("soft", "batch", "class"), soft), standardize)
+        weights = weights_of(hard=hard_weight, soft=soft_weight)
+        super().__init__(weights | dict.fromkeys(("batch", "class"), soft_weight), standardize)
         if isinstance(temperatures, str | int | float) or not temperatures:
             raise ConfigError("distill.temperatures", temperatures, "a list of numbers above 0")
         self.temperatures = [positive("distill.temperatures", t) for t in temperatures]

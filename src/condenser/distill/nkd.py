@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
-from condenser.distill.base import LogitObjective
-from condenser.errors import nonnegative, positive
+from condenser.distill.base import LogitObjective, weights_of
+from condenser.errors import positive
 from condenser.functional.logit_losses import decouple
 
 
@@ -45,12 +45,9 @@ class NKD(LogitObjective):
         hard_weight: float = 1.0,
         standardize: bool = False,
     ) -> None:
-        weights = {
-            "hard": nonnegative("distill.hard_weight", hard_weight),
-            "target": 1.0,
-            "nontarget": nonnegative("distill.nontarget_weight", nontarget_weight),
-        }
-        super().__init__(weights, standardize)
+        super().__init__(
+            weights_of(hard=hard_weight, target=1.0, nontarget=nontarget_weight), standardize
+        )
         self.temperature = positive("distill.temperature", temperature)
 
     def match(self, student: Tensor, teacher: Tensor, target: Tensor) -> dict[str, Tensor]:

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from condenser.distill.base import LogitObjective
-from condenser.errors import nonnegative, positive
+from condenser.distill.base import LogitObjective, weights_of
+from condenser.errors import positive
 from condenser.functional.losses import soft_loss
 
 
@@ -39,11 +39,7 @@ class StandardizedKD(LogitObjective):
     def __init__(
         self, temperature: float = 2.0, hard_weight: float = 0.1, soft_weight: float = 9.0
     ) -> None:
-        weights = {
-            "hard": nonnegative("distill.hard_weight", hard_weight),
-            "soft": nonnegative("distill.soft_weight", soft_weight),
-        }
-        super().__init__(weights, standardize=True)
+        super().__init__(weights_of(hard=hard_weight, soft=soft_weight), standardize=True)
         self.temperature = positive("distill.temperature", temperature)
 
     def match(self, student: Tensor, teacher: Tensor, target: Tensor) -> dict[str, Tensor]:
