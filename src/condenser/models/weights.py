@@ -86,9 +86,9 @@ def fill(
         raise MisfitError(misfit(model, whole) or " ".join(str(error).split())[:300]) from error
 
 
-def misfit(model: nn.Module, state: Mapping[str, Any]) -> str:
-    """The mismatches between ``state`` and the network in one line; empty if names and shapes
-    agree."""
+def misfit(model: nn.Module, state: Mapping[str, Any], most: int = SHOWN) -> str:
+    """The mismatches between ``state`` and the network in one line, at most ``most`` names of each
+    kind; empty if names and shapes agree."""
     own = model.state_dict()
     missing = [name for name in own if name not in state]
     unknown = [name for name in state if name not in own]
@@ -99,13 +99,14 @@ def misfit(model: nn.Module, state: Mapping[str, Any]) -> str:
         "unknown": [f"{n} (did you mean {near[n]})" if near[n] else n for n in unknown],
         "of another shape": [f"{n} is {shape(state[n])}, not {shape(own[n])}" for n in other],
     }
-    return "; ".join(f"{len(names)} {word}: {few(names)}" for word, names in lines.items() if names)
+    said = (f"{len(names)} {word}: {few(names, most)}" for word, names in lines.items() if names)
+    return "; ".join(said)
 
 
-def few(names: list[str]) -> str:
+def few(names: list[str], most: int) -> str:
     """The first few, and how many more there are."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def shape(tensor: Any) -> str:

@@ -95,7 +95,9 @@ def model_folder(key: str, path: Path) -> Path:
         return path
     file = path / records.FILE
     if not file.is_file():
-        raise ConfigError(key, path, "a folder with a model.json, or the folder of a run")
+        weights = "or a file of weights (.safetensors, .pt, .pth)"
+        allowed = f"a folder with a model.json, the folder of a run, {weights}"
+        raise ConfigError(key, path, allowed)
     last = records.final(records.read([file]))
     for root in (path.parents[1], path.parent, Path("runs")):
         folder = root / ".store" / f"{last['stage']}-{last['key']}"

@@ -30,7 +30,7 @@ class Plan(Section):
 
     optimizer: Open
     lr: Positive
-    epochs: Count
+    epochs: Whole
     batch_size: Count
     schedule: Open
 
@@ -59,7 +59,7 @@ class Role(Section):
     """student: a network in a role."""
 
     model: Model
-    epochs: Count | None
+    epochs: Whole | None
     optim: OwnPlan
 
 
@@ -80,6 +80,15 @@ class Cache(Section):
     folder: str | None
 
 
+class OthersFile(Section):
+    """teacher.file: how a file of weights that other code wrote is read."""
+
+    keys: str | dict[str, str | None] | None
+    entry: str | None
+    new: list[str]
+    seen_validation: bool
+
+
 class Layers(Section):
     """teacher.cka: layers of both networks, compared pair by pair."""
 
@@ -93,6 +102,7 @@ class TeacherRole(Role):
     input: Seen
     cache: Cache
     load: str | None
+    file: OthersFile | None = None
     cka: Literal["penultimate", "stages"] | Layers | None
 
 
@@ -103,7 +113,7 @@ class Distill(Open):
     ensemble: Ensemble
     model: Model | None
     inherit: Open | None
-    epochs: Count | None
+    epochs: Whole | None
     optim: OwnPlan
 
 

@@ -116,9 +116,13 @@ class Scratch(Baseline):
 
     def plan(self, ctx: RunContext, inputs: StageInputs | None = None) -> Plan:
         plan = super().plan(ctx)
-        return plan if inputs is None else replace(plan, epochs=self.epochs(inputs))
+        return plan if inputs is None else replace(plan, epochs=self.spent(inputs))
 
-    def epochs(self, inputs: StageInputs) -> int:
+    def ingredients(self) -> dict[str, Any]:
+        own = {} if self.of.epochs else {"epochs": "of the line"}  # it was once left untrained
+        return super().ingredients() | own
+
+    def spent(self, inputs: StageInputs) -> int:
         """Of all stages that led to the small network."""
         assert inputs.reference is not None
         return sum(epochs(entry) for entry in (*inputs.line, inputs.reference))
@@ -127,7 +131,7 @@ class Scratch(Baseline):
 class Compute(Scratch):
     baseline: ClassVar[str] = "compute"
 
-    def epochs(self, inputs: StageInputs) -> int:
+    def spent(self, inputs: StageInputs) -> int:
         assert inputs.reference is not None
         spent = sum(
             epochs(entry) * entry.metrics["compute/macs"]
@@ -173,6 +177,12 @@ def baselines(stages: Sequence[Any], asked: bool | Sequence[str]) -> list[Baseli
         if isinstance(stage, CompressionStage)
         for kind in (Random, Scratch, Compute, Dense)
         if kind.baseline in stage.baselines and asked and (asked is True or kind.baseline in asked)
-        if kind is not Dense or stage.settings["optim"]["epochs"]
+        if kind is Random or (stage.epochs if kind is Dense else trained(stage))
     ]
     return [kind(stage, len(stages) + number) for number, (stage, kind) in enumerate(wanted)]
+
+
+def trained(stage: CompressionStage) -> bool:
+    """Whether anything on the way to its network was trained here."""
+    line = (s for s in (*stage.chain, stage) if isinstance(s, TrainingStage))
+    return any(s.epochs for s in line)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from condenser.errors import CondenserError, ConfigError, shown
-from condenser.files import read_json, sha256
+from condenser.files import read_json, sha256, sha256_once
 from condenser.outside import trust
 from condenser.pipeline.stages.base import RunContext, StageInputs, StageResult
-from condenser.pipeline.stages.training import TrainingStage
+from condenser.pipeline.stages.training import TrainingStage, nameless
 from condenser.store import StageDir, load, model_folder
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ class Teacher(TrainingStage):
     """Trains ``teacher.model`` under ``teacher.seed``.
 
     With ``teacher.input`` it sees images of its own size and normalisation. With ``teacher.load``
-    nothing is trained: it is the model in that folder, whatever task it was made for.
+    nothing is trained: it is the model in that folder, whatever task it was made for, or
+    ``teacher.model`` with the weights of a file that other code has written.
     """
 
     word: ClassVar[str] = "teacher"
@@ -39,17 +40,65 @@ class Teacher(TrainingStage):
         return self.settings["seed"]
 
     @property
+    def epochs(self) -> int:
+        return super().epochs if self.settings["load"] is None else 0
+
+    @property
+    def files(self) -> list[Path]:
+        """The files of weights that ``load`` names, written by other code."""
+        from condenser.checkpoint.importing import weight_files
+
+        asked = self.settings["load"]
+        return [] if asked is None else weight_files(Path(asked).expanduser())
+
+    @property
     def folder(self) -> Path | None:
         """The ready-made model's: one with a model.json, or a run's, whose last model it is."""
         asked = self.settings["load"]
-        return None if asked is None else model_folder("teacher.load", Path(asked))
+        return None if asked is None or self.files else model_folder("teacher.load", Path(asked))
+
+    @property
+    def foreign(self) -> Mapping[str, Any]:
+        """How a file of other code is read."""
+        return self.settings.get("file") or {}
 
     def ingredients(self) -> dict[str, Any]:
         if self.folder is not None:
             file = self.folder / "model.json"  # it holds the weights' hash
             return {"load": sha256(file), "architecture": read_json(file).get("architecture")}
         seen = self.settings["input"]
-        return super().ingredients() | ({"input": seen} if any(seen.values()) else {})
+        own = {"input": seen} if any(seen.values()) else {}
+        if not self.files:
+            return super().ingredients() | own
+        read = {"keys": self.rules(), "entry": self.foreign.get("entry"), "new": self.new}
+        digests = [sha256_once(file) for file in self.files]
+        return {"load": digests, "architecture": nameless(self.architecture), "read": read} | own
+
+    @property
+    def new(self) -> list[str]:
+        """Layers that keep their first weights."""
+        from condenser.compress.patterns import listed
+
+        return listed("teacher.file.new", self.foreign.get("new") or [])
+
+    def rules(self) -> Any:
+        """The map of names itself, where the config names a file."""
+        from condenser.checkpoint.importing.names import ORDER, read_rules
+
+        keys = self.foreign.get("keys")
+        return ORDER if keys == ORDER else dict(read_rules(keys, "teacher.file.keys"))
+
+    def described(self) -> dict[str, Any]:
+        """Of a file of other code whether it has seen what chooses; nothing of how it is read."""
+        found = super().described()
+        rest = {k: v for k, v in found.items() if not k.startswith("teacher/file/")}
+        seen = self.foreign.get("seen_validation", True)
+        return rest | ({"teacher/file/seen_validation": seen} if self.files else {})
+
+    def check(self, ctx: RunContext) -> None:
+        super().check(ctx)
+        if self.files:
+            self.imported(ctx)
 
     def spec(self, ctx: RunContext) -> ModelSpec:
         from condenser.checkpoint.input_adapter import adapter
@@ -69,9 +118,24 @@ class Teacher(TrainingStage):
         return super().example(ctx) if self.folder is None else self.loaded(ctx)[1]
 
     def run(self, ctx: RunContext, inputs: StageInputs, place: StageDir) -> StageResult:
-        if self.folder is None:
-            return super().run(ctx, inputs, place)
-        return StageResult(*self.loaded(ctx))
+        if self.folder is not None:
+            return StageResult(*self.loaded(ctx))
+        return self.imported(ctx) if self.files else super().run(ctx, inputs, place)
+
+    def imported(self, ctx: RunContext) -> StageResult:
+        """``teacher.model`` with the weights of the file, and where they were found."""
+        import torch
+
+        from condenser.checkpoint.importing import load_weights
+
+        torch.manual_seed(self.first)  # of what stays new
+        spec = self.spec(ctx)
+        model = spec.build(ctx.trusted)
+        entry = self.foreign.get("entry")
+        found = load_weights(model, self.settings["load"], self.rules(), entry, self.new)
+        said = {"entry": found.entry, "prefix": found.prefix, "ignored": ", ".join(found.ignored)}
+        facts = {f"teacher/file/{key}": word for key, word in said.items() if word}
+        return StageResult(spec, model.eval(), facts)
 
     def read(self, ctx: RunContext) -> tuple[ModelSpec, nn.Module]:
         """The ready-made model as it was stored; ConfigError where nobody named its network."""

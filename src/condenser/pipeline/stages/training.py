@@ -62,6 +62,11 @@ class TrainingStage(Stage):
         return None
 
     @property
+    def epochs(self) -> int:
+        """Of its training; 0: it does not train."""
+        return int(self.settings["optim"]["epochs"])
+
+    @property
     def ensemble(self) -> str | list[float]:
         """How several teachers are one."""
         return self.settings.get("ensemble", "mean")
@@ -132,9 +137,10 @@ class TrainingStage(Stage):
             left = left_alone(weights, compression, total)
             metrics |= {f"{self.word}/{key}": fact for key, fact in left.items()}
         best, last = model.state_dict(), None
-        if compression is not None and not self.settings["optim"]["epochs"]:
+        epochs = self.plan(ctx, inputs).epochs
+        if compression is not None and not epochs:
             compression.at_once()
-        elif self.settings["optim"]["epochs"]:
+        elif epochs:
             done = self.train(ctx, Training(model, spec, compression, inputs, place))
             metrics |= {**done.costs(), **done.metrics}
             best, last = done.best, done.last if done.best_epoch < done.epochs else None

@@ -92,7 +92,7 @@ def of(stage: TrainingStage, line: Sequence[Stage], ctx: RunContext) -> Trial:
     """The trial of the network that ``line``, its first stage and those that go on, works with."""
     assert stage.architecture is not None
     own = stage.settings.get("model")
-    trained = [s for s in line if isinstance(s, TrainingStage) and s.settings["optim"]["epochs"]]
+    trained = [s for s in line if isinstance(s, TrainingStage) and s.epochs]
     return Trial(
         role=f"{stage.word}.model" if own else "student.model",
         architecture=stage.architecture,
