@@ -59,11 +59,12 @@ class Task(ABC):
 class Multiclass(Task):
     """One of the classes. Logits (batch, classes); target int64 (batch,)."""
 
+    weights: tuple[float, ...] | None = None  # of classes in the loss on labels
     word: ClassVar[str] = "multiclass"
     target: ClassVar[str] = "torch.int64 (samples,), each at least 0 and below the number of names,"
 
     def hard_loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        return hard_loss(logits, target)
+        return hard_loss(logits, target, self.weights)
 
     def choices(self, logits: Tensor) -> Tensor:
         return logits

@@ -13,6 +13,9 @@ from condenser.data.augment import Augmentation, HorizontalFlip, RandomCrop, Shi
 from condenser.data.batches import Batch, InOrder, Normalise, Shuffled
 from condenser.data.counter_rng import key, uniform
 from condenser.data.folder import Files, imagefolder
+from condenser.data.foreign import from_dataset, huggingface
+from condenser.data.manifest import manifest
+from condenser.data.mix import CutMix, Mix, Mixup
 from condenser.data.samples import Arrays, Samples, Splits, split_test
 from condenser.data.sets import (
     cifar10,
@@ -24,6 +27,7 @@ from condenser.data.sets import (
 )
 from condenser.data.text import sms_spam
 from condenser.data.torchvision_sets import from_torchvision
+from condenser.data.transforms import Transform
 
 if TYPE_CHECKING:
     from condenser.data.module import DataModule
@@ -32,16 +36,20 @@ __all__ = [
     "Arrays",
     "Augmentation",
     "Batch",
+    "CutMix",
     "DataModule",
     "Files",
     "HorizontalFlip",
     "InOrder",
+    "Mix",
+    "Mixup",
     "Normalise",
     "RandomCrop",
     "Samples",
     "Shift",
     "Shuffled",
     "Splits",
+    "Transform",
     "arrays",
     "cifar10",
     "cifar100",
@@ -49,9 +57,12 @@ __all__ = [
     "fashion_attributes",
     "fashion_mnist",
     "from_arrays",
+    "from_dataset",
     "from_torchvision",
+    "huggingface",
     "imagefolder",
     "key",
+    "manifest",
     "mnist",
     "sms_spam",
     "split_test",

@@ -84,7 +84,7 @@ class HorizontalFlip:
         return images.flip(-1).bitwise_xor_(images).bitwise_and_(mask).bitwise_xor_(images)
 
 
-def describe(augment: Iterable[Augmentation]) -> str:
+def describe(augment: Iterable[object]) -> str:
     """A description of the augmentations for the fingerprint.
 
     Raises:

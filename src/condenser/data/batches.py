@@ -12,6 +12,7 @@ from torch import Tensor
 
 from condenser.data.augment import Augmentation
 from condenser.data.counter_rng import key, uniform
+from condenser.data.mix import Mix, blended
 from condenser.data.samples import Samples
 
 
@@ -19,7 +20,7 @@ class Batch(NamedTuple):
     """One batch for training or evaluation."""
 
     image: Tensor  # float32 (B,C,H,W), normalised
-    target: Tensor  # int64 (B,), or float32 (B, labels)
+    target: Tensor  # int64 (B,), or float32 (B, labels); mixed: float32 (B, classes), shares
     index: Tensor  # type: ignore[assignment]  # int64 (B,), position in the train, val or test set
 
 
@@ -68,6 +69,9 @@ def _as_stored(images: Tensor) -> Tensor:
     return images
 
 
+_MIX_STREAM, _PARTNER_STREAM = -2, -3  # augmentations have the streams 0, 1, …; files -1
+
+
 def _zero() -> int:
     return 0
 
@@ -76,12 +80,14 @@ def _zero() -> int:
 class Shuffled:
     """Training batches, one epoch per iteration: shuffled, augmented, normalised.
 
-    The order is a function of (seed, epoch), a sample's augmentation of (seed, index, view), where
-    view is the epoch, or epoch % views. `epoch` is asked when the first batch is drawn. Rank r of w
-    takes every w-th sample from r on of the order that all ranks share; n mod w samples (others
-    each epoch) are left out, so that all ranks make the same steps. The last batch may be smaller
-    unless `drop_last`; a single sample that is left joins the batch before it, as it has no
-    variance of its own for a batch norm.
+    The order is a function of (seed, epoch), a sample's augmentation, and with `mix` its partner
+    and share, of (seed, index, view), where view is the epoch, or epoch % views. With `balanced`
+    an epoch draws as many samples with replacement, every class equally often.
+
+    `epoch` is asked when the first batch is drawn. Rank r of w takes every w-th sample from r on of
+    the order that all ranks share; n mod w samples (others each epoch) are left out, so that all
+    ranks make the same steps. The last batch may be smaller unless `drop_last`; a single sample
+    that is left joins the batch before it, as it has no variance of its own for a batch norm.
 
     Lightning saves and restores `state_dict` with its checkpoints: an interrupted epoch goes on
     where it stopped.
@@ -97,6 +103,9 @@ class Shuffled:
     rank: int = 0
     world_size: int = 1
     drop_last: bool = False
+    mix: Mix | None = None
+    classes: int = 0  # of a mixed target
+    balanced: bool = False
     _place: tuple[int, int] = field(default=(0, 0), init=False)  # epoch, steps handed out in it
     _resume: tuple[int, int] | None = field(default=None, init=False)  # the next iteration's begin
 
@@ -118,7 +127,12 @@ class Shuffled:
         """This rank's indices in the order of the epoch: int64, on the device of the samples."""
         total = len(self.samples.targets)
         generator = torch.Generator().manual_seed(key(self.seed, epoch))
-        shuffled = torch.randperm(total, generator=generator)
+        if self.balanced:
+            targets = self.samples.targets.cpu()
+            weights = targets.bincount().double().reciprocal()[targets]
+            shuffled = torch.multinomial(weights, total, replacement=True, generator=generator)
+        else:
+            shuffled = torch.randperm(total, generator=generator)
         share = shuffled[: total - total % self.world_size][self.rank :: self.world_size]
         kept = len(self) * self.batch_size if self.drop_last else len(share)
         return share[:kept].to(self.samples.targets.device)
@@ -135,16 +149,47 @@ class Shuffled:
         """A view of the samples at the indices of `order`, in batches of one or of these sizes."""
         chunks = order.split(batch_size)
         targets = self.samples.targets[order].split(batch_size)
+        images = self._images(order, view, batch_size)
+        if self.mix is not None:
+            yield from self._mixed(self.mix, images, order, view, batch_size)
+            return
+        for step, image in enumerate(images):
+            yield Batch(image, targets[step], chunks[step])
+
+    def _images(self, order: Tensor, view: int, batch_size: int | list[int]) -> Iterator[Tensor]:
+        """A view of the images at the indices of `order`, augmented and normalised."""
+        chunks = order.split(batch_size)
         # for the whole epoch at once: launching the hash's twenty small operations dominates
         draws = [
             uniform(self.seed, order, view, stream, one.draws).split(batch_size)
             for stream, one in enumerate(self.augment)
         ]
-        images = self.samples.stream(chunks, self.seed, view)
-        for step, image in enumerate(images):
+        for step, image in enumerate(self.samples.stream(chunks, self.seed, view)):
             for one, drawn in zip(self.augment, draws, strict=True):
                 image = one(image, drawn[step])
-            yield Batch(self.normalise(image), targets[step], chunks[step])
+            yield self.normalise(image)
+
+    def _mixed(
+        self,
+        mix: Mix,
+        images: Iterator[Tensor],
+        order: Tensor,
+        view: int,
+        batch_size: int | list[int],
+    ) -> Iterator[Batch]:
+        """Each sample with a partner from the whole set: batches and ranks change nothing."""
+        targets = self.samples.targets
+        place = uniform(self.seed, order, view, _PARTNER_STREAM, 1)[:, 0].double()
+        partner = (place * len(targets)).long()
+        draws = uniform(self.seed, order, view, _MIX_STREAM, mix.draws).split(batch_size)
+        partners = self._images(partner, view, batch_size)
+        pairs = zip(
+            images, partners, draws, order.split(batch_size), partner.split(batch_size), strict=True
+        )
+        for image, other, drawn, index, second in pairs:
+            mixed, share = mix(image, other, drawn)
+            target = blended(targets[index], targets[second], share, self.classes)
+            yield Batch(mixed, target, index)
 
     def __iter__(self) -> Iterator[Batch]:
         # a generator: Lightning makes the iterator before it has restored the epoch, draws after

@@ -81,10 +81,15 @@ def state_of(file: Path) -> State:
 
 def cache_file(root: Path) -> Path:
     """The cache file of a folder."""
+    name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
+    return cache_folder() / f"{name}.json"
+
+
+def cache_folder() -> Path:
+    """Where what is known of image files is kept."""
     given = os.environ.get("CONDENSER_CACHE")
     shared = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
-    return Path(given or Path(shared) / "condenser") / "images" / f"{name}.json"
+    return Path(given or Path(shared) / "condenser") / "images"
 
 
 def recall(memory: Path) -> dict[str, list[Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from condenser.data.preparation import prepared
 from condenser.errors import DamagedError
@@ -28,6 +28,15 @@ LARGEST = 178_956_970  # pixels, which take half a gigabyte; Pillow refuses more
 
 
 def decode(path: Path, mode: str) -> Image:
+    """The image of a file in ``mode`` RGB or L: DamagedError as ``decoded``."""
+    try:
+        check_file(path)
+    except OSError as error:
+        raise DamagedError(error.strerror or one_line(error)) from None
+    return decoded(path, mode)
+
+
+def decoded(file: Path | BinaryIO, mode: str) -> Image:
     """The image in ``mode`` RGB or L.
 
     It is turned as its EXIF orientation asks; 16 bits become round(v / 257); what is transparent
@@ -42,8 +51,7 @@ def decode(path: Path, mode: str) -> Image:
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     Image.init()
     try:
-        check_file(path)
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(file, formats=FORMATS) as image:
             check_size(image)
             image.load()
             return prepared(image, mode)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -15,11 +15,15 @@ from torch.utils.data import DataLoader, Dataset
 from condenser.data.contents import Picture, examine
 from condenser.data.counter_rng import key
 from condenser.data.decode import LARGEST, decode
+from condenser.data.image_cache import Pixels, pixels_of
 from condenser.data.samples import Splits, splits_of
 from condenser.data.torchvision_sets import folder
 from condenser.data.tree import WHOLE, Classes, Tree, listed
 from condenser.errors import ConfigError, DamagedError, shown
 from condenser.files import sha256
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Transform = Callable[[Any], Any]  # a PIL image to a PIL image or a uint8 tensor (C,H,W)
 _TRANSFORM_STREAM = -1  # augmentations of batches have the streams 0, 1, …
@@ -32,7 +36,8 @@ class Files:
     `contents` are the files' sha256, if known: two sets are the same if their files' bytes,
     targets, order and transforms are, regardless of location and names.
 
-    `resize` is the shorter side before the middle is cut out, where `fixed` does that.
+    `pixels` are its decoded images, where they are kept. `resize` is the shorter side before the
+    middle is cut out, where `fixed` does that.
 
     `random` is applied to training views, `fixed` for evaluation; both must give all images one
     size. `random` draws from torch's generator, which is seeded by
@@ -48,6 +53,7 @@ class Files:
     num_workers: int = 0
     contents: tuple[str, ...] = ()
     resize: int | None = None
+    pixels: Pixels | None = None
 
     @property
     def preparation(self) -> dict[str, Any]:
@@ -75,12 +81,18 @@ class Files:
         """
         from torchvision.transforms.v2.functional import pil_to_tensor
 
+        image = transform(self.decoded(position))
+        return image if isinstance(image, Tensor) else pil_to_tensor(image)
+
+    def decoded(self, position: int) -> Image:
+        """One image as a PIL image, from the cache if it is there."""
+        if self.pixels is not None and (kept := self.pixels.image(self.contents[position])):
+            return kept
         path = self.root / self.paths[position]
         try:
-            image = transform(decode(path, self.mode))
+            return decode(path, self.mode)
         except DamagedError as error:
             raise DamagedError(f"{shown(path)}: {error}") from None
-        return image if isinstance(image, Tensor) else pil_to_tensor(image)
 
     def read(self, index: Tensor) -> Tensor:
         return next(self.stream([index], 0, None))
@@ -128,6 +140,7 @@ def imagefolder(
     random: Transform | None = None,
     num_workers: int = 0,
     test_fraction: float = 0.2,
+    cache_gib: float = 4.0,
 ) -> Splits:
     """root/train/CLASS/*, and root/val or root/test or both alike; or root/CLASS/*.
 
@@ -135,21 +148,52 @@ def imagefolder(
     for evaluation. With one of them, it is the test set, and validation is split from train. With
     neither, a fixed `test_fraction` becomes the test set.
 
-    Every file is decoded before anything is trained. Images are resized to `resize` on the shorter
-    side and cut to the middle `size`×`size`. For training `random` is used instead, by default a
-    random resized crop and a horizontal flip.
+    Every file is decoded before anything is trained; decoded images are kept in the user's cache
+    folder, memory-mapped, where they take at most `cache_gib`. Images are resized to `resize` on
+    the shorter side and cut to the middle `size`×`size`. For training `random` is used instead, by
+    default a random resized crop and a horizontal flip.
     Source: torchvision.datasets.ImageFolder, https://docs.pytorch.org/vision/stable/datasets.html
 
     Raises:
         ConfigError: the folder is not one of these, or another one was probably meant.
         DamagedError: some files are no images that can be used; it names them.
     """
-    from torchvision.transforms import v2
-
     if mode not in ("RGB", "L"):
         raise ConfigError("data.source.mode", mode, "RGB or L")
     path = folder(root)
-    found = Tree(path, root).parts()
+    return from_files(
+        path,
+        root,
+        Tree(path, root).parts(),
+        size=size,
+        resize=resize,
+        mode=mode,
+        random=random,
+        num_workers=num_workers,
+        test_fraction=test_fraction,
+        cache_gib=cache_gib,
+    )
+
+
+def from_files(
+    path: Path,
+    root: object,
+    found: Mapping[str, Classes],
+    *,
+    size: int,
+    resize: int,
+    mode: Literal["RGB", "L"],
+    random: Transform | None,
+    num_workers: int,
+    test_fraction: float,
+    cache_gib: float,
+) -> Splits:
+    """`Splits` of the files of each part and class, relative to ``path``; as ``imagefolder``.
+
+    ``root`` is what the user called it.
+    """
+    from torchvision.transforms import v2
+
     every = [file for part in found.values() for files in part.values() for file in files]
     pictures, bad = examine(path, every, num_workers)
     refuse_bad(root, bad | too_long(pictures, resize))
@@ -161,6 +205,7 @@ def imagefolder(
         "mode": mode,
         "num_workers": num_workers,
         "resize": resize,
+        "pixels": pixels_of(path, pictures, mode, num_workers, int(cache_gib * 2**30)),
     }
     parts = {name: files_of(path, part, pictures, settings) for name, part in found.items()}
     classes = list(next(iter(found.values())))
@@ -192,6 +237,14 @@ def refuse_bad(root: object, bad: Mapping[str, str]) -> None:
         files = [f"{path} ({why})" for path, why in sorted(bad.items())]
         what = "1 file is no image" if len(bad) == 1 else f"{len(bad):,} files are no images"
         raise DamagedError(f"data.root={shown(root)}: {what} that can be used: {listed(files)}")
+
+
+def missing(root: object, folder: Path, paths: Sequence[str]) -> None:
+    """DamagedError that lists the files of a table that are not there."""
+    gone = [path for path in dict.fromkeys(paths) if not (folder / path).is_file()]
+    if gone:
+        what = "1 file is" if len(gone) == 1 else f"{len(gone):,} files are"
+        raise DamagedError(f"data.root={shown(root)}: {what} not in {folder}: {listed(gone)}")
 
 
 def repeated(found: Mapping[str, Classes], pictures: Mapping[str, Picture]) -> Iterator[str]:

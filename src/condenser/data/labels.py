@@ -61,6 +61,8 @@ def of_words(words: np.ndarray, classes: Sequence[str] | None) -> Labels:
         raise ConfigError("labels", words[empty.argmax()], "a label", f"row {empty.argmax()}")
     names = sorted(set(stripped.tolist())) if classes is None else list(classes)
     numbers = [name for name in names if is_number(name)]
+    if classes is None and len(numbers) == len(names):
+        names.sort(key=float)
     if numbers and len(numbers) < len(names) and classes is None:
         other = next(name for name in names if name not in numbers)
         rows = [np.flatnonzero(stripped == name)[0] for name in (numbers[0], other)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import pytorch_lightning as pl
 import torch
@@ -12,12 +13,13 @@ from torch import Tensor
 
 from condenser.data.augment import Augmentation, describe
 from condenser.data.batches import Batch, InOrder, Normalise, Shuffled
+from condenser.data.mix import Mix
 from condenser.data.prepare import Parts, prepare
 from condenser.data.samples import Arrays, Samples, Splits
 from condenser.data.split import stratified_order
 from condenser.data.torchvision_sets import folder
 from condenser.errors import ConfigError, count
-from condenser.tasks import Task
+from condenser.tasks import Multiclass, Task
 
 _PART = 256  # samples
 
@@ -43,6 +45,9 @@ class DataModule(pl.LightningDataModule):
         limit: train on that many samples only, stratified.
         omit: names of classes that training lacks; validation and test have them.
         drop_last: drop the incomplete last batch of an epoch.
+        mix: of training samples in pairs, see `Mix`.
+        sampling: balanced draws every class equally often.
+        class_weights: of the loss on labels: a factor a class, or balanced: N / (classes · n_c).
 
     Raises:
         ConfigError: an invalid value; raised before reading data where possible.
@@ -66,6 +71,9 @@ class DataModule(pl.LightningDataModule):
         limit: int | None = None,
         omit: Iterable[str | int] = (),
         drop_last: bool = False,
+        mix: Mix | None = None,
+        sampling: Literal["balanced"] | None = None,
+        class_weights: Literal["balanced"] | list[float] | None = None,
     ) -> None:
         super().__init__()
         count("data.batch_size", batch_size)
@@ -86,8 +94,12 @@ class DataModule(pl.LightningDataModule):
         self.views, self.limit, self.omit = views, limit, [str(name) for name in omit]
         self.epoch = 0  # of the training batches while no trainer is attached
         self.part = (0, 1)  # of each batch this process has: number, of how many
+        self.mix, self.sampling, self.class_weights = mix, sampling, class_weights
         self._settings = f"{describe(self.augment)} views={views} limit={limit}"
         self._settings += f" omit={self.omit}" * bool(self.omit)
+        more = {"mix": mix, "sampling": sampling, "class_weights": class_weights}
+        if chosen := {key: value for key, value in more.items() if value is not None}:
+            self._settings += f" {describe([mix]) if mix else ''} {chosen}"
         self._given = tuple(None if v is None else tuple(float(x) for x in v) for v in (mean, std))
         self._parts: Parts | None = None
 
@@ -98,6 +110,7 @@ class DataModule(pl.LightningDataModule):
             loaded = self.source(self.root)
             settings = (self.val_fraction, self.split_seed, self.limit, mean, std, self.omit)
             self._parts = prepare(loaded, *settings)
+            self._check_classes()
 
     @property
     def parts(self) -> Parts:
@@ -110,6 +123,16 @@ class DataModule(pl.LightningDataModule):
     def task(self) -> Task:
         """The task: what the logits mean."""
         return self.parts.task
+
+    @property
+    def weighted_task(self) -> Task:
+        """The task as training sees it: the loss on labels weighs classes by `class_weights`."""
+        if self.class_weights is None:
+            return self.task
+        count = self.targets.cpu().bincount(minlength=self.num_classes).double()
+        balanced = len(self.targets) / (self.num_classes * count.clamp(min=1))
+        found = balanced.tolist() if self.class_weights == "balanced" else self.class_weights
+        return Multiclass(self.num_classes, tuple(found))
 
     @property
     def targets(self) -> Tensor:
@@ -151,7 +174,7 @@ class DataModule(pl.LightningDataModule):
     def fixed(self) -> bool:
         """Whether every epoch shows the same images, so that teacher outputs can be cached."""
         in_memory = isinstance(self.parts.train, Arrays)
-        return self.views == 1 or (in_memory and not self.augment)
+        return self.views == 1 or (in_memory and not self.augment and self.mix is None)
 
     def whole_train(self, view: int = 0, batch_size: int = 256) -> Iterator[Batch]:
         """All training images of one view in order, identical on every rank."""
@@ -172,6 +195,9 @@ class DataModule(pl.LightningDataModule):
             rank=self.part[0],
             world_size=self.part[1],
             drop_last=self.drop_last,
+            mix=self.mix,
+            classes=self.num_classes,
+            balanced=self.sampling is not None,
         )
 
     def val_dataloader(self) -> InOrder | list[Batch]:
@@ -236,6 +262,17 @@ class DataModule(pl.LightningDataModule):
 
     def _read(self, index: Tensor) -> Tensor:
         return Normalise(self.mean, self.std)(self.parts.train.read(index).cpu())
+
+    def _check_classes(self) -> None:
+        """ConfigError for settings of classes where they do not fit the task."""
+        settings = {"sampling": self.sampling, "class_weights": self.class_weights}
+        for key, value in settings.items():
+            if value is not None and self.task.word != Multiclass.word:
+                raise ConfigError(f"data.{key}", value, f"null for data that is {self.task.word}")
+        weights = self.class_weights
+        if isinstance(weights, list) and (len(weights) != self.num_classes or min(weights) <= 0):
+            allowed = f"a list of {self.num_classes} numbers above 0 (the classes), or balanced"
+            raise ConfigError("data.class_weights", weights, allowed)
 
     def _check_enough(self, n: int) -> None:
         total = len(self.parts.train.targets)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 import torch
@@ -51,6 +51,7 @@ class Arrays:
 
     images: Tensor
     targets: Tensor
+    preparation: Mapping[str, object] = field(default_factory=dict)  # of files, before they were it
 
     def __post_init__(self) -> None:
         if self.images.dtype not in (torch.uint8, torch.float32) or self.images.ndim != 4:
@@ -72,10 +73,11 @@ class Arrays:
 
     def select(self, index: Tensor) -> Arrays:
         index = index.to(self.images.device)
-        return Arrays(self.images.index_select(0, index), self.targets[index])
+        images = self.images.index_select(0, index)
+        return replace(self, images=images, targets=self.targets[index])
 
     def to(self, device: torch.device) -> Arrays:
-        return Arrays(self.images.to(device), self.targets.to(device))
+        return replace(self, images=self.images.to(device), targets=self.targets.to(device))
 
     def read(self, index: Tensor) -> Tensor:
         return self.images.index_select(0, index.to(self.images.device))

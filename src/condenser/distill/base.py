@@ -37,6 +37,7 @@ class Objective(nn.Module, ABC):
         tasks: names of the tasks it is defined for.
         least_classes: minimum number of classes, for a multiclass task.
         instead: the option of conf/distill to suggest for data that it rejects.
+        takes_shares: targets may be shares of classes, as `data.mix` makes them.
         stochastic: ``forward`` uses random numbers.
         relational: it compares samples within a batch, so that with several processes each needs
             the global batch.
@@ -48,6 +49,7 @@ class Objective(nn.Module, ABC):
     tasks: ClassVar[tuple[str, ...]] = (Multiclass.word,)
     least_classes: ClassVar[int] = 2
     instead: ClassVar[str] = "kd"
+    takes_shares: ClassVar[bool] = True
     stochastic: ClassVar[bool] = False
     relational: bool = False
     task: Task = Multiclass(outputs=0)  # no minimum

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -30,6 +32,8 @@ class CRD(FeatureObjective):
     https://arxiv.org/abs/1910.10699; InfoNCE: van den Oord, Li, Vinyals, "Representation Learning
     with Contrastive Predictive Coding", 2018, https://arxiv.org/abs/1807.03748
     """
+
+    takes_shares: ClassVar[bool] = False
 
     pairs = penultimate_pair
     relational = True

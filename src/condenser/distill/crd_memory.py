@@ -41,6 +41,7 @@ class MemoryCRD(CRD):
     https://arxiv.org/abs/1910.10699; code: https://github.com/HobbitLong/RepDistiller
     """
 
+    takes_shares: ClassVar[bool] = False
     stochastic: ClassVar[bool] = True
     kind: Tensor  # of each sample of the training set, its class
 

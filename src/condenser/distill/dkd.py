@@ -40,6 +40,7 @@ class DKD(LogitObjective):
     https://arxiv.org/abs/2203.08679
     """
 
+    takes_shares: ClassVar[bool] = False
     least_classes: ClassVar[int] = 3
 
     def __init__(

@@ -36,6 +36,7 @@ class NKD(LogitObjective):
     https://arxiv.org/abs/2303.13005
     """
 
+    takes_shares: ClassVar[bool] = False
     least_classes: ClassVar[int] = 3
 
     def __init__(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -38,6 +40,8 @@ class OFA(Objective):
     Architectures in Knowledge Distillation", NeurIPS 2023, https://arxiv.org/abs/2310.19444; code:
     https://github.com/Hao840/OFAKD
     """
+
+    takes_shares: ClassVar[bool] = False
 
     def __init__(
         self, epsilon: float = 1.0, temperature: float = 1.0, student_layers: Layers = "auto"

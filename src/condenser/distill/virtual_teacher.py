@@ -35,6 +35,7 @@ class VirtualTeacher(Objective):
     Regularization", CVPR 2020, https://arxiv.org/abs/1909.11723
     """
 
+    takes_shares: ClassVar[bool] = False
     needs_teacher: ClassVar[bool] = False
     instead: ClassVar[str] = "label_smoothing"
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def hard_loss(logits: Tensor, target: Tensor) -> Tensor:
+def hard_loss(logits: Tensor, target: Tensor, weights: Sequence[float] | None = None) -> Tensor:
     """Cross-entropy with the labels: -log softmax(logits)[target], mean over the batch.
 
     Args:
         logits: (batch, classes).
-        target: (batch,) class indices.
+        target: (batch,) class indices; or (batch, classes), each class's share.
+        weights: of the classes; the mean is then weighted by that of each sample's class.
     """
-    return F.cross_entropy(logits.float(), target)
+    factors = None if weights is None else logits.new_tensor(weights, dtype=torch.float32)
+    return F.cross_entropy(logits.float(), target, factors)
 
 
 def soft_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

@@ -32,7 +32,7 @@ class Mutual(Student):
         super().__init__(*args, **kwargs)
         self.peer = laid_out(peer, self.data.example(2))
         self.peer_objective = peer_objective
-        peer_objective.setup(self.data.task, self.data.targets)
+        peer_objective.setup(self.data.weighted_task, self.data.targets)
         images = self.data.example(2)
         ours = build_projectors(self.objective, self.model, peer, images)
         theirs = build_projectors(peer_objective, peer, self.model, images)

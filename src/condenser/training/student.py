@@ -96,7 +96,7 @@ class Student(pl.LightningModule):
         self.weighed: dict[str, float] = {}
         self.row: dict[str, float] = {}  # this epoch's values for the curves
         self.val_accuracy, self.val_loss = MeanMetric(), MeanMetric()
-        self.objective.setup(data.task, data.targets)
+        self.objective.setup(data.weighted_task, data.targets)
 
     def networks(self) -> list[nn.Module]:
         """All networks that are trained."""

@@ -30,6 +30,9 @@ class Data(Open):
     views: Count | None = None
     mean: list[Finite] | None = None
     std: list[Positive] | None = None
+    mix: Open | None = None
+    sampling: Literal["balanced"] | None = None
+    class_weights: Literal["balanced"] | list[Positive] | None = None
 
 
 class Recipe(Section):

@@ -272,7 +272,11 @@ def objective(config: Mapping[str, Any], ctx: RunContext) -> Objective:
     built = ctx.build(config)
     if not isinstance(built, Objective):
         raise ConfigError("distill._target_", config["_target_"], "a condenser.distill.Objective")
-    built.setup(ctx.data.task, ctx.data.targets)
+    built.setup(ctx.data.weighted_task, ctx.data.targets)
+    for one in built.modules() if ctx.data.mix is not None else ():
+        if isinstance(one, Objective) and not one.takes_shares:
+            allowed = f"null with distill={one.method}, which needs one class for each sample"
+            raise ConfigError("data.mix", repr(ctx.data.mix), allowed)
     return built
 
 

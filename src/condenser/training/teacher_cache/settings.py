@@ -107,5 +107,5 @@ def views_of(data: DataModule) -> int | None:
 
 def random_seed(data: DataModule) -> int | None:
     """The augmentation seed; None without random augmentation."""
-    fixed = isinstance(data.parts.train, Arrays) and not data.augment
+    fixed = isinstance(data.parts.train, Arrays) and not data.augment and data.mix is None
     return None if fixed else data.seed
