@@ -24,6 +24,7 @@ from condenser.compress import KMeansSharing, PostTraining, Quantized
 from condenser.compress.quantization import folded
 from condenser.config import schema
 from condenser.data import Normalise, digits
+from condenser.data import extras as data_extras
 from condenser.deploy import graph, quantized
 from condenser.errors import CondenserError, ConfigError
 from condenser.pipeline.plan import make_plan
@@ -462,9 +463,10 @@ def test_extras_are_pinned_once_and_the_same_everywhere() -> None:
     lines = (ROOT / "requirements-extras.txt").read_text().splitlines()
     pins = {line.split()[0] for line in lines if "==" in line.split("#")[0]}
     own = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert pins == {pin for needed in export.EXTRAS.values() for pin in needed.values()}
+    extras = export.EXTRAS | data_extras.EXTRAS
+    assert pins == {pin for needed in extras.values() for pin in needed.values()}
     assert own["optional-dependencies"] == {
-        target: list(needed.values()) for target, needed in export.EXTRAS.items()
+        name: list(needed.values()) for name, needed in extras.items()
     }
 
 

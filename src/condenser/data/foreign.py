@@ -14,6 +14,7 @@ from torch import Tensor
 
 from condenser.data.arrays import Layout, from_arrays
 from condenser.data.decode import decoded
+from condenser.data.extras import EXTRAS
 from condenser.data.preparation import middle
 from condenser.data.samples import Arrays, Splits
 from condenser.data.tree import PARTS
@@ -22,7 +23,6 @@ from condenser.errors import CondenserError, ConfigError, DamagedError, UnknownE
 MOST = (
     1 << 33
 )  # bytes of images; a larger set belongs into files, which are read as they are needed
-HUGGINGFACE = "datasets==5.2.0"
 
 
 def from_dataset(
@@ -130,7 +130,7 @@ def huggingface(
         ConfigError: no such folder, columns or splits; the datasets package is not installed.
     """
     if find_spec("datasets") is None:
-        hint = f"for Hugging Face's datasets: pip install {HUGGINGFACE}"
+        hint = f"for Hugging Face's datasets: pip install {EXTRAS['huggingface']['datasets']}"
         raise ConfigError("data.source", "huggingface", "another with what is installed", hint)
     import datasets
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from condenser.data.arrays import split_places
+from condenser.data.extras import EXTRAS
 from condenser.data.folder import Transform, from_files, missing
 from condenser.data.labels import encoded
 from condenser.data.samples import Splits
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
-PARQUET = "pyarrow==26.0.1"
 
 
 def manifest(
@@ -92,7 +92,7 @@ def read_table(root: str | Path | None) -> pd.DataFrame:
     if root is None or not path.is_file() or path.suffix not in SUFFIXES:
         raise ConfigError("data.root", root, f"a table: a file in {', '.join(SUFFIXES)}")
     if path.suffix == ".parquet" and find_spec("pyarrow") is None:
-        hint = f"for Parquet: pip install {PARQUET}"
+        hint = f"for Parquet: pip install {EXTRAS['parquet']['pyarrow']}"
         raise ConfigError("data.root", root, ".csv or .tsv with what is installed", hint)
     try:
         content = io.BytesIO(read_bytes(path))

@@ -1,0 +1,7 @@
+"""What some kinds of data need beside requirements.txt."""
+
+# module → what to install (requirements-extras.txt)
+EXTRAS = {
+    "parquet": {"pyarrow": "pyarrow==26.0.1"},
+    "huggingface": {"datasets": "datasets==5.2.0"},
+}
