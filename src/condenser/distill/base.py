@@ -80,6 +80,13 @@ class Objective(nn.Module, ABC):
             raise ConfigError("distill", self.method, allowed, f"use distill={self.instead}")
         self.task = task
 
+    def refuse(self, mix: object) -> None:
+        """ConfigError for a mixture of samples where it, or a part of it, needs one class each."""
+        for one in self.modules() if mix is not None else ():
+            if isinstance(one, Objective) and not one.takes_shares:
+                allowed = f"null with distill={one.method}, which needs one class for each sample"
+                raise ConfigError("data.mix", repr(mix), allowed)
+
     def select_layers(self, student: nn.Module, teacher: nn.Module, image: Tensor) -> None:
         """Choose layers; ``image`` (batch, channels, height, width) is an example input."""
         return

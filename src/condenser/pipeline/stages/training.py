@@ -273,10 +273,7 @@ def objective(config: Mapping[str, Any], ctx: RunContext) -> Objective:
     if not isinstance(built, Objective):
         raise ConfigError("distill._target_", config["_target_"], "a condenser.distill.Objective")
     built.setup(ctx.data.weighted_task, ctx.data.targets)
-    for one in built.modules() if ctx.data.mix is not None else ():
-        if isinstance(one, Objective) and not one.takes_shares:
-            allowed = f"null with distill={one.method}, which needs one class for each sample"
-            raise ConfigError("data.mix", repr(ctx.data.mix), allowed)
+    built.refuse(ctx.data.mix)
     return built
 
 
