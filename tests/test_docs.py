@@ -11,7 +11,7 @@ from places import ROOT
 
 HOUSE = ROOT / "src/condenser"
 DOCS = sorted((ROOT / "docs").glob("*.md"))
-PAGES = [*DOCS, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 NAMED = [
     (path.name, *found)
     for path in DOCS

@@ -253,3 +253,20 @@ def test_numbers_in_a_table_are_in_their_own_order(tmp_path: Path) -> None:
     made = manifest(tmp_path / "t.tsv", size=8, resize=8)
     assert made.classes == ["9", "10", "11"]
     assert torch.equal(made.train.targets.bincount(), torch.tensor([16, 16, 16]))
+
+
+def test_tiny_imagenet_is_read_as_published(tmp_path: Path) -> None:
+    from condenser.data import tiny_imagenet
+
+    names = files(tmp_path, lambda row: f"train/n{TARGETS[row]}/images/n{TARGETS[row]}_{row}.png")
+    pairs = [(f"val_{row}.png", f"n{TARGETS[row]}") for row in range(6)]
+    (tmp_path / "val/images").mkdir(parents=True)
+    for name, _ in pairs:
+        Image.fromarray(COLOUR[0]).save(tmp_path / "val/images" / name)
+    table = "".join(f"{name}\t{kind}\t0\t0\t62\t62\n" for name, kind in pairs)
+    (tmp_path / "val/val_annotations.txt").write_text(table)
+    made = tiny_imagenet(tmp_path, size=8, resize=8)
+    assert made.classes == ["n0", "n1", "n2"] and len(made.train.targets) == len(names)
+    assert made.val is None and made.test.targets.tolist() == [0, 0, 1, 1, 2, 2]
+    (tmp_path / "val/val_annotations.txt").write_text(table + "x.png\tn9\n")
+    assert "row 6: n9 is no class of train" in answer(lambda: tiny_imagenet(tmp_path))

@@ -26,6 +26,7 @@ from condenser.data.sets import (
     synthetic,
 )
 from condenser.data.text import sms_spam
+from condenser.data.tiny_imagenet import tiny_imagenet
 from condenser.data.torchvision_sets import from_torchvision
 from condenser.data.transforms import Transform
 
@@ -67,6 +68,7 @@ __all__ = [
     "sms_spam",
     "split_test",
     "synthetic",
+    "tiny_imagenet",
     "uniform",
 ]
 

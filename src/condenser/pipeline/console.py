@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,39 @@ class Console:
 
     def done(self) -> None:
         self.rich.print(f"records: {self.folder / records.FILE}", style="dim", soft_wrap=True)
+
+    def ending(self, made: Sequence[Record], seconds: float, bundle: Path) -> None:
+        """What a run that exports cost, what it gives, and where that lies: a line each."""
+        for line in ending(made, seconds, bundle):
+            self.line(line)
+
+
+def ending(made: Sequence[Record], seconds: float, bundle: Path) -> Iterator[str]:
+    """Cost, gain and place of the last deployed file, beside the run's first network."""
+    file = [record for record in made if record["kind"] == "exports"][-1]
+    first, new = made[0], [record for record in made if not record["cost/reused"]]
+    trained = [r["cost/train_seconds"] for r in new]
+    training = sum(s for s in trained if isinstance(s, int | float))
+    stored = f", {len(made) - len(new)} stages from the store" if len(new) < len(made) else ""
+    yield f"cost   {duration(seconds)}, {duration(training)} of it training{stored}"
+    bytes_of: Any = [record["size/file_bytes"] for record in (file, first)]
+    size = f"{bytes_of[0]:,} bytes instead of {bytes_of[1]:,}"
+    good: Any = [record["test/accuracy"] for record in (file, first)]
+    right = "" if None in good else f"{good[0]:.2%} on test ({first['model']}: {good[1]:.2%}), "
+    time = file["latency/ms_b1"]
+    speed = f", {time:.3g} ms an image in {file['latency/runtime']}" if time else ""
+    yield f"gives  {file['model']}: {right}{size}{speed}"
+    yield f"lies   {bundle}: python {bundle / 'predict.py'} IMAGE"
+
+
+def duration(seconds: float) -> str:
+    """``4 s``, ``2 min 5 s``, ``3 h 12 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def left_alone(record: Record) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ from condenser.pipeline.tryout import try_out
 from condenser.pipeline.tryout.passed import Passed
 from condenser.runs import records, saved
 from condenser.runs.records import Record
+from condenser.search.outcome import TRIAL
 from condenser.store import Store, key_of
 from condenser.tracking import identity
 from condenser.training.distributed.process_group import Team
@@ -98,7 +100,7 @@ def follow(plan: Plan, ctx: RunContext, say: Console, command: str | None) -> li
     ctx = replace(ctx, loggers=tracker.lightning_logger)
     store = Store(Path(config["store"]), Path(config["runs"]) / ".store", say.warn)
     done: list[Record] = []
-    failed = 1
+    failed, started, shipped = 1, monotonic(), None
     try:
         known = {**about(config), "config": plan.mark, "command": command}
         for made, found in steps(plan, ctx, store, say, keep):
@@ -107,10 +109,11 @@ def follow(plan: Plan, ctx: RunContext, say: Console, command: str | None) -> li
             records.write(folder, done)
             tracker.record(record, made.entry.folder)
             say.finished(record, made.reused)
-            if record["kind"] == Export.kind:
-                seen = sum(one["kind"] == Export.kind for one in done)
+            if isinstance(made.stage, Export) and TRIAL not in record:
+                seen = sum(one["kind"] == Export.kind and TRIAL not in one for one in done)
                 name = bundle.folder_name(made, last=seen == plan.words.count(Export.word))
-                say.line(f"{'':<9} bundle: {bundle.write(made, record, ctx, folder / name).parent}")
+                shipped = bundle.write(made, record, ctx, folder / name).parent
+                say.line(f"{'':<9} bundle: {shipped}")
         failed = 0
     finally:
         if plan.search:
@@ -119,6 +122,8 @@ def follow(plan: Plan, ctx: RunContext, say: Console, command: str | None) -> li
         tracker.finish(done, failed)
         store.close()
     say.done()
+    if shipped is not None:
+        say.ending(done, monotonic() - started, shipped)
     return done
 
 
