@@ -17,7 +17,18 @@ from places import SRC
 HOUSE = (
     *("errors", "files", "outside", "functional", "tasks", "models", "data", "capture", "measure"),
     *("distill", "compress", "inherit", "checkpoint", "analysis", "deploy", "runs", "training"),
-    *("store", "config", "search", "tracking", "pipeline", "report", "sweep", "cli", "__main__"),
+    *(
+        "store",
+        "config",
+        "search",
+        "tracking",
+        "pipeline",
+        "report",
+        "sweep",
+        "api",
+        "cli",
+        "__main__",
+    ),
 )
 LEVEL = {name: level for level, name in enumerate(HOUSE)}
 

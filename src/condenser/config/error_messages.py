@@ -13,6 +13,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from condenser.config.compose import composing
 from condenser.errors import CondenserError, unknown
 from condenser.files import CONF
 from condenser.runs import disk
@@ -81,18 +82,11 @@ def keys_of(scope: str) -> Sequence[str]:
 
 @lru_cache
 def _plain() -> DictConfig:
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
+    from hydra import compose
 
-    hydra = GlobalHydra.instance()
-    before = hydra.hydra
-    hydra.clear()
-    try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            chosen = [w for w in sys.argv if w.startswith(("hydra/launcher=", "hydra/sweeper="))]
-            return compose("train", chosen, return_hydra_config=True)
-    finally:
-        hydra.hydra = before
+    with composing():
+        chosen = [w for w in sys.argv if w.startswith(("hydra/launcher=", "hydra/sweeper="))]
+        return compose("train", chosen, return_hydra_config=True)
 
 
 def folders() -> list[Path]:

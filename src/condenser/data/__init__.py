@@ -14,6 +14,8 @@ from condenser.data.batches import Batch, InOrder, Normalise, Shuffled
 from condenser.data.counter_rng import key, uniform
 from condenser.data.folder import Files, imagefolder
 from condenser.data.foreign import from_dataset, huggingface
+from condenser.data.handed_over import Given, given
+from condenser.data.loaders import Loaders, as_batch, batches_of
 from condenser.data.manifest import manifest
 from condenser.data.mix import CutMix, Mix, Mixup
 from condenser.data.samples import Arrays, Samples, Splits, split_test
@@ -40,8 +42,10 @@ __all__ = [
     "CutMix",
     "DataModule",
     "Files",
+    "Given",
     "HorizontalFlip",
     "InOrder",
+    "Loaders",
     "Mix",
     "Mixup",
     "Normalise",
@@ -52,6 +56,8 @@ __all__ = [
     "Splits",
     "Transform",
     "arrays",
+    "as_batch",
+    "batches_of",
     "cifar10",
     "cifar100",
     "digits",
@@ -60,6 +66,7 @@ __all__ = [
     "from_arrays",
     "from_dataset",
     "from_torchvision",
+    "given",
     "huggingface",
     "imagefolder",
     "key",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from condenser.capture import Capture, evaluating
-from condenser.data import Batch
+from condenser.data import Batch, DataModule
 from condenser.distill import Objective, Outputs
 from condenser.training.student import Student, laid_out
 from condenser.training.teacher_cache import Cache, CachedOutputs, load_or_compute
@@ -54,7 +54,10 @@ class Distillation(Student):
         super().on_train_start()
         where = self.cache_dir, self.device, self.warn
         given, epochs = self.captures[1], self.plan.epochs
-        self.cached = load_or_compute(self.teacher, given, self.data, self.cache, epochs, *where)
+        if isinstance(self.data, DataModule):
+            self.cached = load_or_compute(
+                self.teacher, given, self.data, self.cache, epochs, *where
+            )
         self.teacher.to(self.device, self.dtype_of_features)
         if self.cached is None:
             self.shard(self.teacher, watched=bool(given.names))

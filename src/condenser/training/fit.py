@@ -12,7 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from condenser.data import Batch
+from condenser.data import Batch, DataModule
 from condenser.runs import interrupts, ranks
 from condenser.training.distributed import strategies
 from condenser.training.distributed.peers import agreed
@@ -130,6 +130,7 @@ def fit(
             **strategies.settings(trainer, module),
         )
         data = module.data
+        assert isinstance(data, DataModule)  # of a person's own loaders the trainer is theirs
         data.trainer, data.part = running, strategies.part(trainer)
         bundle = 1 if strategies.wraps(running) else BUNDLE
         train = Bundles(data.train_dataloader(), bundle)

@@ -14,7 +14,7 @@ from torchmetrics import MeanMetric
 
 from condenser.capture import device_of, evaluating
 from condenser.compress.base import Compression, Projection
-from condenser.data import Batch, DataModule
+from condenser.data import Batch, DataModule, Loaders, as_batch, batches_of
 from condenser.distill import Labels, Objective, Outputs
 from condenser.errors import CondenserError
 from condenser.functional.schedules import constant
@@ -75,7 +75,7 @@ class Student(pl.LightningModule):
         self,
         model: nn.Module,
         plan: Plan,
-        data: DataModule,
+        data: DataModule | Loaders,
         objective: Objective | None = None,
         compression: Compression | None = None,
         constraints: Sequence[Projection] = (),
@@ -165,8 +165,8 @@ class Student(pl.LightningModule):
         if self.stochastic:
             torch.manual_seed((self.seed + rank * 7_919) * 1_000_003 + self.steps)
 
-    def training_step(self, batches: Sequence[Batch], _: int) -> None:
-        for batch in batches:
+    def training_step(self, batches: Any, _: int) -> None:
+        for batch in batches_of(batches):
             self.train_on_batch(batch)
 
     def train_on_batch(self, batch: Batch) -> None:
@@ -201,7 +201,8 @@ class Student(pl.LightningModule):
         self.weighed |= {f"gradient/{name}": share for name, share in shares.items()}
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, _: int) -> Any:
-        if isinstance(batch, Batch):
+        if isinstance(batch[0], torch.Tensor):
+            batch = as_batch(batch)
             return batch if batch.image.device == device else Batch(*(t.to(device) for t in batch))
         return [self.transfer_batch_to_device(one, device, _) for one in batch]
 
@@ -234,6 +235,7 @@ class Student(pl.LightningModule):
         self.peers.align(self.model)
 
     def validation_step(self, batch: Batch, _: int) -> None:
+        batch = as_batch(batch)
         logits = self.model(batch.image)
         task = self.data.task
         self.val_accuracy.update((task.decide(logits) == batch.target).float())
