@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from condenser.data.arrays import stacked
+from condenser.data.foreign import samples_of
 from condenser.errors import ConfigError
 from condenser.files import drafts
 
@@ -93,12 +93,8 @@ def pair(images: Any, labels: Any = None) -> tuple[np.ndarray, np.ndarray]:
         return stacked(images), stacked(labels)
     if not (hasattr(images, "__getitem__") and hasattr(images, "__len__")) or not len(images):
         raise ConfigError("labels", None, "given, or images a torch Dataset of (image, label)")
-    first = images[0]
-    if not isinstance(first, tuple | list) or len(first) != 2:
-        raise ConfigError("labels", None, "given, or images a torch Dataset of (image, label)")
-    found = [images[place] for place in range(len(images))]
-    labels = [label.tolist() if isinstance(label, Tensor) else label for _, label in found]
-    return stacked([image for image, _ in found]), np.asarray(labels)
+    found = list(samples_of(images, "the Dataset"))
+    return stacked([image for image, _ in found]), np.asarray([label for _, label in found])
 
 
 def listed(value: Any) -> Any:

@@ -40,6 +40,10 @@ class Loaders:
         """Of the first batch: all that is known of them."""
         return self.first.target
 
+    @property
+    def weighted_task(self) -> Task:
+        return self.task
+
     def example(self, batch: int = 1) -> Tensor:
         """The first images: (batch, ...)."""
         return self.first.image[:batch].cpu()
