@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import arms as arms_of
+
 ROOT = Path(__file__).resolve().parents[1]
 TUNING_SEED = "0"
 TEACHER = Path("runs/joint_teacher/teacher")  # of those that have few images
@@ -67,13 +69,14 @@ def finals(folder: str, name: str) -> Iterator[Mapping[str, Any]]:
 
 
 def collect(experiment: str, arms: Mapping[str, Arm], x: str, more: tuple[Path, ...]) -> None:
-    """The records as the experiment's; their table and figure."""
+    """The records as the experiment's; table and figure of its rows, and of its arms."""
     here = ROOT / "experiments" / experiment
     records = [json.loads((folder / "records.jsonl").read_text()) for folder in more]
     records += [record for name in arms for record in finals(experiment, name)]
     here.mkdir(exist_ok=True)
     (here / "records.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in records))
     run("report.py", str(here), "--x", x)
+    arms_of.write(here)
 
 
 def make_teacher(overrides: list[str]) -> None:

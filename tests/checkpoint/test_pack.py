@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +19,7 @@ from running import run_in
 from torch import Tensor, nn
 
 from condenser.checkpoint.model_spec import ModelSpec, load
-from condenser.checkpoint.packed import codes, pack, table, unpack
+from condenser.checkpoint.packed import codes, file, pack, table, unpack, words
 from condenser.compress import Factorization, KMeansSharing, PostTraining, WeightPruning, prunable
 from condenser.compress.scores import Magnitude
 from condenser.errors import ConfigError, DamagedError
@@ -226,9 +228,69 @@ def test_damage_is_noticed(network: Callable[..., Any]) -> None:
     for length in (0, 3, 20, len(data) // 2, len(data) - 1):
         with pytest.raises(DamagedError):
             unpack(data[:length])
-    later = data[:4] + b"\x02" + data[5:]
-    with pytest.raises(DamagedError, match="of version 2, a later one; this reads 1"):
+    later = data[:4] + b"\x03" + data[5:]
+    with pytest.raises(DamagedError, match="of version 3, a later one; this reads 2"):
         unpack(later)
+
+
+@pytest.mark.parametrize("name", [name for name in ZOO if name not in LARGE])
+def test_a_head_is_a_hundred_bytes(network: Callable[..., Any], name: str) -> None:
+    """Three operations included; of each tensor about two bytes: the network knows the rest."""
+    spec, model = network(name, SIDE)
+    for step in (MAKE["prune"](0.7), MAKE["share"](3), rounding(3)):
+        spec = spec.then(step(model, spec.operations))
+    *tensors, head = table(spec, model)
+    layers = sum(row.name.endswith("weight") for row in tensors)
+    assert head.bytes <= 100 + 8 * layers + 2 * len(tensors)
+
+
+def test_what_a_network_of_ones_own_does_not_say_the_head_says() -> None:
+    spec = ModelSpec({"_target_": "nets.SmallTransformer"}, SHAPE, 3)
+    model = spec.build(["nets.SmallTransformer"])
+    again, back = unpack(pack(spec, model), ["nets.SmallTransformer"])
+    assert again == spec
+    same_bits(model, back)
+
+
+def test_the_dictionary_is_part_of_the_format() -> None:
+    """Another one reads no file of today: it takes another version of the format."""
+    assert file.VERSION == 2
+    assert hashlib.sha256(words.WORDS).hexdigest()[:16] == "67f07a7f7158d10d"
+
+
+def decoded_in_integers(data: bytes, counts: list[int], count: int) -> list[int]:
+    """rANS by hand, 64 bits of state in words of 32, with integers alone."""
+    free, left = 2**24 - len(counts), [0]
+    for share in codes.whole_shares(counts):
+        left.append(left[-1] + share)
+    starts = [cumulated * free // 2**24 + k for k, cumulated in enumerate(left)]
+    starts[-1] = 2**24
+    stack = list(np.frombuffer(data, "<u4").tolist())
+    state = stack.pop()
+    state = state << 32 | stack.pop() if stack else state
+    found = []
+    for _ in range(count):
+        place = state % 2**24
+        symbol = bisect.bisect_right(starts, place) - 1
+        state = (state >> 24) * (starts[symbol + 1] - starts[symbol]) + place - starts[symbol]
+        if state < 2**32 and stack:
+            state = state << 32 | stack.pop()
+        found.append(symbol)
+    return found
+
+
+@pytest.mark.parametrize(
+    "counts", [[1, 1], [3, 997], [1, 2**20], [333, 333, 334], [7, 1, 1, 4000, 90], [1] * 300]
+)
+def test_codes_are_read_by_integers_alone(counts: list[int]) -> None:
+    """So that every machine reads the same: no table comes out of a float that was rounded."""
+    shares = codes.whole_shares(counts)
+    assert sum(shares) == 2**24 and min(shares) >= 1
+    places = np.repeat(np.arange(len(counts)), np.minimum(counts, 5000))
+    places = np.random.default_rng(1).permutation(places)
+    table = np.bincount(places, minlength=len(counts))
+    data = codes.symbols(places, table)
+    assert decoded_in_integers(data, table.tolist(), len(places)) == places.tolist()
 
 
 def test_the_command_packs_a_run_and_unpacks_it(

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from condenser.checkpoint.model_spec import ModelSpec
-from condenser.checkpoint.packed import codes, file, pack, unpack
+from condenser.checkpoint.packed import codes, file, pack, unpack, words
 from condenser.errors import DamagedError
 
 MLP = {"_target_": "condenser.models.MLP", "widths": [4]}
@@ -28,14 +28,26 @@ def good() -> bytes:
 
 
 GOOD = good()
-HEAD, PARTS = file.opened(GOOD)
+SHORT, BODY = file.opened(GOOD)
+NET = ModelSpec.from_json(SHORT[0])
+HEAD = [SHORT[0], json.loads(json.dumps(file.filled_in(SHORT[1], file.layout(NET, NET.build()))))]
 
 
-def assembled(head: Any, parts: bytes = b"".join(PARTS), version: int = 1) -> bytes:
+def assembled(head: Any, parts: bytes = BODY, version: int = 2) -> bytes:
     """A file around this head, under a right checksum."""
     text = head if isinstance(head, bytes) else json.dumps(head).encode()
-    packed = zlib.compress(text)
-    return sealed(file.START.pack(b"CNDP", version, len(packed)) + packed + parts)
+    return headed(deflated(text), parts, version)
+
+
+def deflated(text: bytes) -> bytes:
+    made = zlib.compressobj(wbits=-15, zdict=words.WORDS)
+    return made.compress(text) + made.flush()
+
+
+def headed(head: bytes, parts: bytes = b"", version: int = 2, length: int | None = None) -> bytes:
+    """The same around the head's bytes, which it says are ``length``."""
+    size = codes.numbers([len(head) if length is None else length])
+    return sealed(file.START.pack(b"CNDP", version) + size + head + parts)
 
 
 def sealed(body: bytes) -> bytes:
@@ -52,6 +64,13 @@ def rows(change: Callable[[list[Any]], object]) -> bytes:
 def first(place: int, value: Any) -> bytes:
     """The good file with something else in the first tensor's row."""
     return rows(lambda tensors: tensors[0].__setitem__(place, value))
+
+
+def numbers(change: Callable[[list[Any]], object]) -> bytes:
+    """The good file with the numbers changed that stand for its tensors."""
+    head = json.loads(json.dumps(SHORT))
+    change(head[1])
+    return assembled(head)
 
 
 def described(**changes: Any) -> bytes:
@@ -72,22 +91,23 @@ def one_symbol(entries: int) -> bytes:
 NO_ROW = "its shape and bytes are to be whole numbers from 0"
 FILES: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "these bytes are no packed model"),
-    "a start alone": (GOOD[:12], "these bytes are no packed model"),
+    "a start alone": (GOOD[:9], "these bytes are no packed model"),
     "another kind": (b"PK\3\4" + GOOD[4:], "these bytes are no packed model"),
     "older": (
         assembled(HEAD, version=0),
-        "a packed model of version 0, an older one; this reads 1",
+        "a packed model of version 0, an older one; this reads 2",
     ),
     "later": (assembled(HEAD, version=9), "a packed model of version 9, a later one; this rea"),
     "half": (GOOD[: len(GOOD) // 2], "the packed model is damaged: its checksum is another"),
     "a bit": (GOOD[:20] + bytes([GOOD[20] ^ 1]) + GOOD[21:], "the packed model is damaged: "),
     "long head": (
-        sealed(file.START.pack(b"CNDP", 1, 2**32 - 1)),
+        headed(b"", length=2**32 - 1),
         "its head is to be 4294967295 bytes, and the file ends before",
     ),
-    "no zlib": (sealed(file.START.pack(b"CNDP", 1, 4) + b"abcd"), "cannot be rebuilt: Error -3"),
+    "no deflate": (headed(b"\xff" * 4), "cannot be rebuilt: Error -3"),
+    "no length": (sealed(file.START.pack(b"CNDP", 2) + b"\xff" * 5), "it ends within a number"),
     "half a head": (
-        sealed(file.START.pack(b"CNDP", 1, 9) + zlib.compress(b"[" * 99)[:9]),
+        headed(deflated(b"[" * 99)[:3]),
         "its head ends too early, or is more than 16,777,216 bytes",
     ),
     "a bomb": (assembled(b" " * 2**26), "its head ends too early, or is more than 16,777,216 by"),
@@ -127,7 +147,18 @@ FILES: dict[str, tuple[bytes, str]] = {
     "more bytes": (first(4, 10**9), "its tensors are to be 1,000,000,076 bytes, and there are "),
     "fewer bytes": (first(4, 60), "its tensors are to be 136 bytes, and there are 140"),
     "negative bytes": (first(4, -1), f"fc1.weight: {NO_ROW}"),
+    "few tensors": (numbers(lambda t: t.pop()), "it has 3 tensors, and its network 4"),
+    "many tensors": (numbers(lambda t: t.append(3)), "it has 5 tensors, and its network 4"),
+    "a row among numbers": (numbers(lambda t: t.__setitem__(0, HEAD[1][0])), "no tensor: "),
+    "true for a number": (numbers(lambda t: t.__setitem__(0, True)), "no tensor: "),
+    "a number below 0": (numbers(lambda t: t.__setitem__(0, -1)), f"fc1.weight: {NO_ROW}"),
+    "a huge number": (numbers(lambda t: t.__setitem__(0, 10**30)), f"fc1.weight: {NO_ROW}"),
+    "other bytes": (numbers(lambda t: t.__setitem__(0, 9)), "its tensors are to be 79 bytes, and"),
     "149 GiB": (one_symbol(4 * 10**10), "w: with it there are 40,000,000,000 numbers: too many"),
+    "wide by numbers": (
+        assembled([SHORT[0] | {"architecture": MLP | {"widths": [10**9]}}, SHORT[1]]),
+        "the network that its head describes has ",
+    ),
     "wide": (widths(10**9), "the network that its head describes has "),
     "wider": (widths(10**15, 10**15), "the network that its head describes has "),
     "other network": (
@@ -199,7 +230,7 @@ JSON = st.recursive(
 def test_no_bytes_under_a_right_checksum_are_a_traceback(
     body: bytes, head: Any, part: bytes, data: Any
 ) -> None:
-    refused_or_the_same(sealed(b"CNDP\1" + body))
+    refused_or_the_same(sealed(b"CNDP\2" + body))
     refused_or_the_same(assembled(head, part))
     changed = json.loads(json.dumps(HEAD))
     row, place = data.draw(st.integers(0, 3)), data.draw(st.integers(0, 4))
@@ -207,7 +238,8 @@ def test_no_bytes_under_a_right_checksum_are_a_traceback(
     refused_or_the_same(assembled(changed))
     key = data.draw(st.sampled_from(sorted(HEAD[0])))
     refused_or_the_same(assembled([HEAD[0] | {key: head}, HEAD[1]]))
-    broken = bytearray(GOOD[:-8])
+    refused_or_the_same(assembled([HEAD[0] | {key: head}, SHORT[1]]))
+    broken = bytearray(GOOD[: -file.CHECK])
     for _ in range(3):
         broken[data.draw(st.integers(0, len(broken) - 1))] = data.draw(st.integers(0, 255))
     refused_or_the_same(sealed(bytes(broken)))

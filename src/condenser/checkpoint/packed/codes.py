@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 Bits = npt.NDArray[Any]  # unsigned integers, flat
+PRECISION = 24  # bits of a probability in the coder's table
 MOST = 2**12  # distinct values up to which labels are tried
 
 
@@ -134,11 +135,21 @@ def read_symbols(data: bytes, counts: npt.NDArray[Any], count: int) -> npt.NDArr
 
 
 def distribution(counts: npt.NDArray[Any]) -> Any:
+    """The coder's table: whole 2⁻²⁴ths, which float64 holds and sums exactly, so that no machine's
+    rounding is in it."""
     import constriction
 
-    return constriction.stream.model.Categorical(
-        counts.astype(np.float64) / counts.sum(), perfect=False
-    )
+    shares = whole_shares([int(count) for count in counts])
+    exact = np.array(shares, np.float64) / 2**PRECISION
+    return constriction.stream.model.Categorical(exact, perfect=False)
+
+
+def whole_shares(counts: list[int]) -> list[int]:
+    """Integers in proportion to the counts, each at least 1, whose sum is 2²⁴."""
+    total = sum(counts)
+    shares = [max(1, (count << PRECISION) // total) for count in counts]
+    shares[counts.index(max(counts))] += (1 << PRECISION) - sum(shares)
+    return shares
 
 
 def numbers(values: list[int]) -> bytes:

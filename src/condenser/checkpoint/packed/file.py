@@ -1,18 +1,17 @@
 """The packed file: exactly what is needed to rebuild a network.
 
-    CNDP, version (1 byte), bytes of the head (4, little-endian), head, tensors, checksum (8)
+    CNDP, version (1 byte), bytes of the head (LEB128), head, tensors, checksum (4)
 
-The head is zlib-compressed JSON: the model spec, and for each tensor [name, dtype, shape, kind,
-bytes]. The checksum is BLAKE2b over everything before it.
+The head is JSON, deflated with the dictionary of ``words``: the model spec, and of each tensor its
+kind and bytes as one number; where the network itself does not say its name, dtype and shape, of
+all [name, dtype, shape, kind, bytes]. The checksum is BLAKE2b over everything before it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import struct
-import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -23,14 +22,24 @@ from torch import Tensor, nn
 
 from condenser.checkpoint.model_spec import ModelSpec, described
 from condenser.checkpoint.packed import codes
-from condenser.checkpoint.packed.head import NAMES, bounded, check_rows, entries_in, read_head
+from condenser.checkpoint.packed.head import (
+    NAMES,
+    Layout,
+    bounded,
+    check_rows,
+    entries_in,
+    filled_in,
+    layout,
+    read_head,
+    written,
+)
 from condenser.compress import Quantized
 from condenser.errors import DamagedError
 from condenser.models import weights
 
-MAGIC, VERSION = b"CNDP", 1
-START = struct.Struct("<4sBI")
-CHECK = 8
+MAGIC, VERSION = b"CNDP", 2
+START = struct.Struct("<4sB")
+CHECK = 4
 Parts = Mapping[str, tuple[Tensor, codes.Coded]]
 TYPES = {name: dtype for dtype, name in NAMES.items()}
 
@@ -55,7 +64,7 @@ def pack(spec: ModelSpec, model: nn.Module) -> bytes:
 
     Weights that were quantised are stored as their codes. ``unpack`` gives the same bits back.
     """
-    return assembled(described(spec, model), encoded(spec, model))
+    return assembled(spec, model, encoded(spec, model))
 
 
 def encoded(spec: ModelSpec, model: nn.Module) -> Parts:
@@ -64,17 +73,25 @@ def encoded(spec: ModelSpec, model: nn.Module) -> Parts:
     return {name: (tensor, codes.encode(bits_of(tensor))) for name, tensor in state.items()}
 
 
-def assembled(described: Mapping[str, Any], coded: Parts) -> bytes:
-    """Assemble the file from these parts and the spec as JSON."""
-    tensors = [
-        [name, NAMES[t.dtype], list(t.shape), code.kind, len(code.data)]
+def assembled(spec: ModelSpec, model: nn.Module, coded: Parts) -> bytes:
+    """Assemble the file from the spec and these tensors."""
+    rows = [
+        (name, NAMES[t.dtype], list(t.shape), code.kind, len(code.data))
         for name, (t, code) in coded.items()
     ]
-    text = json.dumps([described, tensors], separators=(",", ":"))
-    head = zlib.compress(text.encode(), 9)
-    body = START.pack(MAGIC, VERSION, len(head)) + head
+    head = written(described(spec, model), rows, known(spec))
+    body = START.pack(MAGIC, VERSION) + codes.numbers([len(head)]) + head
     body += b"".join(code.data for _, code in coded.values())
     return body + checksum(body)
+
+
+def known(spec: ModelSpec) -> Layout | None:
+    """The layout that a reader finds by building the network; None where it could not."""
+    try:
+        with torch.device("meta"):
+            return layout(spec, spec.build())
+    except Exception:  # whatever a class from outside raises; then rows say it all
+        return None
 
 
 def unpack(data: bytes, trusted: Sequence[str] = ()) -> tuple[ModelSpec, nn.Module]:
@@ -84,7 +101,7 @@ def unpack(data: bytes, trusted: Sequence[str] = ()) -> tuple[ModelSpec, nn.Modu
         DamagedError: the bytes are cut, altered, hostile, of another file or of another version.
     """
     try:
-        return rebuilt(*opened(data), len(data), trusted)
+        return rebuilt(*opened(data), entries_in(len(data)), trusted)
     except DamagedError:
         raise
     except BaseException as error:  # anything the parsing libraries raise on bad bytes
@@ -95,15 +112,21 @@ def unpack(data: bytes, trusted: Sequence[str] = ()) -> tuple[ModelSpec, nn.Modu
 
 
 def rebuilt(
-    head: list[Any], tensors: list[bytes], size: int, trusted: Sequence[str]
+    head: list[Any], body: bytes, most: int, trusted: Sequence[str]
 ) -> tuple[ModelSpec, nn.Module]:
-    """The network of a head and its tensors, out of a file of so many bytes."""
-    spec, most = ModelSpec.from_json(head[0]), entries_in(size)
-    with torch.device("meta"), bounded(len(tensors), most), suppress(NotImplementedError):
-        spec.build(trusted)
-    state = {}
-    for (name, kind, shape, how, _), part in zip(head[1], tensors, strict=True):
-        dtype = TYPES[kind]
+    """The network of a head and the bytes of its tensors, of at most so many numbers."""
+    rows = head[1]
+    by_network = all(type(row) is int for row in rows)
+    if not by_network:
+        check_rows(rows, len(body), most)
+    spec = ModelSpec.from_json(head[0])
+    with torch.device("meta"), bounded(len(rows), most), suppress(NotImplementedError):
+        sketch = spec.build(trusted)
+        rows = filled_in(rows, layout(spec, sketch)) if by_network else rows
+    check_rows(rows, len(body), most)
+    state, place = {}, 0
+    for name, kind, shape, how, size in rows:
+        part, place, dtype = body[place : place + size], place + size, TYPES[kind]
         flat = codes.decode(how, part, width_of(dtype), math.prod(shape))
         state[name] = tensor_of(flat, dtype, shape)
     for operation in spec.operations:
@@ -121,7 +144,7 @@ def table(spec: ModelSpec, model: nn.Module) -> list[Row]:
         Row(name, code.kind, tensor.numel(), len(code.data), code.bound, code.overhead)
         for name, (tensor, code) in coded.items()
     ]
-    around = len(assembled(described(spec, model), coded)) - sum(row.bytes for row in rows)
+    around = len(assembled(spec, model, coded)) - sum(row.bytes for row in rows)
     return [*rows, Row("head and checksum", "json", 0, around, 0.0, around)]
 
 
@@ -134,27 +157,21 @@ def state_of(spec: ModelSpec, model: nn.Module) -> Mapping[str, Tensor]:
     return state
 
 
-def opened(data: bytes) -> tuple[list[Any], list[bytes]]:
-    """Head and tensor bytes, verified."""
-    if len(data) < START.size + CHECK or data[: len(MAGIC)] != MAGIC:
+def opened(data: bytes) -> tuple[list[Any], bytes]:
+    """Head, and the bytes of all tensors, verified."""
+    if len(data) < START.size + 1 + CHECK or data[: len(MAGIC)] != MAGIC:
         raise DamagedError("these bytes are no packed model")
     body, check = data[:-CHECK], data[-CHECK:]
-    _, version, length = START.unpack_from(body)
+    _, version = START.unpack_from(body)
     if version != VERSION:
         kind = "a later" if version > VERSION else "an older"
         raise DamagedError(f"a packed model of version {version}, {kind} one; this reads {VERSION}")
     if checksum(body) != check:
         raise DamagedError("the packed model is damaged: its checksum is another")
-    start = START.size + length
-    if start > len(body):
+    (length,), rest = codes.read_numbers(body[START.size :], 1)
+    if length > len(rest):
         raise DamagedError(f"its head is to be {length} bytes, and the file ends before")
-    head = read_head(body[START.size : start])
-    check_rows(head[1], len(body) - start, entries_in(len(data)))
-    place, parts = start, []
-    for *_, size in head[1]:
-        parts.append(body[place : place + size])
-        place += size
-    return head, parts
+    return read_head(rest[:length]), rest[length:]
 
 
 def checksum(data: bytes) -> bytes:

@@ -1,11 +1,11 @@
-"""Parse the head of an untrusted packed file: every size in it is bounded before use."""
+"""The head of a packed file. Read, it is untrusted: every size in it is bounded before use."""
 
 from __future__ import annotations
 
 import json
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,8 +14,15 @@ from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.nn.parameter import is_lazy
 
+from condenser.checkpoint.model_spec import ModelSpec
 from condenser.checkpoint.packed import codes
+from condenser.checkpoint.packed.words import WORDS
+from condenser.compress import Quantized
 from condenser.errors import DamagedError
+from condenser.models import weights
+
+Row = Sequence[Any]  # name, dtype, shape, kind, bytes
+Layout = list[tuple[str, str, list[int]]]
 
 MOST_HEAD = 2**24  # bytes of the head's text: enough for 100,000 tensors
 FREE, DENSEST = 2**24, 2**10  # numbers allowed for any file, and more for each of its bytes
@@ -35,8 +42,8 @@ NAMES = {
 
 
 def read_head(data: bytes) -> list[Any]:
-    """The head: a model spec, and a row per tensor."""
-    reader = zlib.decompressobj()
+    """The head: a model spec, and per tensor a row, or a number for ``filled_in``."""
+    reader = zlib.decompressobj(-zlib.MAX_WBITS, zdict=WORDS)
     text = reader.decompress(data, MOST_HEAD)
     if not reader.eof:
         raise DamagedError(f"its head ends too early, or is more than {MOST_HEAD:,} bytes")
@@ -46,6 +53,34 @@ def read_head(data: bytes) -> list[Any]:
     if not isinstance(head[0], dict):
         raise DamagedError("its head has no model spec")
     return head
+
+
+def written(spec: Mapping[str, Any], rows: Sequence[Row], known: Layout | None) -> bytes:
+    """The head's bytes: rows are numbers where the network says all else of them."""
+    plain = known is not None and [tuple(row[:3]) for row in rows] == known
+    short = [codes.KINDS.index(how) + len(codes.KINDS) * n for *_, how, n in rows]
+    text = json.dumps([spec, short if plain else rows], separators=(",", ":"))
+    deflate = zlib.compressobj(9, wbits=-zlib.MAX_WBITS, memLevel=9, zdict=WORDS)
+    return deflate.compress(text.encode()) + deflate.flush()
+
+
+def layout(spec: ModelSpec, model: nn.Module) -> Layout:
+    """Name, dtype and shape of every tensor that is stored of such a network, in their order."""
+    state, tied = model.state_dict(), weights.aliases(model)
+    kept = {name: tensor for name, tensor in state.items() if name not in tied}
+    for operation in reversed(spec.operations):
+        if isinstance(operation, Quantized):
+            kept = operation.encode(kept)
+    return [(name, NAMES[t.dtype], list(t.shape)) for name, t in kept.items()]
+
+
+def filled_in(numbers: Sequence[int], known: Layout) -> list[Any]:
+    """Rows of numbers, kind + kinds · bytes, with what the network says of its tensors."""
+    if len(numbers) != len(known):
+        raise DamagedError(f"it has {len(numbers)} tensors, and its network {len(known)}")
+    kinds = codes.KINDS
+    pairs = zip(known, numbers, strict=True)
+    return [[*tensor, kinds[n % len(kinds)], n // len(kinds)] for tensor, n in pairs]
 
 
 def check_rows(rows: list[Any], size: int, most: int) -> None:
