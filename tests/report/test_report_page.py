@@ -19,8 +19,8 @@ from recorded import recorded
 from scipy import stats
 
 from condenser import report
-from condenser.report.analysis import columns, heat, pairs, training
-from condenser.report.figures import layers
+from condenser.report.analysis import columns, heat, layers, pairs, training
+from condenser.report.figures import curve as trade_off
 from condenser.report.page import embedded, page
 from condenser.report.page.content import content
 from condenser.runs import records
@@ -148,7 +148,7 @@ class Seen:
         return sorted(tuple(point) for point in found)
 
     def front(self) -> list[list[float]]:
-        code = "t => t.name === 'Pareto front'"
+        code = "t => (t.name ?? '').startsWith('Pareto front')"
         return self(f"(t => [t.x, t.y])(document.getElementById('curve-chart').data.find({code}))")
 
 
@@ -169,19 +169,19 @@ def test_charts_are_drawn_and_choosers_choose(
     path, rows = made
     seen = Seen(browser, path)
     assert seen.tab.title() == f"e {EVIL}"
-    for chart in ("curve-chart", "heat-chart", "layers-gone", "training-chart", "compare-chart"):
+    for chart in ("curve-chart", "heat-chart", "layers-0", "training-chart", "compare-chart"):
         assert seen(f"document.querySelectorAll('#{chart} .main-svg').length") > 0, chart
-    seen.tab.select_option("#choose-model", "")
-    seen.tab.select_option("#choose-x", "size/file_bytes")
+    seen.tab.select_option("#curve-network", "")
+    seen.tab.select_option("#curve-x", "size/file_bytes")
     drawn_right(seen, rows, "size/file_bytes")
     assert seen("document.getElementById('curve-chart').layout.xaxis.type") == "log"
     shown = seen("document.getElementById('curve-chart').data.find(t => t.hovertext).hovertext[0]")
     assert "&lt;/script&gt;" in shown and "<script" not in shown
-    seen.tab.uncheck("#choose-log")
+    seen.tab.uncheck("#curve-log")
     assert seen("document.getElementById('curve-chart').layout.xaxis.type") != "log"
-    seen.tab.select_option("#choose-x", "energy/uj")  # of any cost that records have
+    seen.tab.select_option("#curve-x", "energy/uj")  # of any cost that records have
     drawn_right(seen, rows, "energy/uj")
-    seen.tab.select_option("#choose-colour", "distill/temperature")
+    seen.tab.select_option("#curve-colour", "distill/temperature")
     names = seen("document.getElementById('curve-chart').data.map(t => t.name)")
     assert set(names) >= {"1", "4", "16", "without"}
     seen.tab.click("#curve-legend button >> nth=0")  # hides T=1
@@ -219,7 +219,7 @@ def test_the_map_the_table_and_the_verdict(
     )
     assert "could not be read" in seen.tab.inner_text("#skipped")
     assert seen("document.querySelectorAll('#checks-list li').length") == 21
-    seen.tab.select_option("#choose-x", "size/file_bytes")
+    seen.tab.select_option("#curve-x", "size/file_bytes")
     assert "<script>" in seen.tab.inner_text("#chosen pre")  # said, and not run
     assert seen("document.documentElement.scrollWidth <= window.innerWidth")
     ticks = "[...document.querySelectorAll('#curve-chart .xtick text')]"
@@ -236,9 +236,10 @@ def test_the_page_is_one_file_that_nothing_escapes(
     assert text.count("</script>") == 3
     assert "<!--" not in text.partition("<body>")[2]
     json.loads(embedded({"a": "</script><!--\u2028"}).replace("\\u003c", "<"))
-    assert page(content(made[1], "size/file_bytes", "test/accuracy")) == page(
-        content(made[1], "size/file_bytes", "test/accuracy")
-    )
+    x, y = "size/file_bytes", "test/accuracy"
+    figures = report.described(made[1], [], [x], [y], x, y)
+    shown = content(made[1], figures, trade_off.columns(made[1], [x, y]))
+    assert page(shown) == page(json.loads(json.dumps(shown)))
 
 
 def test_layers_and_curves_are_the_records(made: tuple[Path, list[report.Row]]) -> None:

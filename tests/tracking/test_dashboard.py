@@ -100,7 +100,7 @@ def test_it_is_about_the_runs_that_were_named(tmp_path: Path) -> None:
     axes = [column["accessor"] for column in parallel["columns"]]
     assert axes == ["summary:prune/rate", f"summary:{SIZE}", "summary:test/accuracy"]
     lines = [config["xAxis"] for kind, config in found if kind == "Run History Line Plot"]
-    assert lines == ["0-teacher/step"] * 2 + ["1-prune/step"] * 2
+    assert lines == ["teacher/step"] * 2 + ["prune/step"] * 2
 
 
 def test_without_a_key_it_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -134,9 +134,9 @@ def test_a_wandb_run_holds_the_run_number_for_number(tmp_path: Path) -> None:
     assert run.config["distill"] == {"temperature": 4.0, "layers": ["a", "b"]}
     assert (run.config["path"], run.config["commit"], run.config["key"]) == ("x", "abc123", "f00d")
     assert run.rows("stage") == [numbers(record) for record in RECORDS]
-    losses = [row["train/loss"] for row in run.rows("1-prune")]
+    losses = [row["train/loss"] for row in run.rows("prune")]
     assert losses == [1 / 3, 1 / 4, 1 / 5]
-    assert run.axes["1-prune/*"] == "1-prune/step"
+    assert run.axes["prune/*"] == "prune/step"
     assert run.axes["stage/*"] == "stage/position"
     assert run.exit_code == 0
     assert_csv_complete(tmp_path)
@@ -167,6 +167,23 @@ def test_table_and_plot_hold_every_record(tmp_path: Path) -> None:
     assert chart["panel_config"]["fieldSettings"] == {"x": "size/file_bytes", "y": "test/accuracy"}
 
 
+def test_recipes_overlay_whatever_place_a_stage_has(tmp_path: Path) -> None:
+    """A curve goes by its stage; a recipe's second prune is another curve than its first."""
+    stages = ["teacher", {"prune": {"rate": 0.5}}, {"tune": {}, "times": 2, "until": 0.9}, "prune"]
+    config = {**CONFIG, "recipe": {"stages": stages}}
+    tracker = WandbTracker(IDENTITY, config, tmp_path, mode="offline", init_timeout=60)
+    labels = ("0-teacher", "1-prune", "1-prune-random", "3-tune", "4-prune", "4-prune-random")
+    for place, label in enumerate(labels):
+        for write in tracker.writers(label):
+            write({"val/accuracy": place / 10}, 5)
+    tracker.finish([], exit_code=0)
+    run = read_run(tmp_path)
+    charts = ("teacher", "prune", "prune-random", "tune-2", "prune-2", "prune-random-2")
+    for place, chart in enumerate(charts):
+        assert run.rows(chart) == [{"val/accuracy": place / 10, "step": 5}]
+        assert run.axes[f"{chart}/*"] == f"{chart}/step"
+
+
 def test_two_runs_in_one_process_are_two_wandb_runs(tmp_path: Path) -> None:
     for name, records in (("a", RECORDS), ("b", RECORDS[:1])):
         track(tmp_path / name, records, mode="offline")
@@ -175,7 +192,7 @@ def test_two_runs_in_one_process_are_two_wandb_runs(tmp_path: Path) -> None:
     assert [len(run.rows("stage")) for run in (first, second)] == [2, 1]
     assert second.summary["test/accuracy"] == RECORDS[0]["test/accuracy"]
     assert "prune/rate" not in second.summary
-    assert not second.rows("1-prune")
+    assert not second.rows("prune")
     assert (first.exit_code, second.exit_code) == (0, 1)
 
 
@@ -207,8 +224,8 @@ def assert_arrived(run: Arrived) -> None:
         "key": "f00d",
     }
     assert run.rows("stage") == [numbers(record) for record in RECORDS]
-    for label in ("0-teacher", "1-prune"):
-        assert run.rows(label) == [
+    for chart in ("teacher", "prune"):
+        assert run.rows(chart) == [
             {"train/loss": 1 / (step + 3), "epoch": step, "step": 10 * step} for step in range(3)
         ]
     ours = {key: value for key, value in run.summary.items() if key in RECORDS[-1]}
@@ -292,8 +309,8 @@ def resumed(folder: Path, trained: int = 1, **settings: Any) -> None:
 
 def assert_whole(run: Arrived) -> None:
     """Each row of the run once, whatever came between."""
-    for label in ("0-teacher", "1-prune"):
-        rows = [(row["step"], row["train/loss"], row["epoch"]) for row in run.rows(label)]
+    for chart in ("teacher", "prune"):
+        rows = [(row["step"], row["train/loss"], row["epoch"]) for row in run.rows(chart)]
         assert rows == [(10 * step, 1 / (step + 3), step) for step in range(3)]
     assert [row["position"] for row in run.rows("stage")] == [0, 1]
     assert [row["_step"] for row in run.history] == list(range(len(run.history)))
@@ -705,7 +722,7 @@ def test_lightning_curves_reach_csv_and_wandb_alike(tmp_path: Path) -> None:
         rows = read_csv(tmp_path / label / "metrics.csv")
         assert [(row["step"], row["epoch"]) for row in rows] == [("2", "0"), ("5", "1"), ("8", "2")]
         for key in ("train/loss", "val/loss"):
-            curve = [row[key] for row in run.rows(label) if key in row]
+            curve = [row[key] for row in run.rows(label[2:]) if key in row]
             assert curve == [float(row[key]) for row in rows]
         assert sorted(path.name for path in (tmp_path / label).iterdir()) == ["metrics.csv"]
 

@@ -5,7 +5,7 @@ Everything here is made from records alone, by pure functions; only write and re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from condenser.report.analysis.training import Curve
 from condenser.runs.records import Record
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from condenser.report.figures.description import Column, Figure
 
 __all__ = ["PAGE", "Report", "Row", "ordered", "rows", "write"]
 
@@ -59,18 +59,22 @@ def write(
     """
     from condenser.report import text
     from condenser.report.analysis import checks, pairs
+    from condenser.report.figures import curve
     from condenser.report.page import page
-    from condenser.report.page.content import content
+    from condenser.report.page.content import choosable, content
 
     table = ordered(rows(records))
     x, y = axes(table, x, y)
+    xs, ys = choosable(table, x, y)
+    quantities = curve.columns(table, (*xs, *ys))
+    figures = described(table, curves, xs, ys, x, y)
     tests = pairs.tested(table)
     beside = pairs.neighbours(table, tests)
     notes = [*checks.notes(table), *pairs.summary(beside)]
-    shown = content(table, x, y, curves, skipped, tests)
+    shown = content(table, figures, quantities, skipped, tests)
     files: Files = {
         PAGE: (page(shown), "everything, to be looked at in a browser; needs no network"),
-        **drawn(table, x, y, curves),
+        **drawn(table, figures, quantities, x, y),
         "table.csv": (text.table_csv(table), "mean, std and interval of every row"),
         "table.md": (text.markdown(table, notes), "the table with its notes"),
         "table.tex": (text.latex(table), "the table for LaTeX, with booktabs"),
@@ -91,34 +95,44 @@ def axes(table: Sequence[Row], x: str | None, y: str | None) -> tuple[str | None
     """What was asked for, or of the usual axes the first that records have."""
     from condenser.report.figures import curve
 
-    up = y or next((k for k in USUAL_Y if any(k in row.mean for row in table)), None)
-    here = [row for row in table if up in row.mean]
-    across = x or next((k for k in USUAL_X if any(k in row.mean for row in here)), None)
+    best = y or next((k for k in USUAL_Y if any(k in row.mean for row in table)), None)
+    here = [row for row in table if best in row.mean]
+    found = x or next((k for k in USUAL_X if any(k in row.mean for row in here)), None)
     if x or y:
-        curve.drawable(table, across or USUAL_X[0], up or USUAL_Y[0])
-    return across, up
+        curve.drawable(table, found or USUAL_X[0], best or USUAL_Y[0])
+    return found, best
 
 
-def drawn(table: Sequence[Row], x: str | None, y: str | None, curves: Sequence[Curve]) -> Files:
-    """The figures, each as PNG and SVG."""
-    from condenser.report.figures import curve, series
-    from condenser.report.figures.files import heat_figure, layers_figure, training_figure
+def described(
+    table: Sequence[Row],
+    curves: Sequence[Curve],
+    xs: Sequence[str],
+    ys: Sequence[str],
+    x: str | None,
+    y: str | None,
+) -> dict[str, Figure]:
+    """The figures that there are, for paper and page alike."""
+    from condenser.report.figures import curve, others
 
-    figures: dict[str, tuple[Figure | None, str]] = {
-        "layers": (layers_figure(table), "what each layer lost and costs"),
-        "training": (training_figure(table, curves), "training curves"),
-    }
+    found = {"layers": others.by_layer(table), "training": others.training(table, curves)}
     if y is not None:
-        figures["heat"] = heat_figure(table, y), "two settings that were crossed"
-    if x is not None and y is not None:
-        points = curve.drawable(table, x, y)
-        left_out = len(table) - len(points)
-        without = f" (without {left_out} rows that lack {x} or {y})" if left_out else ""
-        figures["curve"] = curve.draw(points, x, y), f"{y} over {x}{without}"
-        figures["methods"] = series.draw(table, x, y), "the same, a line a method"
+        found["heat"] = others.maps(table, ys, y)
+        found["curve"] = curve.describe(table, xs, ys, x, y)
+    return {name: figure for name, figure in found.items() if figure is not None}
+
+
+def drawn(
+    table: Sequence[Row],
+    figures: Mapping[str, Figure],
+    columns: Mapping[str, Column],
+    x: str | None,
+    y: str | None,
+) -> Files:
+    """The figures on paper, each as PNG and SVG."""
+    from condenser.report.figures import paper, plates
+
     files: Files = {}
-    for name, (figure, shows) in sorted(figures.items()):
-        if figure is not None:
-            files[f"{name}.png"] = curve.image(figure, "png"), shows
-            files[f"{name}.svg"] = curve.image(figure, "svg"), "the same, for papers"
+    for name, (figure, shows) in plates.plates(table, figures, columns, x, y).items():
+        files[f"{name}.png"] = paper.image(figure, "png"), shows
+        files[f"{name}.svg"] = paper.image(figure, "svg"), "the same, for papers"
     return files

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from condenser.errors import CondenserError
 from condenser.files import write_files
 from condenser.report.analysis.quantities import si
-from condenser.report.figures.curve import image
+from condenser.report.figures.paper import image
 from condenser.report.figures.sensitivity_curve import draw, points
 
 if TYPE_CHECKING:

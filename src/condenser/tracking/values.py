@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -42,3 +42,25 @@ def plain(value: Any) -> Any:
     if isinstance(value, Iterable):
         return [plain(item) for item in value]
     return str(value)
+
+
+def recipe_words(config: Mapping[str, Any]) -> list[str]:
+    """The stages of a config's recipe, one a position: ``{tune: {}, times: 2}`` is two."""
+    found: list[str] = []
+    for entry in (config.get("recipe") or {}).get("stages") or ():
+        if isinstance(entry, str):
+            found.append(entry)
+        else:
+            word = next(key for key in entry if key not in ("times", "until"))
+            found += [word] * int(entry.get("times", 1))
+    return found
+
+
+def chart_name(label: str, recipe: Sequence[str]) -> str:
+    """What a stage's curves are called, whatever its place in the recipe, so that recipes overlay.
+
+    ``2-prune`` is ``prune``, the recipe's second prune is ``prune-2``.
+    """
+    position, _, name = label.partition("-")
+    before = recipe[: int(position)].count(name.partition("-")[0])
+    return f"{name}-{before + 1}" if before else name

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from condenser.errors import CondenserError
 from condenser.tracking.base import Record
 from condenser.tracking.timeout import within
+from condenser.tracking.values import chart_name
 from condenser.tracking.wandb_start import brief, find_mode, no_analytics, stop_service
 from condenser.tracking.wandb_tables import ACCURACY, SIZE
 
@@ -21,12 +22,7 @@ if TYPE_CHECKING:
 
 SECONDS = 30  # that a server may take to answer
 SETTINGS = ("distill/temperature", "distill/alpha", "prune/rate", "cut/rate", "quantize/bits")
-STAGES = (
-    "0-teacher",
-    "1-student",
-    "2-distill",
-    "3-prune",
-)  # of the default recipe, those that train
+STAGES = ("teacher", "student", "distill", "prune")  # of the default recipe, those that train
 CURVES = ("val/accuracy", "train/loss")
 SIZES = (SIZE, "size/packed_bytes", "compute/nonzero_macs", "latency/ms_b1")
 HEAT_MAP = "condenser-temperature-alpha"
@@ -38,7 +34,7 @@ class Contents:
 
     Attributes:
         settings: record keys of what was varied, an axis of the parallel coordinates each.
-        stages: labels of stages that trained, a panel of curves each.
+        stages: names of the charts of stages that trained, a panel of curves each.
     """
 
     settings: tuple[str, ...] = SETTINGS
@@ -48,14 +44,25 @@ class Contents:
 def contents(records: Iterable[Record], varied: Iterable[str] = ()) -> Contents:
     """Of these runs: the stages they trained, and the settings among ``varied`` that differ."""
     records = list(records)
-    trained = [record for record in records if record.get("cost/train_seconds")]
-    stages = sorted({(int(r["position"]), str(r["stage"])) for r in trained})
+    recipes: dict[object, list[Record]] = {}
+    for record in records:
+        if record["stage"] != "baseline":
+            recipes.setdefault((record.get("experiment"), record["run"]), []).append(record)
+    charts: dict[str, int] = {}
+    for recipe in recipes.values():
+        places = {int(record.get("position") or 0): str(record["stage"]) for record in recipe}
+        words = [places.get(place, "") for place in range(max(places) + 1)]
+        for record in recipe:
+            if record.get("cost/train_seconds"):
+                place = int(record.get("position") or 0)
+                name = chart_name(f"{place}-{record['stage']}", words)
+                charts[name] = min(place, charts.get(name, place))
     known = dict.fromkeys((*SETTINGS, *varied, "seed"))
     settings = [
         key for key in known if len({r[key] for r in records if r.get(key) is not None}) > 1
     ]
-    labels = tuple(f"{position}-{stage}" for position, stage in stages if stage != "baseline")
-    return Contents(tuple(settings) or SETTINGS, labels or STAGES)
+    names = sorted(charts, key=lambda name: (charts[name], name))
+    return Contents(tuple(settings) or SETTINGS, tuple(names) or STAGES)
 
 
 def workspace(title: str, project: str, entity: str, shown: Contents) -> Workspace:

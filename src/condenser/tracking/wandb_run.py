@@ -20,7 +20,7 @@ from condenser.tracking.background_worker import Deadline
 from condenser.tracking.base import Identity, Record, unique_tags
 from condenser.tracking.csv_files import CsvTracker
 from condenser.tracking.timeout import within
-from condenser.tracking.values import numbers_of, plain
+from condenser.tracking.values import chart_name, numbers_of, plain, recipe_words
 from condenser.tracking.wandb_history import Curved, History, Row, curves, parts, run_id_of, trim
 from condenser.tracking.wandb_models import KEPT, Models
 from condenser.tracking.wandb_start import brief, close_run, facts_of, open_run, run_id
@@ -43,7 +43,8 @@ LEAST_SECONDS = 3  # to close a run, however long what was before has taken
 class WandbTracker(CsvTracker):
     """All that CsvTracker writes, and the same in W&B.
 
-    Curves are ``2-prune/val/accuracy`` over ``2-prune/step``; the numbers of each record are
+    Curves are ``prune/val/accuracy`` over ``prune/step``, a recipe's second prune is ``prune-2``;
+    the numbers of each record are
     ``stage/<key>`` over ``stage/position``; the summary is the last record, key for key; all
     records are the table ``records``, and ``accuracy_vs_size`` is their plot. The models are
     artifacts, see ``Models``.
@@ -84,6 +85,7 @@ class WandbTracker(CsvTracker):
         self._finish_timeout = finish_timeout
         self._models = Models(artifacts, largest_artifact)
         self._failed, self._rest = False, ""
+        self._recipe = recipe_words(config)
 
         def start() -> Run | None:
             earlier = parts(self.folder)
@@ -166,10 +168,11 @@ class WandbTracker(CsvTracker):
             self._log_curve(label, values, step)
 
     def _define_curve(self, label: str) -> None:
-        self._log("define an axis", partial(define_axis, prefix=label, axis="step"))
+        name = chart_name(label, self._recipe)
+        self._log("define an axis", partial(define_axis, prefix=name, axis="step"))
 
     def _log_curve(self, label: str, values: Mapping[str, float], step: int) -> None:
-        self._log_row("log a curve", row_of(label, values, step))
+        self._log_row("log a curve", row_of(chart_name(label, self._recipe), values, step))
 
     def _log_row(self, what: str, row: Row) -> None:
         """Logs what W&B has not yet."""
@@ -195,6 +198,6 @@ class WandbTracker(CsvTracker):
         return None
 
 
-def row_of(label: str, values: Mapping[str, float], step: int) -> Row:
+def row_of(name: str, values: Mapping[str, float], step: int) -> Row:
     """A row of a stage's curves as W&B gets it."""
-    return {**{f"{label}/{key}": value for key, value in values.items()}, f"{label}/step": step}
+    return {**{f"{name}/{key}": value for key, value in values.items()}, f"{name}/step": step}

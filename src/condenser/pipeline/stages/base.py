@@ -96,6 +96,7 @@ class Stage(ABC):
         word: what a recipe calls it, and its section of the config.
         kind: what it does to a network, as records say it: trains, masks, rebuilds, codes,
             exports or baseline.
+        color, marker: how figures show its models.
         teaches: ``teachers: auto`` means it.
         parts: names of the layers that it makes of one.
         takes_model: it works on the model of the stage before it.
@@ -110,6 +111,8 @@ class Stage(ABC):
 
     word: ClassVar[str]
     kind: ClassVar[str] = "trains"
+    color: ClassVar[str] = "#444444"
+    marker: ClassVar[str] = ">"
     teaches: ClassVar[bool] = False
     parts: ClassVar[tuple[str, ...]] = ()
     takes_model: ClassVar[bool] = False

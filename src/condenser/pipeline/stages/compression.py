@@ -99,6 +99,8 @@ class Prune(CompressionStage):
     """Prunes the weights of the model of the stage before."""
 
     word: ClassVar[str] = "prune"
+    color: ClassVar[str] = "#d55e00"
+    marker: ClassVar[str] = "v"
     kind: ClassVar[str] = "masks"
     baselines: ClassVar[tuple[str, ...]] = ("random", "scratch", "dense")
 
@@ -136,6 +138,8 @@ class Cut(CompressionStage):
     """Removes structure of the model of the stage before; what is left is a smaller dense model."""
 
     word: ClassVar[str] = "cut"
+    color: ClassVar[str] = "#7a5195"
+    marker: ClassVar[str] = "h"
     kind: ClassVar[str] = "rebuilds"
     baselines: ClassVar[tuple[str, ...]] = ("random", "scratch", "compute", "dense")
 
@@ -144,6 +148,8 @@ class Merge(CompressionStage):
     """Merges what is alike in the model of the stage before, its function kept as far as can be."""
 
     word: ClassVar[str] = "merge"
+    color: ClassVar[str] = "#8c564b"
+    marker: ClassVar[str] = "<"
     kind: ClassVar[str] = "rebuilds"
     baselines: ClassVar[tuple[str, ...]] = ("random", "scratch", "compute", "dense")
 
@@ -152,6 +158,8 @@ class Factorize(CompressionStage):
     """Replaces layers of the model of the stage before by low-rank products."""
 
     word: ClassVar[str] = "factorize"
+    color: ClassVar[str] = "#b8a500"
+    marker: ClassVar[str] = "P"
     kind: ClassVar[str] = "rebuilds"
     baselines: ClassVar[tuple[str, ...]] = ("scratch", "compute", "dense")
     parts: ClassVar[tuple[str, ...]] = ("reduce", "core", "expand", "vertical", "horizontal")
@@ -161,6 +169,8 @@ class Share(CompressionStage):
     """Clusters the weights of the model of the stage before and trains the codebook on."""
 
     word: ClassVar[str] = "share"
+    color: ClassVar[str] = "#cc79a7"
+    marker: ClassVar[str] = "^"
     kind: ClassVar[str] = "codes"
     baselines: ClassVar[tuple[str, ...]] = ("dense",)
 
@@ -173,6 +183,8 @@ class Quantize(CompressionStage):
     """
 
     word: ClassVar[str] = "quantize"
+    color: ClassVar[str] = "#009e73"
+    marker: ClassVar[str] = "X"
     kind: ClassVar[str] = "codes"
     baselines: ClassVar[tuple[str, ...]] = ("dense",)
 
@@ -192,6 +204,8 @@ class Tune(CompressionStage):
     """
 
     word: ClassVar[str] = "tune"
+    color: ClassVar[str] = "#b03060"
+    marker: ClassVar[str] = "p"
 
     @property
     def compression(self) -> Mapping[str, Any] | None:

@@ -31,6 +31,8 @@ class Distill(TrainingStage):
     """
 
     word: ClassVar[str] = "distill"
+    color: ClassVar[str] = "#0072b2"
+    marker: ClassVar[str] = "D"
 
     @property
     def architecture(self) -> Mapping[str, Any]:

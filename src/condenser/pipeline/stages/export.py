@@ -39,6 +39,8 @@ class Export(Stage):
     """
 
     word: ClassVar[str] = "export"
+    color: ClassVar[str] = "#56b4e9"
+    marker: ClassVar[str] = "*"
     kind: ClassVar[str] = "exports"
     takes_model: ClassVar[bool] = True
 

@@ -11,3 +11,5 @@ class Sparse(CompressionStage):
     """Trains the model of the stage before on with a sparsity penalty; no zero is fixed."""
 
     word: ClassVar[str] = "sparse"
+    color: ClassVar[str] = "#e69f00"
+    marker: ClassVar[str] = "d"

@@ -12,6 +12,8 @@ class Student(TrainingStage):
     """Trains ``student.model`` on labels alone."""
 
     word: ClassVar[str] = "student"
+    color: ClassVar[str] = "#999999"
+    marker: ClassVar[str] = "o"
 
     @property
     def architecture(self) -> Mapping[str, Any]:

@@ -29,6 +29,8 @@ class Teacher(TrainingStage):
     """
 
     word: ClassVar[str] = "teacher"
+    color: ClassVar[str] = "#000000"
+    marker: ClassVar[str] = "s"
     teaches: ClassVar[bool] = True
 
     @property

@@ -1,4 +1,4 @@
-"""Two settings that a sweep crossed, temperature and alpha first, as a map of rows."""
+"""Two settings that a sweep crossed, of any kind, as a map of rows; temperature × alpha first."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ class Map:
     title: str
     x: str
     y: str
-    xs: list[float]
-    ys: list[float]
+    xs: list[str]
+    ys: list[str]
     cells: list[list[int | None]]
 
 
 def maps(rows: Sequence[Row]) -> list[Map]:
-    """Every pair of numeric settings that vary together, for each stage and setting of the rest.
+    """Every pair of settings that vary together, for each stage and setting of the rest.
 
-    Temperature × alpha comes first. Only rows that nothing but the two sets apart share a map, so
-    that a cell is one row and never a mean over other settings.
+    Temperature × alpha comes first, then numbers. Only rows that nothing but the two sets apart
+    share a map, so that a cell is one row and never a mean over other settings.
     """
     varied = labels.varied(rows)
-    columns = {
-        key: {i: v for i, r in enumerate(rows) if (v := r[key]) is not None} for key in varied
-    }
-    numeric = [key for key in varied if all(map(is_number, columns[key].values()))]
+    columns = {k: {i: v for i, r in enumerate(rows) if (v := r[k]) is not None} for k in varied}
+    words = {key for key in varied if not all(map(is_number, columns[key].values()))}
     marks = _marks(rows, varied)
-    pairs = sorted(combinations(numeric, 2), key=lambda pair: set(pair) != set(FIRST))
+    pairs = sorted(
+        combinations(varied, 2), key=lambda p: (set(p) != set(FIRST), words & {*p} != set())
+    )
     both = ((x, y, sorted(columns[x].keys() & columns[y].keys())) for x, y in pairs)
     return [one for x, y, own in both for one in _maps(rows, varied, marks, x, y, own)]
 
@@ -80,12 +80,10 @@ def _maps(
 
 
 def _map(rows: Sequence[Row], own: list[int], x: str, y: str, rest: Sequence[str]) -> Map | None:
-    places: dict[tuple[float, float], int] = {}
+    places: dict[tuple[Value, Value], int] = {}
     for i in own:
-        across, up = rows[i][x], rows[i][y]
-        assert is_number(across) and is_number(up)
-        places.setdefault((across, up), i)
-    xs, ys = sorted({across for across, _ in places}), sorted({up for _, up in places})
+        places.setdefault((rows[i][x], rows[i][y]), i)
+    xs, ys = (sorted(set(values), key=labels.sortable) for values in zip(*places, strict=True))
     if min(len(xs), len(ys)) < FEWEST or len(places) < len(own):
         return None
     if len(places) <= max(len(xs), len(ys)):  # each value of one has its own of the other
@@ -93,5 +91,6 @@ def _map(rows: Sequence[Row], own: list[int], x: str, y: str, rest: Sequence[str
     first = rows[own[0]]
     held = [settings.setting(key, first[key]) for key in rest if first[key] is not None]
     title = " ".join([str(first["stage"]), *held, f"({first['model']}, {first['data']})"])
-    cells = [[places.get((across, up)) for across in xs] for up in ys]
-    return Map(title, x, y, list(xs), list(ys), cells)
+    cells = [[places.get((one, other)) for one in xs] for other in ys]
+    x_words, y_words = ([settings.value_text(k, v) for v in vs] for k, vs in ((x, xs), (y, ys)))
+    return Map(title, x, y, x_words, y_words, cells)

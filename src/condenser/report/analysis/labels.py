@@ -24,7 +24,7 @@ def ordered(rows: Sequence[Row]) -> list[Row]:
 
     def place(row: Row) -> tuple[object, ...]:
         stage = str(row["stage"])
-        settings = tuple(_sortable(row[key]) for key in keys)
+        settings = tuple(sortable(row[key]) for key in keys)
         first = row.experiments[:1], depth[stage], stage, str(row["model"])
         return *first, settings, str(row["group"])
 
@@ -160,7 +160,7 @@ def full_names(rows: Sequence[Row]) -> list[str]:
     return names
 
 
-def _sortable(value: Value) -> tuple[int, float, str]:
+def sortable(value: Value) -> tuple[int, float, str]:
     if value is None:
         return 0, 0.0, ""
     return (2, 0.0, value) if isinstance(value, str) else (1, float(value), "")

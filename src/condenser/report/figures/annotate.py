@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from condenser.report.analysis import labels
-from condenser.report.analysis.table import Row
 from condenser.report.figures.label_placement import Box, Point, place
 
 if TYPE_CHECKING:
@@ -27,31 +25,30 @@ WORDS: dict[str, Any] = {"fontsize": 8.5, "color": "#222222"}
 def annotate(
     figure: Figure,
     axes: Axes,
-    rows: Sequence[Row],
+    names: Sequence[str],
     best: Sequence[int],
-    xs: Sequence[float],
-    ys: Sequence[float],
+    xs: Mapping[int, float],
+    ys: Mapping[int, float],
 ) -> None:
     """Name the rows whose indices are in best, the front; of a long one MOST rows, well apart.
 
-    xs and ys are the data coordinates of all rows. The layout is settled first and then kept,
-    since a name's place depends on everything around it.
+    xs and ys are the data coordinates of all rows that are drawn. The layout is settled first and
+    then kept, since a name's place depends on everything around it.
     """
     if not best:
         return
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     scale = 72 / figure.dpi
-    data = axes.transData.transform(list(zip(xs, ys, strict=True))) * scale
-    points: list[Point] = [(float(x), float(y)) for x, y in data]
+    data = axes.transData.transform([(xs[i], ys[i]) for i in xs]) * scale
+    points: dict[int, Point] = {i: (float(x), float(y)) for i, (x, y) in zip(xs, data, strict=True)}
     left, bottom, right, top = (float(edge) * scale for edge in axes.get_window_extent().extents)
-    names = labels.full_names(rows)
     shown = _spread(best, points)
     boxes = place(
         [points[i] for i in shown],
         [_size(axes, names[i], scale) for i in shown],
         Box(left + EDGE, bottom + EDGE, right - EDGE, top - EDGE),
-        [Box(x - MARKER, y - MARKER, x + MARKER, y + MARKER) for x, y in points],
+        [Box(x - MARKER, y - MARKER, x + MARKER, y + MARKER) for x, y in points.values()],
         [*_steps([points[i] for i in best], right), *_bars(axes, scale)],
         GAP,
     )
@@ -60,7 +57,7 @@ def annotate(
             _name(axes, names[i], (xs[i], ys[i]), points[i], box)
 
 
-def _spread(best: Sequence[int], points: Sequence[Point]) -> list[int]:
+def _spread(best: Sequence[int], points: Mapping[int, Point]) -> list[int]:
     """All of the front, or MOST of it: both ends, then always the one farthest from these."""
     if len(best) <= MOST:
         return list(best)

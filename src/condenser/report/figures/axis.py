@@ -12,21 +12,23 @@ from condenser.report.analysis import quantities
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from condenser.report.figures.description import Column
+
 # where ticks stand in each decade, the most first
 TICKS = ((1.0, 1.5, 2.0, 3.0, 5.0, 7.0), (1.0, 2.0, 3.0, 5.0), (1.0, 2.0, 5.0), (1.0, 3.0), (1.0,))
 LABEL = {"x": 0.62, "y": 0.3}  # inches that a tick's label takes
 
 
-def set_axis(axes: Axes, side: Literal["x", "y"], key: str, values: Sequence[float]) -> None:
+def set_axis(axes: Axes, side: Literal["x", "y"], column: Column, values: Sequence[float]) -> None:
     """Costs stand on a log axis, where equal steps are equal ratios, the rest on a linear one.
 
-    values are the record's; a cost of 0 has no place on a log axis and makes it linear.
+    A cost of 0 has no place on a log axis and makes it linear.
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-    name, unit = quantities.name(key), quantities.unit(key)
+    name, unit = column.name, column.unit
     axes.grid(axis=side, color="#e6e6e6", linewidth=0.8)
-    if not quantities.is_cost(key) or min(values) <= 0:
+    if not column.cost or min(values, default=0) <= 0:
         axes.set(**{f"{side}label": f"{name} ({unit})" if unit else name, f"{side}margin": 0.08})
         return
     axis = axes.xaxis if side == "x" else axes.yaxis

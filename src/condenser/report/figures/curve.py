@@ -1,23 +1,25 @@
-"""The accuracy-vs-size curve: every model a point, the Pareto front a step line."""
+"""The trade-off: every model a point at what it costs, the Pareto front a step line."""
 
 from __future__ import annotations
 
-import io
-import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from condenser.errors import CondenserError, nearest
-from condenser.report.analysis import labels, quantities
+from condenser.report.analysis import labels, quantities, settings
 from condenser.report.analysis.columns import chosen_on, pareto
-from condenser.report.analysis.table import Row
-from condenser.report.figures.annotate import annotate
-from condenser.report.figures.axis import set_axis
-from condenser.report.figures.style import FRONT, STYLE, SUBTITLE, looks
+from condenser.report.analysis.table import Row, is_number
+from condenser.report.figures import methods
+from condenser.report.figures.description import Axis, Choice, Column, Figure, Mark, Panel
+from condenser.report.figures.style import MARKERS, MUTED, PALETTE, looks, stepped
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+RANK = "rank"
+FEW = 12  # values of a number that each get a colour of their own
+SHADES = 5  # of more
+BARS = (("std", "± std"), ("half", "95 % interval"), ("none", "none"))
+NAMED = {"stage": "stage", "model": "network", "data": "data", "experiment": "experiment"}
+Group = tuple[str, str, str, list[int]]
+"""(label, color, marker, rows); without a marker each row has its stage's"""
 
 
 def drawable(rows: Sequence[Row], x: str, y: str) -> list[Row]:
@@ -33,101 +35,218 @@ def drawable(rows: Sequence[Row], x: str, y: str) -> list[Row]:
     return found
 
 
-def draw(rows: Sequence[Row], x: str = "size/file_bytes", y: str = "test/accuracy") -> Figure:
-    """The figure for these rows; drawable says which of them can be on it."""
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    rows = labels.ordered(drawable(rows, x, y))
-    best = pareto(rows, x, y) if quantities.is_cost(x) else []
-    on_val = ", chosen on\nvalidation" if chosen_on(rows, y) != y else ""
-    with matplotlib.rc_context(STYLE):
-        layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)
-        figure = Figure(figsize=(9, 5.4), dpi=160, layout=layout)
-        FigureCanvasAgg(figure)
-        axes = figure.add_subplot()
-        _points(axes, rows, x, y)
-        set_axis(axes, "x", x, [row.mean[x] for row in rows])
-        set_axis(axes, "y", y, [row.mean[y] for row in rows])
-        _front(axes, [rows[i] for i in best], x, y)
-        _titles(axes, rows)
-        _legend(figure, rows, f"Pareto front{on_val}" if best else "")
-        annotate(figure, axes, rows, best, *_positions(rows, x, y))
-    return figure
-
-
-def image(figure: Figure, kind: str) -> bytes:
-    """The figure as the bytes of a file, ``png`` or ``svg``; equal rows give equal bytes."""
-    import matplotlib
-
-    buffer = io.BytesIO()
-    with matplotlib.rc_context(STYLE):
-        if figure.get_layout_engine() is not None:  # laid out once, for both kinds
-            figure.draw_without_rendering()
-            figure.set_layout_engine("none")
-        figure.savefig(buffer, format=kind, metadata={"Date": None} if kind == "svg" else None)
-    return buffer.getvalue()
-
-
-def _scale(key: str) -> float:
-    return 100.0 if quantities.is_fraction(key) else 1.0
-
-
-def _positions(rows: Sequence[Row], x: str, y: str) -> tuple[list[float], list[float]]:
-    return [r.mean[x] * _scale(x) for r in rows], [r.mean[y] * _scale(y) for r in rows]
-
-
-def _points(axes: Axes, rows: Sequence[Row], x: str, y: str) -> None:
-    crowded = len(rows) > 40
-    for stage, look in looks(rows).items():
-        mine = [row for row in rows if row["stage"] == stage]
-        axes.errorbar(
-            *_positions(mine, x, y),
-            xerr=_bars(mine, x),
-            yerr=_bars(mine, y),
-            **look,
-            markersize=(5.5 if crowded else 8.5) * (1.35 if look["marker"] == "*" else 1),
-            ecolor=(look["color"], 0.35 if crowded else 0.6),
-            elinewidth=1.1,
-            capsize=0 if crowded else 2.5,
-            zorder=3,
+def columns(rows: Sequence[Row], keys: Sequence[str]) -> dict[str, Column]:
+    """These quantities of all rows."""
+    return {
+        key: Column(
+            quantities.name(key),
+            quantities.unit(key),
+            100.0 if quantities.is_fraction(key) else 1.0,
+            quantities.is_cost(key),
+            quantities.less_is_better(key),
+            *([one.get(key) for one in spread] for spread in _spreads(rows)),
         )
+        for key in dict.fromkeys(keys)
+    }
 
 
-def _bars(rows: Sequence[Row], key: str) -> list[float] | None:
-    """Half-lengths of the error bars; nan draws none, as one seed knows nothing of its spread."""
-    bars = [row.std.get(key, 0.0) * _scale(key) or math.nan for row in rows]
-    return None if all(map(math.isnan, bars)) else bars
+def _spreads(rows: Sequence[Row]) -> Iterator[list[dict[str, float]]]:
+    yield [row.mean for row in rows]
+    yield [row.std for row in rows]
+    yield [row.half for row in rows]
 
 
-def _front(axes: Axes, best: Sequence[Row], x: str, y: str) -> None:
-    """A step line through the rows of the front, up to the right edge of the axes."""
-    if not best:
-        return
-    xs, ys = _positions(best, x, y)
-    edge = axes.get_xlim()
-    axes.step([*xs, edge[1]], [*ys, ys[-1]], where="post", **FRONT, zorder=2)
-    axes.set_xlim(edge)
+def describe(
+    rows: Sequence[Row], xs: Sequence[str], ys: Sequence[str], x: str | None, y: str
+) -> Figure:
+    """The figure of all rows, in reading order; xs and ys are the quantities to choose from."""
+    data = [str(row["data"]) for row in rows]
+    models = [str(row["model"]) for row in rows]
+    sets = sorted(set(data), key=lambda one: (-data.count(one), data.index(one)))
+    lines = methods.lines(rows, x, y) if x else {}
+    drawn = [row for row in rows if {x, y} <= row.mean.keys()]
+    colours = list(_colours(rows, lines))
+    several = len(list(_each(lines))) > 1
+    shown = sets[0] if len(sets) > 1 else ""
+    choices = {
+        "x": Choice(["x axis"], [*_named(xs), (RANK, "nothing: rows by rank")], x or RANK),
+        "y": Choice(["y axis"], _named(ys), y),
+        "colour": Choice(
+            ["colour"],
+            [(key, words) for key, words, _ in colours],
+            "method" if several else "stage",
+        ),
+        "data": Choice(["data"], [("", "all"), *((one, one) for one in sets if sets[1:])], shown),
+        "network": Choice(
+            ["network"],
+            [("", "all"), *_models(data, models)],
+            next(iter(lines)) if several else "",
+        ),
+        "bars": Choice(["bars"], BARS, "std"),
+        "log": Choice(["log scale"], (), True),
+    }
+    marks = [
+        Mark("step", front_name(rows, y), MUTED, rows=_fronts(rows, data, models, xs, ys), by=_BY),
+        *_levels(rows),
+        *_lines(rows, lines),
+        *(mark for key, _, groups in colours for mark in _points(rows, key, groups)),
+    ]
+    panel = Panel(Axis(quantity="$x"), Axis(quantity="$y"), marks)
+    return Figure([panel], choices, {"data": data, "network": models}, *titles(drawn or rows))
 
 
-def _legend(figure: Figure, rows: Sequence[Row], front: str) -> None:
-    from matplotlib.lines import Line2D
-
-    shown = looks(rows).items()
-    handles = [Line2D([], [], **look, markersize=8, label=stage) for stage, look in shown]
-    handles += [Line2D([], [], **FRONT, label=front)] * bool(front)
-    figure.legend(handles=handles, loc="outside right upper", frameon=False, labelspacing=0.8)
+_BY = ("data", "network", "x", "y")
 
 
-def _titles(axes: Axes, rows: Sequence[Row]) -> None:
+def _named(keys: Sequence[str]) -> list[tuple[str, str]]:
+    return [(key, quantities.name(key)) for key in keys]
+
+
+def _models(data: Sequence[str], models: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    for model in dict.fromkeys(models):
+        own = list(dict.fromkeys(d for d, m in zip(data, models, strict=True) if m == model))
+        yield model, model, {"data": ["", *own]}
+
+
+def _each(lines: Mapping[str, methods.Lines]) -> Iterator[tuple[str, str, list[Row]]]:
+    for model, of_method in lines.items():
+        for method, own in of_method.items():
+            yield model, method, own
+
+
+def _names(lines: Mapping[str, methods.Lines]) -> list[str]:
+    return sorted({name for _, name, _ in _each(lines)})
+
+
+def _colours(
+    rows: Sequence[Row], lines: Mapping[str, methods.Lines]
+) -> Iterator[tuple[str, str, list[Group]]]:
+    """What points can be coloured by: the stage, the method, and every setting that varies."""
+    own = looks(rows)
+    stages: dict[str, list[int]] = {}
+    for i, row in enumerate(rows):
+        stages.setdefault(str(row["stage"]), []).append(i)
+    yield "stage", "stage", [(stage, *own[stage], mine) for stage, mine in stages.items()]
+    if lines:
+        found = methods.methods(rows)
+        names = dict.fromkeys((*_names(lines), *found))
+        groups = _grouped(found, list(names))
+        yield (
+            "method",
+            "method",
+            [
+                (label, color, MARKERS[place % len(MARKERS)], mine)
+                for place, (label, color, _, mine) in enumerate(groups)
+            ],
+        )
+    for key, words in [*((k, w) for k, w in NAMED.items() if k != "stage"), *_settings(rows)]:
+        values = [_said(row, key) for row in rows]
+        known = [row[key] for row in rows if row[key] is not None]
+        if len(set(values)) > 1:
+            numeric = "/" in key and bool(known) and all(is_number(value) for value in known)
+            yield key, words, _shaded(rows, key) if numeric else _grouped(values)
+
+
+def _settings(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    return [(key, settings.head(key)) for key in labels.varied(rows)]
+
+
+def _said(row: Row, key: str) -> str:
+    if key == "experiment":
+        return ", ".join(row.experiments)
+    return settings.value_text(key, row[key]) if "/" in key else str(row[key])
+
+
+def _grouped(values: Sequence[str], order: Sequence[str] = ()) -> list[Group]:
+    """A colour for each value; rows without one come last."""
+    names = list(order) or list(dict.fromkeys(value for value in values if value))
+    found = [
+        (name, PALETTE[place % len(PALETTE)], "", [i for i, v in enumerate(values) if v == name])
+        for place, name in enumerate(names)
+        if name
+    ]
+    return [*found, *_without([i for i, value in enumerate(values) if not value])]
+
+
+def _shaded(rows: Sequence[Row], key: str) -> list[Group]:
+    """Numbers from dark to light; many of them in a few ranges."""
+    known = {i: v for i, row in enumerate(rows) if is_number(v := row[key])}
+    values = sorted(set(known.values()))
+    edges = (
+        values if len(values) <= FEW else [values[k * len(values) // SHADES] for k in range(SHADES)]
+    )
+    groups: dict[int, list[int]] = {place: [] for place in range(len(edges))}
+    for i, value in known.items():
+        groups[max(p for p, edge in enumerate(edges) if edge <= value)].append(i)
+    many = "≥ " if len(edges) < len(values) else ""
+    found = [
+        (many + settings.value_text(key, edge), stepped(p / max(len(edges) - 1, 1)), "", groups[p])
+        for p, edge in enumerate(edges)
+    ]
+    return [*found, *_without([i for i in range(len(rows)) if i not in known])]
+
+
+def _without(rest: list[int]) -> list[Group]:
+    return [("without", MUTED, "", rest)] if rest else []
+
+
+def _points(rows: Sequence[Row], key: str, groups: Sequence[Group]) -> Iterator[Mark]:
+    own = looks(rows)
+    for label, color, marker, mine in groups:
+        stages: dict[str, list[int]] = {}
+        for i in mine:
+            stages.setdefault(marker or own[str(rows[i]["stage"])][1], []).append(i)
+        for shape, some in stages.items():
+            yield Mark("points", label, color, shape, rows=some, when={"colour": key})
+
+
+def _lines(rows: Sequence[Row], lines: Mapping[str, methods.Lines]) -> Iterator[Mark]:
+    places = {id(row): i for i, row in enumerate(rows)}
+    names = _names(lines)
+    for _, name, own in _each(lines):
+        color = PALETTE[names.index(name) % len(PALETTE)]
+        mine, dash = [places[id(row)] for row in own], name.endswith("(baseline)")
+        yield Mark("line", name, color, dash=dash, rows=mine, when={"colour": "method"})
+
+
+def _levels(rows: Sequence[Row]) -> Iterator[Mark]:
+    """What the recipe starts from, beside the lines of methods."""
+    dense = [i for i, row in enumerate(rows) if row["position"] == 0]
+    yield Mark("level", "", MUTED, dash=True, rows=dense, when={"colour": "method"})
+
+
+def _fronts(
+    rows: Sequence[Row],
+    data: Sequence[str],
+    models: Sequence[str],
+    xs: Sequence[str],
+    ys: Sequence[str],
+) -> dict[str, Any]:
+    """Data set → network ("" for all) → x → y → rows on the Pareto front, smallest first."""
+    found: dict[str, Any] = {}
+    sets = list(dict.fromkeys(data))
+    for one in (*sets, *([""] if len(sets) > 1 else [])):
+        here = [i for i in range(len(rows)) if one in ("", data[i])]
+        for model in ("", *dict.fromkeys(models[i] for i in here)):
+            own = [i for i in here if model in ("", models[i])]
+            mine = [rows[i] for i in own]
+            found.setdefault(one, {})[model] = {
+                x: {y: [own[i] for i in pareto(mine, x, y)] for y in ys}
+                for x in xs
+                if quantities.is_cost(x)
+            }
+    return found if len(sets) > 1 else {"": found[sets[0]]}
+
+
+def titles(rows: Sequence[Row]) -> tuple[str, str]:
+    """The experiments; and what the points are means of."""
     experiments = dict.fromkeys(name for row in rows for name in row.experiments)
     data = dict.fromkeys(str(row["data"]) for row in rows if row["data"])
     few, many = min(row.n for row in rows), max(row.n for row in rows)
     seeds = f"{few}–{many} seeds" if few < many else f"{few} seed" + "s" * (few > 1)
     spread = f"mean ± sample std over {seeds}" if many > 1 else "one seed, no error bars"
-    title = ", ".join(experiments) or "accuracy and size"
-    axes.set_title(title, loc="left", fontsize=13, fontweight="bold", pad=24, parse_math=False)
-    below = " · ".join([*data, spread])
-    axes.text(0, 1.025, below, transform=axes.transAxes, **SUBTITLE, parse_math=False)
+    return ", ".join(experiments) or "accuracy and size", " · ".join([*data, spread])
+
+
+def front_name(rows: Sequence[Row], y: str) -> str:
+    return "Pareto front" + (", chosen on\nvalidation" if chosen_on(rows, y) != y else "")

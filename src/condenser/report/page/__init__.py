@@ -14,8 +14,8 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 SCRIPTS = (
-    *("words.js", "controls.js", "charts.js", "ranking.js", "scatter.js"),
-    *("heat.js", "layers.js", "training.js", "compare.js", "table.js", "checks.js", "main.js"),
+    *("words.js", "controls.js", "charts.js", "figure.js", "curve.js", "beside.js"),
+    *("compare.js", "table.js", "checks.js", "main.js"),
 )
 
 

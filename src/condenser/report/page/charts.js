@@ -1,9 +1,5 @@
 // What all charts share: colours that suit the light, axes, and drawing again when these change.
 
-const redraws = [];
-const OKABE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8a500", "#56b4e9", "#7a5195", "#8c564b", "#b03060", "#1b6e5a", "#777777", "#e69f00"];
-const STEPS = [[0, "#440154"], [0.25, "#3b528b"], [0.5, "#21918c"], [0.75, "#5ec962"], [1, "#e0d21f"]];
-
 function theme() {
   const style = getComputedStyle(document.documentElement);
   const read = (name) => style.getPropertyValue(name).trim();
@@ -28,13 +24,6 @@ function mixed(a, b, share) {
   return `#${both.map((value) => value.toString(16).padStart(2, "0")).join("")}`;
 }
 
-/** The colour at a share of the way along the scale. */
-function stepped(share) {
-  const place = Math.min(Math.max(share, 0), 1) * (STEPS.length - 1);
-  const low = Math.min(Math.floor(place), STEPS.length - 2);
-  return mixed(STEPS[low][1], STEPS[low + 1][1], place - low);
-}
-
 function axis(title, more = {}) {
   const { line, muted, ink } = theme();
   return {
@@ -46,8 +35,7 @@ function axis(title, more = {}) {
 
 /** A log or linear axis of a quantity that reaches from least to most. */
 function quantityAxis(key, log, least, most) {
-  const { unit, cost } = data.quantities[key];
-  const name = data.quantities[key].name;
+  const { name, unit, cost } = columns[key];
   if (!log) return axis(axisName(key), cost ? { tickformat: "~s", ticksuffix: unit === "B" ? "B" : "", rangemode: "tozero" } : {});
   const [low, high] = [Math.log10(least), Math.log10(most)];
   const margin = Math.max(0.05 * (high - low), 0.05);
@@ -69,7 +57,7 @@ function logTicks(least, most, decades) {
   return found;
 }
 
-function draw(box, traces, layout) {
+function plot(box, traces, layout) {
   const { paper, raised, ink, font, line } = theme();
   const narrow = window.innerWidth < 700;
   return Plotly.react(box, traces, {
@@ -78,12 +66,6 @@ function draw(box, traces, layout) {
     hoverlabel: { bgcolor: raised, bordercolor: line, align: "left", font: { family: font, size: 12, color: ink } },
     ...layout,
   }, { displaylogo: false, responsive: true, displayModeBar: narrow ? false : "hover", modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] });
-}
-
-/** Draw now, and again when light turns to dark or the width changes its kind. */
-function chart(render) {
-  redraws.push(render);
-  render();
 }
 
 function watch() {

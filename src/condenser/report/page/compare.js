@@ -36,11 +36,10 @@ function verdict(test, holm) {
 function setUpCompare() {
   if (!data.pairs.length) { $("compare").hidden = true; return; }
   const own = { set: 0, a: 0, b: 0 };
-  const name = (i) => rows[i].full.replace("\n", ", ");
   const start = () => {
     const all = data.pairs[own.set].rows;
     const repeated = all.filter((i) => rows[i].n > 1);
-    const graded = (i) => data.numbers["val/accuracy"]?.mean[i] ?? 0;
+    const graded = (i) => columns["val/accuracy"]?.mean[i] ?? 0;
     const best = [...(repeated.length > 1 ? repeated : all)].sort((a, b) => graded(b) - graded(a));
     [own.a, own.b] = [best[0], best.slice(1).find((i) => rows[i].model === rows[best[0]].model) ?? best[1]];
   };
@@ -52,11 +51,11 @@ function setUpCompare() {
   };
   const renew = () => {
     const set = data.pairs[own.set];
-    const options = set.rows.map((i) => [i, name(i)]);
+    const options = set.rows.map((i) => [i, oneLine(i)]);
     $("compare-controls").replaceChildren(
-      data.pairs.length > 1 ? chooser("compare-data", "data", data.pairs.map((one, i) => [i, String(one.data)]), own.set, (value) => { own.set = Number(value); start(); renew(); }) : "",
-      chooser("compare-a", "A", options, own.a, (value) => { own.a = Number(value); render(); }, true),
-      chooser("compare-b", "B", options, own.b, (value) => { own.b = Number(value); render(); }, true),
+      data.pairs.length > 1 ? chooser("compare-data", "data", data.pairs.map((one, i) => [i, String(one.data)]), own.set, (value) => { own.set = value; start(); renew(); }) : "",
+      chooser("compare-a", "A", options, own.a, (value) => { own.a = value; render(); }, true),
+      chooser("compare-b", "B", options, own.b, (value) => { own.b = value; render(); }, true),
       set.all > set.rows.length ? element("p", { class: "muted small" }, `The ${set.rows.length} best of ${set.all} rows on validation.`) : "",
     );
     render();
@@ -91,10 +90,10 @@ function near(set, a) {
   const names = briefly(others.map(([i]) => i), narrow ? 24 : 60);
   const { ink, muted } = theme();
   const holm = corrected(set, a);
-  draw($("compare-chart"), [{
+  plot($("compare-chart"), [{
     type: "scatter", mode: "markers", x: others.map(([, test]) => 100 * test[1]), y: others.map((_, place) => place),
     error_x: { type: "data", array: others.map(([, test]) => 100 * (test[2] ?? 0)), color: muted, thickness: 1.4, width: 0 },
-    marker: { size: 8, color: others.map(([i, test]) => (test[3] !== null && (holm.get(i) ?? test[3]) < 0.05 ? visible(OKABE[0]) : muted)) },
+    marker: { size: 8, color: others.map(([i, test]) => (test[3] !== null && (holm.get(i) ?? test[3]) < 0.05 ? visible(data.palette[0]) : muted)) },
     hovertext: others.map(([i, test]) => `${wrapped(rows[i].full, 60)}<br>${wrapped(verdict(test, holm.get(i)), 60)}`), hoverinfo: "text",
   }], {
     xaxis: axis(narrow ? "A minus it (points)" : "A minus the row (points of test accuracy)", { zeroline: true, zerolinecolor: ink, zerolinewidth: 1 }),

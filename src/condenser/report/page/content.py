@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from condenser.report.analysis import checks, columns, heat, labels, quantities, settings
+from condenser.report.analysis import checks, columns, labels, quantities
 from condenser.report.analysis.pairs import Tested
 from condenser.report.analysis.statistics import Paired
 from condenser.report.analysis.table import Row
-from condenser.report.analysis.training import Curve, of_rows
-from condenser.report.figures import layers, series
-from condenser.report.figures.style import looks
+from condenser.report.figures.description import Column, Figure, as_json
+from condenser.report.figures.style import PALETTE, STEPS, looks
 
 DIGITS = 8
 X_FIRST = (
@@ -30,42 +29,31 @@ Content = dict[str, Any]
 
 def content(
     rows: Sequence[Row],
-    x: str | None,
-    y: str | None,
-    curves: Sequence[Curve] = (),
+    figures: Mapping[str, Figure],
+    quantities_: Mapping[str, Column],
     skipped: Sequence[str] = (),
     tests: Sequence[Tested] = (),
 ) -> Content:
-    """The page's content; rows in reading order, x and y the axes that it opens with, if any."""
-    xs, ys = axes(rows, x, y)
+    """The page's content; rows in reading order."""
     return {
         "title": ", ".join(dict.fromkeys(n for row in rows for n in row.experiments)) or "report",
         "claims": sorted({str(c) for row in rows if (c := row["claim"])}),
         "about": about(rows),
         "skipped": list(skipped),
         "reading": checks.reading(rows),
-        "x": x,
-        "y": y,
-        "xs": xs,
-        "ys": ys,
-        "quantities": {key: quantity(key) for key in dict.fromkeys((*xs, *ys))},
-        "numbers": {key: numbers(rows, key) for key in dict.fromkeys((*xs, *ys))},
+        "columns": {key: numbers(column) for key, column in quantities_.items()},
         "rows": described(rows),
-        "looks": {stage: [look["color"], look["marker"]] for stage, look in looks(rows).items()},
-        "colours": colours(rows, x, y),
-        "lines": lines(rows, x, y),
-        "fronts": fronts(rows, xs, ys),
-        "maps": [mapped(one) for one in heat.maps(rows)],
-        "layers": {str(i): of_layers(rows[i]) for i in layers.known(rows)},
-        "layer_words": layers.METRICS,
-        "curves": trained(rows, curves),
+        "looks": looks(rows),
+        "palette": PALETTE,
+        "shades": STEPS,
+        "figures": {name: as_json(figure) for name, figure in figures.items()},
         "pairs": [vars(one) | {"tests": [compact(t) for t in one.tests]} for one in tests],
         "table": table(rows),
         "checks": [vars(check) for check in checks.fairness(rows)],
     }
 
 
-def axes(rows: Sequence[Row], x: str | None, y: str | None) -> tuple[list[str], list[str]]:
+def choosable(rows: Sequence[Row], x: str | None, y: str | None) -> tuple[list[str], list[str]]:
     """What can be chosen: costs that were measured, and qualities; the usual ones first."""
     known = sorted({key for row in rows for key in row.mean} - set(NOT_AXES))
     costs = [key for key in known if quantities.is_cost(key) and key.count("/") == 1]
@@ -80,22 +68,9 @@ def axes(rows: Sequence[Row], x: str | None, y: str | None) -> tuple[list[str], 
     return first(X_FIRST, costs, x), first(Y_FIRST, good, y)
 
 
-def quantity(key: str) -> Content:
-    return {
-        "name": quantities.name(key),
-        "unit": quantities.unit(key),
-        "fraction": quantities.is_fraction(key),
-        "cost": quantities.is_cost(key),
-        "less": quantities.less_is_better(key),
-    }
-
-
-def numbers(rows: Sequence[Row], key: str) -> Content:
-    return {
-        "mean": [short(row.mean.get(key)) for row in rows],
-        "std": [short(row.std.get(key)) for row in rows],
-        "half": [short(row.half.get(key)) for row in rows],
-    }
+def numbers(column: Column) -> Content:
+    spreads = ("mean", "std", "half")
+    return vars(column) | {name: [short(v) for v in getattr(column, name)] for name in spreads}
 
 
 def short(value: float | None) -> float | None:
@@ -134,75 +109,6 @@ def described(rows: Sequence[Row]) -> list[Content]:
             rows, labels.stage_names(rows), labels.full_names(rows), strict=True
         )
     ]
-
-
-def colours(rows: Sequence[Row], x: str | None, y: str | None) -> list[Content]:
-    """What points can be coloured by: the stage, the method, and every setting that varies."""
-    named = {"stage": "stage", "model": "network", "data": "data", "experiment": "experiment"}
-    found = [{"key": k, "label": w, "values": [row[k] for row in rows]} for k, w in named.items()]
-    if lines(rows, x, y):
-        found.append({"key": "method", "label": "method", "values": series.methods(rows)})
-    for key in labels.varied(rows):
-        values = [row[key] for row in rows]
-        said = [settings.value_text(key, value) for value in values]
-        found.append({"key": key, "label": settings.head(key), "values": values, "said": said})
-    return [one for one in found if len(set(one["values"])) > 1 or one["key"] == "stage"]
-
-
-def lines(rows: Sequence[Row], x: str | None, y: str | None) -> list[Content]:
-    """The methods that were tried at several sizes, each with its rows."""
-    if x is None or y is None:
-        return []
-    places = {id(row): i for i, row in enumerate(rows)}
-    return [
-        {"method": method, "model": model, "rows": [places[id(row)] for row in own]}
-        for model, of_method in series.lines(rows, x, y).items()
-        for method, own in of_method.items()
-    ]
-
-
-def fronts(rows: Sequence[Row], xs: Sequence[str], ys: Sequence[str]) -> Content:
-    """Data set → network ("" for all) → x → y → rows on the Pareto front, smallest first."""
-    found: Content = {}
-    for data in dict.fromkeys(str(row["data"]) for row in rows):
-        here = [i for i, row in enumerate(rows) if str(row["data"]) == data]
-        models = dict.fromkeys(str(rows[i]["model"]) for i in here)
-        for model in ("", *(models if len(models) > 1 else ())):
-            own = [i for i in here if model in ("", str(rows[i]["model"]))]
-            found.setdefault(data, {})[model] = {x: _fronts(rows, own, x, ys) for x in xs}
-    return found
-
-
-def _fronts(rows: Sequence[Row], own: list[int], x: str, ys: Sequence[str]) -> dict[str, list[int]]:
-    mine = [rows[i] for i in own]
-    return {y: [own[i] for i in columns.pareto(mine, x, y)] for y in ys}
-
-
-def mapped(one: heat.Map) -> Content:
-    heads = {"x": settings.head(one.x), "y": settings.head(one.y)}
-    return {"title": one.title, **heads, "xs": one.xs, "ys": one.ys, "cells": one.cells}
-
-
-def of_layers(row: Row) -> Content:
-    found = layers.of(row)
-    return {m: {layer: short(v) for layer, v in values.items()} for m, values in found.items()}
-
-
-def trained(rows: Sequence[Row], curves: Sequence[Curve]) -> Content:
-    """Index of a row → its curves: seed, and name → [steps, values]."""
-    return {
-        str(i): [
-            {
-                "seed": str(curve.seed),
-                "metrics": {
-                    name: [steps, [float(f"{value:.5g}") for value in values]]
-                    for name, (steps, values) in curve.metrics.items()
-                },
-            }
-            for curve in own
-        ]
-        for i, own in of_rows(rows, curves).items()
-    }
 
 
 def compact(test: Paired | None) -> list[float | None] | None:

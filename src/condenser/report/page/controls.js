@@ -12,9 +12,9 @@ function element(tag, attributes = {}, ...children) {
 
 /** A labelled select; options are [value, words]. */
 function chooser(id, label, options, value, changed, wide = false) {
-  const select = element("select", { id, onchange: () => changed(select.value) });
+  const select = element("select", { id, onchange: () => changed(options[select.selectedIndex][0]) });
   for (const [own, words] of options) {
-    select.append(element("option", { value: own, selected: String(own) === String(value) }, words));
+    select.append(element("option", { value: own, selected: own === value }, words));
   }
   return element("label", { class: wide ? "wide" : false }, label, select);
 }

@@ -27,23 +27,19 @@ function three(value) {
 /** A value of the records as people read it: per cent, KB, ms. */
 function said(key, value) {
   if (value === null || value === undefined) return "–";
-  const of = data.quantities[key];
-  return of.fraction ? `${(100 * value).toFixed(2)} %` : si(value, of.unit);
+  const { scale, unit } = columns[key];
+  return scale > 1 ? `${(scale * value).toFixed(2)} %` : si(value, unit);
 }
 
 /** mean ± std of a row, or the mean alone. */
 function spread(key, i) {
-  const { mean, std } = data.numbers[key];
-  return std[i] === null ? said(key, mean[i]) : `${said(key, mean[i])} ± ${said(key, std[i])}`;
-}
-
-function scale(key) {
-  return data.quantities[key].fraction ? 100 : 1;
+  const std = columns[key].std[i];
+  return std === null ? said(key, mean(key, i)) : `${said(key, mean(key, i))} ± ${said(key, std)}`;
 }
 
 /** The axis title: the quantity with its unit. */
 function axisName(key) {
-  const { name, unit } = data.quantities[key];
+  const { name, unit } = columns[key];
   return unit ? `${name} (${unit})` : name;
 }
 
@@ -57,11 +53,16 @@ function wrapped(text, width) {
   return lines.map(plain).join("<br>");
 }
 
+/** The full name of a row. */
+function oneLine(i) {
+  return rows[i].full.replace("\n", ", ");
+}
+
 function hover(i, keys) {
   const row = rows[i];
   const width = window.innerWidth < 700 ? 38 : 74;
   const seeds = `${row.n} seed${row.n > 1 ? "s" : ""}`;
-  const numbers = keys.map((key) => `${plain(data.quantities[key].name)}: ${spread(key, i)}`);
+  const numbers = keys.map((key) => `${plain(columns[key].name)}: ${spread(key, i)}`);
   const times = keys.some((key) => key.startsWith("latency/")) ? [plain(row.runtime ?? "")] : [];
   return [
     `<b>${wrapped(row.full.split("\n")[0], width)}</b>`,
