@@ -24,7 +24,7 @@ JOINT = (
     "quantize=joint",
     *(f"quantize.{k}" for k in ("bits=8", "activation_bits=8", "prune.rate=0.9")),
 )
-TINY = "student.model.widths=[2,5,14]"
+TINY = "student.model.widths=[2,6,15]"
 
 
 def arm(stages: str, *overrides: str) -> Arm:
@@ -34,7 +34,8 @@ def arm(stages: str, *overrides: str) -> Arm:
     return Arm((recipe, f"teacher.load={TEACHER}", *overrides), after=(exported,))
 
 
-# D distils, P prunes, Q quantises: one after the other, or at once (DPQ)
+# D distils, P prunes, Q quantises: one after the other, or at once (DPQ). The small ones are one of
+# these alone, in as many bytes as all three leave
 ARMS = {
     "nothing": arm("{student:{epochs:24}}"),
     "D": arm("{distill:{epochs:24}}"),
@@ -46,7 +47,8 @@ ARMS = {
     ),
     "P-D-Q": arm("{student:{epochs:6}},{prune:{epochs:6}},{tune:{epochs:6}},{quantize:{epochs:6}}"),
     "DPQ": arm("{student:{epochs:12}},{quantize:{epochs:12,objective:distill}}", *JOINT),
-    "P small": arm("{student:{epochs:12}},{prune:{epochs:12}}", "prune.rate=0.97"),
+    "D-DP-DQ": arm("distill,{prune:{objective:distill}},{quantize:{objective:distill}}"),
+    "P small": arm("{student:{epochs:12}},{prune:{epochs:12}}", "prune.rate=0.965"),
     "Q small": arm("{student:{epochs:12}},{quantize:{epochs:12}}", "quantize.bits=1"),
     "D small": arm("{distill:{epochs:24}}", TINY),
     "D-P": arm("{distill:{epochs:12}},{prune:{epochs:12}}"),
@@ -55,7 +57,6 @@ ARMS = {
     "Q-P": arm("student,{quantize:{epochs:16," + RESTARTS + "," + LATE + "}}", *JOINT),
     "D-Q": arm("{distill:{epochs:12}},{quantize:{epochs:12}}"),
     "Q-D": arm("student,{quantize:{epochs:16," + RESTARTS + "}}", *THEN_KD),
-    "D-DP-DQ": arm("distill,{prune:{objective:distill}},{quantize:{objective:distill}}"),
     "D-DPQ": arm("{distill:{epochs:12}},{quantize:{epochs:12,objective:distill}}", *JOINT),
 }
 
