@@ -10,12 +10,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import statistics
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
@@ -24,10 +26,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from condenser.report.analysis.statistics import compared, holm
+from condenser.report.figures.axis import set_axis
 from condenser.report.figures.curve import image
+from condenser.report.figures.label_placement import Box, place
 from condenser.report.figures.style import FRONT, STYLE, SUBTITLE
 
-ACCURACY, PACKED, DEPLOYED = "test/accuracy", "size/packed_bytes", "size/file_bytes"
+ACCURACY, VAL = "test/accuracy", "val/accuracy"
+PACKED, DEPLOYED = "size/packed_bytes", "size/file_bytes"
+TITLES = {"joint": "Distilled (D), pruned (P), quantised (Q): in which order, at equal training"}
 PAIRS = "pairs.json"  # the questions: [[arm, arm], …], Holm's family
 Arms = Mapping[str, list[Mapping[str, Any]]]
 
@@ -58,7 +64,7 @@ def table(arms: Arms) -> str:
     lines = [head, [":---", *["---:"] * (len(head) - 1)]]
     for name, records in arms.items():
         accuracies = [100 * v for v in values(records, ACCURACY)]
-        val = [100 * v for v in values(records, "val/accuracy")]
+        val = [100 * v for v in values(records, VAL)]
         size = (f"{statistics.fmean(values(records, key)):,.0f}" for key in (PACKED, DEPLOYED))
         knob = str(records[0]["lineage"]["run"]).rpartition("=")[2]
         lines.append([name, spread(accuracies), spread(val), *size, knob, str(len(records))])
@@ -89,37 +95,80 @@ def tests(arms: Arms, pairs: Sequence[Sequence[str]]) -> list[list[object]]:
     ]
 
 
+class Point(NamedTuple):
+    """An arm's means: bytes, and test and validation accuracy in percent; std of the test's."""
+
+    name: str
+    bytes: float
+    test: float
+    val: float
+    std: float
+
+
+def points(arms: Arms, x: str) -> list[Point]:
+    found = []
+    for name, records in arms.items():
+        test, val = ([100 * v for v in values(records, key)] for key in (ACCURACY, VAL))
+        std = statistics.stdev(test) if len(test) > 1 else 0.0
+        at = statistics.fmean(values(records, x)), statistics.fmean(test), statistics.fmean(val)
+        found.append(Point(name, *at, std))
+    return found
+
+
+def front(found: Sequence[Point]) -> list[Point]:
+    """Those that no other beats in bytes and validation accuracy."""
+    best = [p for p in found if not any(q.bytes <= p.bytes and q.val > p.val for q in found)]
+    return sorted(best, key=lambda point: point.bytes)
+
+
 def figure(arms: Arms, x: str, title: str) -> Figure:
     """Every arm a point with its name: test accuracy over bytes, ± a standard deviation."""
+    found = points(arms, x)
     with matplotlib.rc_context(STYLE):
         made = Figure(figsize=(9, 5.4), dpi=160, layout="constrained")
         FigureCanvasAgg(made)
         axes = made.add_subplot()
-        points = []
-        for name, records in arms.items():
-            ys = [100 * v for v in values(records, ACCURACY)]
-            at = statistics.fmean(values(records, x)) / 1000, statistics.fmean(ys)
-            points.append((name, *at))
-            bar = statistics.stdev(ys) if len(ys) > 1 else 0.0
-            axes.errorbar(*at, yerr=bar, fmt="o", color="#0072b2", ecolor="#99c7e0", capsize=2.5)
-        for name, across, up in points:
-            axes.annotate(name, (across, up), (6, 4), textcoords="offset points", fontsize=9)
-        front = sorted(best(points), key=lambda point: point[1])
-        axes.step([p[1] for p in front], [p[2] for p in front], where="post", **FRONT, zorder=1)
-        axes.set_xscale("log")
-        axes.set_xlabel(f"{'packed' if x == PACKED else 'deployed'} file, KB (log scale)")
-        axes.set_ylabel("test accuracy (%)")
-        n = sorted({len(records) for records in arms.values()})
+        for color, part in (("#0072b2", True), ("#d55e00", False)):
+            mine = [p for p in found if ("D" in p.name) == part]
+            across, up, bars = [[p[i] for p in mine] for i in (1, 2, 4)]
+            axes.errorbar(across, up, bars, fmt="o", color=color, elinewidth=0.9, capsize=2.5)
+        set_axis(axes, "x", x, [p.bytes for p in found])
+        set_axis(axes, "y", ACCURACY, [p.test / 100 for p in found])
+        steps = front(found)
+        axes.step([p.bytes for p in steps], [p.test for p in steps], where="post", **FRONT)
         axes.set_title(title, loc="left", fontsize=13, fontweight="bold", pad=24)
+        n = sorted({len(records) for records in arms.values()})
         seeds = f"mean ± sample std over {'–'.join(map(str, dict.fromkeys((n[0], n[-1]))))} seeds"
-        axes.text(0, 1.025, seeds, transform=axes.transAxes, **SUBTITLE)
-        axes.grid(color="#e6e6e6")
+        axes.text(
+            0,
+            1.025,
+            f"{seeds}; blue: with a teacher; line: front on validation",
+            transform=axes.transAxes,
+            **SUBTITLE,
+        )
+        named(made, axes, found, steps)
     return made
 
 
-def best(points: Sequence[tuple[str, float, float]]) -> list[tuple[str, float, float]]:
-    """Those that no other beats in bytes and accuracy."""
-    return [p for p in points if not any(q[1] <= p[1] and q[2] > p[2] for q in points)]
+def named(made: Figure, axes: Any, found: Sequence[Point], line: Sequence[Point]) -> None:
+    """Write the names where they cover neither points nor each other."""
+    made.draw_without_rendering()
+    made.set_layout_engine("none")
+    scale = 72 / made.dpi
+    spots = [tuple(axes.transData.transform((p.bytes, p.test)) * scale) for p in found]
+    edges = Box(*(edge * scale for edge in axes.get_window_extent().extents))
+    sizes = [(5.2 * len(p.name) + 2, 10.0) for p in found]
+    solid = [Box(x - 5, y - 5, x + 5, y + 5) for x, y in spots]
+    corners = [tuple(axes.transData.transform((p.bytes, p.test)) * scale) for p in line]
+    flat = [Box(x, y - 2, to, y + 2) for (x, y), (to, _) in pairwise(corners)]
+    for p, spot, box in zip(found, spots, place(spots, sizes, edges, solid, flat), strict=True):
+        if box is not None:
+            at = box.left - spot[0], box.bottom - spot[1]
+            leader = {"arrowstyle": "-", "color": "#999999", "linewidth": 0.6, "shrinkB": 4}
+            axes.annotate(
+                p.name, (p.bytes, p.test), at, textcoords="offset points", fontsize=9,
+                arrowprops=leader if math.hypot(*at) > 20 else None,
+            )  # fmt: skip
 
 
 def write(folder: Path, x: str = PACKED) -> None:
@@ -131,7 +180,8 @@ def write(folder: Path, x: str = PACKED) -> None:
     rows.writerow(["a", "b", "n", "a - b, points", "± 95 %", "p", "p_holm"])
     rows.writerows(found)
     (folder / "tests.csv").write_text(text.getvalue())
-    drawn = figure(arms, x, folder.name)
+    title = next(iter(arms.values()))[0]["lineage"]["experiment"]
+    drawn = figure(arms, x, TITLES.get(title, title))
     for kind in ("png", "svg"):
         (folder / f"arms.{kind}").write_bytes(image(drawn, kind))
 
