@@ -24,15 +24,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from condenser.report.analysis.statistics import compared, holm
-from condenser.report.figures.axis import set_axis
-from condenser.report.figures.curve import image
 from condenser.report.figures.label_placement import Box, place
-from condenser.report.figures.style import FRONT, STYLE, SUBTITLE
+from condenser.report.figures.style import STYLE
 
 ACCURACY, VAL = "test/accuracy", "val/accuracy"
 PACKED, DEPLOYED = "size/packed_bytes", "size/file_bytes"
+NAMES, GREY = {PACKED: "packed", DEPLOYED: "deployed"}, "#555555"
 TITLES = {"joint": "Distilled (D), pruned (P), quantised (Q): in which order, at equal training"}
 PAIRS = "pairs.json"  # the questions: [[arm, arm], …], Holm's family
 Arms = Mapping[str, list[Mapping[str, Any]]]
@@ -132,10 +132,21 @@ def figure(arms: Arms, x: str, title: str) -> Figure:
             mine = [p for p in found if ("D" in p.name) == part]
             across, up, bars = [[p[i] for p in mine] for i in (1, 2, 4)]
             axes.errorbar(across, up, bars, fmt="o", color=color, elinewidth=0.9, capsize=2.5)
-        set_axis(axes, "x", x, [p.bytes for p in found])
-        set_axis(axes, "y", ACCURACY, [p.test / 100 for p in found])
+        axes.set(xscale="log", ylabel="test accuracy (%)", xlabel=f"bytes of the {NAMES[x]} file")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1000:g} KB"))
+        axes.margins(0.12)
+        axes.grid(color="#e6e6e6", linewidth=0.8)
         steps = front(found)
-        axes.step([p.bytes for p in steps], [p.test for p in steps], where="post", **FRONT)
+        axes.step(
+            [p.bytes for p in steps],
+            [p.test for p in steps],
+            where="post",
+            color=GREY,
+            lw=1.2,
+            zorder=1,
+        )
         axes.set_title(title, loc="left", fontsize=13, fontweight="bold", pad=24)
         n = sorted({len(records) for records in arms.values()})
         seeds = f"mean ± sample std over {'–'.join(map(str, dict.fromkeys((n[0], n[-1]))))} seeds"
@@ -144,7 +155,8 @@ def figure(arms: Arms, x: str, title: str) -> Figure:
             1.025,
             f"{seeds}; blue: with a teacher; line: front on validation",
             transform=axes.transAxes,
-            **SUBTITLE,
+            color=GREY,
+            fontsize=9.5,
         )
         named(made, axes, found, steps)
     return made
@@ -182,8 +194,9 @@ def write(folder: Path, x: str = PACKED) -> None:
     (folder / "tests.csv").write_text(text.getvalue())
     title = next(iter(arms.values()))[0]["lineage"]["experiment"]
     drawn = figure(arms, x, TITLES.get(title, title))
-    for kind in ("png", "svg"):
-        (folder / f"arms.{kind}").write_bytes(image(drawn, kind))
+    with matplotlib.rc_context(STYLE):
+        drawn.savefig(folder / "arms.png")
+        drawn.savefig(folder / "arms.svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":
