@@ -134,7 +134,7 @@ def rounding(bits: int, **settings: Any) -> Any:
 
 
 SIDE = (1, 16, 16)
-NO_NAME = ("own", "torchvision")
+NO_NAME = ("own", "timm", "torchvision", "transformers")
 ZOO = sorted(path.stem for path in (CONF / "model").glob("*.yaml") if path.stem not in NO_NAME)
 LARGE = {"hinton_1200", "resnet110", "resnet32x4", "resnet8x4", "shufflenet_v2", "wrn_40_2"}
 LARGE |= {"vgg8", "vgg13"}

@@ -178,7 +178,8 @@ def files() -> dict[str, list[str]]:
     groups: dict[str, list[str]] = {}
     for path in sorted(cli.CONF.rglob("*.yaml")):
         groups.setdefault(str(path.relative_to(cli.CONF).parent), []).append(path.stem)
-    groups["model"].remove("own")  # names no class before its user does
+    for name in ("own", "timm", "transformers"):  # name no network before their user does
+        groups["model"].remove(name)
     return groups
 
 

@@ -18,7 +18,8 @@ from condenser.errors import ConfigError
 from condenser.models import build, torchvision_model
 from condenser.models.shufflenet import ChannelShuffle
 
-NAMES = sorted(path.stem for path in (CONF / "model").glob("*.yaml") if path.stem != "own")
+OTHERS = ("own", "timm", "transformers")  # name no network of their own
+NAMES = sorted(p.stem for p in (CONF / "model").glob("*.yaml") if p.stem not in OTHERS)
 DIGITS, MNIST, CIFAR = (1, 8, 8), (1, 28, 28), (3, 32, 32)
 
 

@@ -40,7 +40,7 @@ def explain(error: BaseException) -> str:
     if isinstance(error, OverrideParseException):
         return f"{error.override}: must be key=value, or a list as in 'key=[a,b]' within quotes"
     if match := re.search(r"Missing mandatory value: (\S+)", text):
-        return f"{match[1]}: must be given: conf/model/own.yaml is for a class of yours"
+        return f"{match[1]}: must be given, as in {match[1]}=NAME"
     if match := re.search(r"Key '[^']+' (?:is )?not in.*?full_key: (\S+)", text, re.S):
         return unknown_key(match[1])
     first = next((line for line in str(error).splitlines() if line.strip()), "")

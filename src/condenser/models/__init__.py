@@ -1,4 +1,4 @@
-"""Networks of the papers, and torchvision's by name; each maps images to logits.
+"""Networks of the papers, and torchvision's, timm's and transformers' by name: images → logits.
 
 A network is a class or function that is called as
 ``target(input_shape=(channels, height, width), num_classes=n, **settings)``; a file in conf/model
@@ -23,7 +23,9 @@ from condenser.models.mobilenet import MobileNetV2
 from condenser.models.resnet import ResNet
 from condenser.models.shufflenet import ShuffleNetV1
 from condenser.models.shufflenet_v2 import ShuffleNetV2
+from condenser.models.timm_zoo import timm_model
 from condenser.models.torchvision_zoo import torchvision_model
+from condenser.models.transformers_zoo import transformers_model
 from condenser.models.vgg import VGG
 from condenser.models.wrn import WideResNet
 from condenser.outside import trust
@@ -38,9 +40,12 @@ __all__ = [
     "ShuffleNetV2",
     "WideResNet",
     "build",
+    "timm_model",
     "torchvision_model",
+    "transformers_model",
 ]
 
+LIBRARIES = ("torchvision_model", "timm_model", "transformers_model")  # whose code is others'
 GIVEN = ("input_shape", "num_classes")
 
 

@@ -103,6 +103,11 @@ def _plain(model: nn.Module) -> nn.Module:
         model.aux_logits = False  # type: ignore[assignment]
         for name in {"aux1", "aux2", "AuxLogits"} & set(model._modules):
             setattr(model, name, None)
+    return out_of_place(model)
+
+
+def out_of_place(model: nn.Module) -> nn.Module:
+    """The network whose activations leave their inputs as they are."""
     for module in model.modules():
         if hasattr(module, "inplace"):
             module.inplace = False  # type: ignore[assignment]

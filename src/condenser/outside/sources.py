@@ -17,6 +17,11 @@ from typing import Any
 
 OURS = ("condenser", "hydra_plugins")  # a recipe's VERSION speaks for them
 IN_EVERY_KEY = ("torch", "torchvision", "pytorch_lightning")  # their versions are numerics
+# functions of ours that call a library by name
+CALLS = {
+    "condenser.models.timm_model": "timm",
+    "condenser.models.transformers_model": "transformers",
+}
 INSTALLED = ("site-packages", "dist-packages")
 
 
@@ -37,7 +42,7 @@ def sources(settings: Any) -> dict[str, str]:
 def of_targets(paths: Iterable[str]) -> dict[str, str]:
     """``sources`` for dotted paths of modules or their members."""
     found: dict[str, str] = {}
-    waiting, seen = list(paths), set[str]()
+    waiting, seen = [CALLS.get(path, path) for path in paths], set[str]()
     while waiting:
         for name, spec in modules(waiting.pop()):
             if name in seen:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from condenser.config import schema
+from condenser.config import huggingface, schema
 from condenser.config.error_messages import options
 from condenser.errors import CondenserError, unknown
 
@@ -48,13 +48,18 @@ def reading(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def name_models(config: dict[str, Any]) -> None:
-    """``{distill: {model: lenet5}}`` in a recipe means the whole of conf/model/lenet5.yaml."""
+    """``{distill: {model: lenet5}}`` in a recipe means the whole of conf/model/lenet5.yaml, and a
+    folder of Hugging Face what its config.json says."""
+    for role in ("teacher", "student"):
+        huggingface.inline(config[role]["model"], f"{role}.model")
     for position, entry in enumerate(config["recipe"]["stages"]):
         for word, overrides in entry.items() if isinstance(entry, dict) else ():
             name = overrides.get("model") if isinstance(overrides, dict) else None
             if isinstance(name, str):
                 key = f"recipe.stages[{position}].{word}.model"
                 overrides["model"] = model_named(name, key)
+            elif isinstance(name, dict):
+                huggingface.inline(name, f"recipe.stages[{position}].{word}.model")
 
 
 def model_named(name: str, key: str) -> dict[str, Any]:

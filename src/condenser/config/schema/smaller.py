@@ -20,12 +20,25 @@ from condenser.config.schema.base import (
 from condenser.config.schema.learning import Teachers, Trained
 
 
-class Prune(Trained, Open):
+class Repair(Section):
+    """X.repair: without training; see compress/repair."""
+
+    images: Whole
+    least_squares: bool
+    batch_norms: bool
+    bias: bool
+
+
+class Repaired(Trained, Open):
+    repair: Repair | None = None
+
+
+class Prune(Repaired):
     rate: Rate | None = None
     until: Rate | None = None
 
 
-class Smaller(Trained, Open):
+class Smaller(Repaired):
     """sparse, cut, share, merge, factorize: settings of the class that ``_target_`` names."""
 
 

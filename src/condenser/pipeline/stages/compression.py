@@ -41,8 +41,47 @@ class CompressionStage(TrainingStage):
     def compression(self) -> Mapping[str, Any] | None:
         return own(self.settings)
 
+    @property
+    def repair(self) -> dict[str, Any] | None:
+        """How the network is repaired without training; None: it is not."""
+        asked = self.settings.get("repair") or {}
+        return dict(asked) if asked.get("images") else None
+
+    def ingredients(self) -> dict[str, Any]:
+        return super().ingredients() | ({"repair": self.repair} if self.repair else {})
+
+    def run(self, ctx: RunContext, inputs: StageInputs, place: StageDir) -> StageResult:
+        outcome = super().run(ctx, inputs, place)
+        if self.repair is not None:
+            facts = self.repaired(ctx, inputs, outcome)
+            outcome.metrics |= {f"{self.word}/repair/{key}": fact for key, fact in facts.items()}
+        return outcome
+
+    def repaired(
+        self, ctx: RunContext, inputs: StageInputs, outcome: StageResult
+    ) -> dict[str, float]:
+        """Repair the result in place by what the network computed before."""
+        from condenser.compress.channels.operations import OpenAttention
+        from condenser.compress.repair import Repair, repair
+
+        assert inputs.source is not None
+        assert self.repair is not None
+        spec, before = inputs.source.load(ctx.trusted)
+        made = outcome.spec.operations[len(spec.operations) :]
+        for operation in made:
+            if isinstance(operation, OpenAttention):  # the same function, in layers of their own
+                operation.apply(before)
+        how = Repair(**self.repair)
+        images = ctx.data.calibration(min(how.images, ctx.data.train_size))
+        model, constraints = outcome.model, outcome.spec.constraints(outcome.model)
+        return repair(model, before, images, outcome.spec.operations, constraints, how, made)
+
     def check(self, ctx: RunContext) -> None:
         super().check(ctx)
+        if self.repair is not None and self.epochs:
+            key, allowed = f"{self.word}.repair.images", f"0 where {self.word} trains on"
+            hint = f"{self.word}.epochs=0 does not"
+            raise ConfigError(key, self.repair["images"], allowed, hint)
         self.refuse_useless(ctx)
         if self.compression is not None:
             self.refuse_computed(ctx)
@@ -92,7 +131,10 @@ class CompressionStage(TrainingStage):
 
     def described(self) -> dict[str, Any]:
         learnt = flat("distill", self.objective) if self.uses_teacher else ()
-        return super().described() | dict(learnt)
+        found = super().described() | dict(learnt)
+        if self.repair is not None:
+            return found
+        return {k: v for k, v in found.items() if not k.startswith(f"{self.word}/repair/")}
 
 
 class Prune(CompressionStage):

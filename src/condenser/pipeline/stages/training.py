@@ -28,6 +28,7 @@ AROUND = (
     "ensemble",
     "model",
     "inherit",
+    "repair",
 )  # not the method's own
 
 

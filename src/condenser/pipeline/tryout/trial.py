@@ -41,9 +41,9 @@ class Trial:
 
     @property
     def outside(self) -> bool:
-        """Whether its code is not all ours; torchvision's is not."""
+        """Whether its code is not all ours; torchvision's, timm's and transformers' is not."""
         target = str(self.architecture["_target_"])
-        return models.outside(target) or target.endswith("torchvision_model")
+        return models.outside(target) or target.endswith(models.LIBRARIES)
 
     @property
     def named(self) -> str:
