@@ -3,17 +3,18 @@
 # make fuzz    what the suite has a part of, whole: hours; N=200 random recipes
 # make kills   thirty kills of a run, its export and its report: nothing of them is left to see
 # make lint    style and types
+# make docs    the pages of docs/ with a reference from docstrings, into site/; every warning is an error
 # make bench   how fast the training step is, beside a plain PyTorch loop
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test fuzz kills lint bench clean
+.PHONY: setup demo test fuzz kills lint docs bench clean
 
 setup: $(VENV)/installed
 
-$(VENV)/installed: requirements.txt
+$(VENV)/installed: $(wildcard requirements*.txt)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or later is needed; say which with make PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
@@ -39,10 +40,13 @@ lint: setup
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 
+docs: setup
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+
 bench: setup
 	@$(RUN) bench/step.py
 	@$(RUN) bench/objectives.py
 	@$(RUN) bench/bookkeeping.py
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs site build

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import textwrap
 from itertools import pairwise
 from pathlib import Path
 
@@ -182,14 +181,11 @@ def test_pruning_a_lone_network_learns_from_labels(tmp_path: Path) -> None:
     assert "distill/temperature" not in teacherless[1]
 
 
-def test_an_objective_from_outside_the_package_teaches_as_the_readme_shows(
+def test_an_objective_from_outside_the_package_teaches_as_its_page_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    readme = (TRAIN.parents[1] / "README.md").read_text()
-    shown = readme[
-        readme.index("    # mine.py") : readme.index("    python src/train.py recipe=distill")
-    ]
-    (tmp_path / "mine.py").write_text(textwrap.dedent(shown))
+    page = (TRAIN.parents[1] / "docs/how-to/objective.md").read_text()
+    (tmp_path / "mine.py").write_text(page.partition("```python\n")[2].partition("```")[0])
     monkeypatch.syspath_prepend(tmp_path)
     own = ("distill=labels", "distill._target_=mine.Mimic", "+distill.beta=2")
     *_, distilled = run_in(tmp_path, "recipe=distill", *own)
