@@ -25,6 +25,7 @@ MISTAKES = [
     ("cut", ("cut.macs=0.5",), "cut={.*}: must be one of cut.rate, cut.macs, cut.params"),
     ("cut", ("cut=blocks",), "cut=CutBlocks: must be a network with residual blocks"),
     ("cut", (RESNET, "cut=blocks", "cut.rate=null", "cut.count=9"), "cut.count=9: .* at most 3"),
+    ("cut", (RESNET, "cut=blocks", "cut.rate=0.1"), "cut.rate=0.1: must be more than 0.167, .* 3"),
     ("cut", ("cut=heads",), "cut=MLP: must be a network with heads"),
     ("merge", ("merge.rate=1.0",), "merge.rate=1.0: must be a number from 0 up to"),
     ("merge", ("merge.rate=0.9999",), "merge.rate=0.9999: .* a neuron in every layer"),
