@@ -31,8 +31,9 @@ KNOBS = {
     "srd": ("distill.terms.srd.weight", "0.5,2,8"),
 }
 
+LOADED = f"teacher.load={TEACHER}"
+ARMS = {name: Arm((f"distill={name}", LOADED), *knob) for name, knob in KNOBS.items()}
+
 if __name__ == "__main__":
     make_teacher(sys.argv[1:])
-    loaded = f"teacher.load={TEACHER}"
-    arms = {name: Arm((f"distill={name}", loaded), *knob) for name, knob in KNOBS.items()}
-    compare("objectives_tuned", arms, "1,2,3,4,5", sys.argv[1:], "size/packed_bytes")
+    compare("objectives_tuned", ARMS, "1,2,3,4,5", sys.argv[1:], "size/packed_bytes")

@@ -17,11 +17,12 @@ from tuned import TEACHER, Arm, compare, make_teacher
 
 WEIGHTS = {"at": "100,1000,10000", "fitnet": "10,100,1000", "pkt": "3000,30000,300000"}
 
+LOADED = f"teacher.load={TEACHER}"
+ARMS = {"labels": Arm((LOADED, "distill=labels"))} | {
+    name: Arm((LOADED, f"distill={name}"), f"distill.terms.{name}.weight", tries)
+    for name, tries in WEIGHTS.items()
+}
+
 if __name__ == "__main__":
     make_teacher(sys.argv[1:])
-    taught = "recipe=[teacher,distill]", f"teacher.load={TEACHER}"
-    arms = {"labels": Arm((*taught, "distill=labels"))} | {
-        name: Arm((*taught, f"distill={name}"), f"distill.terms.{name}.weight", tries)
-        for name, tries in WEIGHTS.items()
-    }
-    compare("transfer", arms, "1,2,3,4,5", sys.argv[1:], "size/packed_bytes")
+    compare("transfer", ARMS, "1,2,3,4,5", sys.argv[1:], "size/packed_bytes")
