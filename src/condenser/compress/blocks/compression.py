@@ -204,10 +204,10 @@ class CutBlocks(Structural):
         def left(count: int) -> float:
             return cost(without(model, dict(list(blocks.items())[:count])), image)[self.key] / dense
 
-        count = fewest(lambda count: left(count) <= self.goal, len(blocks))
-        if count is None:
+        least = fewest(lambda count: left(count) <= self.goal, len(blocks))
+        if least is None:
             raise unreachable(self.key, self.goal, left(len(blocks)))
-        return count
+        return least
 
 
 def inside(model: nn.Module, blocks: KeptChildren) -> dict[str, list[str]]:
