@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 from places import ROOT
-from running import run_in
+from running import config_of, run_in
 
 from condenser.cli import export
 from condenser.errors import CondenserError
+from condenser.pipeline.plan import make_plan
 
 HOW_TO = ROOT / "docs/how-to"
 EXTRAS = {"import datasets": "datasets"}
@@ -56,7 +57,7 @@ def test_deploy(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     lines = [shlex.split(text)[1:] for _, text in examples(HOW_TO / "deploy.md")]
-    (_, *train), *exports, (_, *own) = lines
+    (_, *train), *exports, (_, *own), (_, *budget) = lines
     assert train[-1] == "run=first" and own[0] == "experiment=imagefolder"
     short = ("export.batch=2", "export.measure=false")
     run_in(tmp_path / "runs", *train[:-1], *QUICK[1:], *short, run="first")
@@ -73,5 +74,7 @@ def test_deploy(
     readme = (made / "bundle/README.md").read_text(encoding="utf-8")
     device = re.findall(r"^    (python predict|python -c|sha256sum)(.*)$", page, re.M)
     assert device and all("".join(line) in readme for line in device)
+    plan = make_plan(config_of(*budget))
+    assert [stage.word for stage in plan.whole[-3:]] == ["cut", "quantize", "export"]
     with pytest.raises(CondenserError, match=r"data.root=FOLDER: must be a folder"):
         run_in(tmp_path / "runs", *own, run="own")

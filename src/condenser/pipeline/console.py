@@ -64,7 +64,11 @@ class Console:
             self.line(
                 f"trial {number('search/trial', 'd'):>3} {record['search/settings']:<32} "
                 f"val {number('val/accuracy', '7.2%')}  "
-                f"{number('size/packed_bytes', '>10,')} bytes packed"
+                + (
+                    f"{number('size/file_bytes', '>10,')} bytes in a file"
+                    if record["kind"] == "exports"
+                    else f"{number('size/packed_bytes', '>10,')} bytes packed"
+                )
             )
             return
         self.clear()

@@ -114,7 +114,7 @@ def _search(config: Mapping[str, Any], entries: list[Any], position: int) -> Sea
     whole = {**config, "budget": own, "recipe": {**config["recipe"], "stages": entries}}
     corners = (
         trials.replaced(whole, position, trials.entries(whole, params))
-        for params in trials.corners(own)
+        for params in trials.corners(whole)
     )
     return Search(whole, position, tuple(make_plan(corner) for corner in corners))
 

@@ -17,7 +17,7 @@ from condenser.config.instantiate import build, conform
 from condenser.errors import ConfigError
 from condenser.files import write_whole
 from condenser.pipeline import bundle, execute
-from condenser.pipeline.budget.choice import marked
+from condenser.pipeline.budget.choice import CHOSEN, marked
 from condenser.pipeline.console import Console
 from condenser.pipeline.execute import Made
 from condenser.pipeline.plan import Plan
@@ -109,9 +109,9 @@ def follow(plan: Plan, ctx: RunContext, say: Console, command: str | None) -> li
             records.write(folder, done)
             tracker.record(record, made.entry.folder)
             say.finished(record, made.reused)
-            if isinstance(made.stage, Export) and TRIAL not in record:
+            if isinstance(made.stage, Export) and (TRIAL not in record or record.get(CHOSEN)):
                 seen = sum(one["kind"] == Export.kind and TRIAL not in one for one in done)
-                name = bundle.folder_name(made, last=seen == plan.words.count(Export.word))
+                name = bundle.folder_name(made, last=seen >= plan.words.count(Export.word))
                 shipped = bundle.write(made, record, ctx, folder / name).parent
                 say.line(f"{'':<9} bundle: {shipped}")
         failed = 0

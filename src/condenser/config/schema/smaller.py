@@ -11,6 +11,7 @@ from condenser.config.schema.base import (
     Bytes,
     Count,
     Open,
+    Positive,
     Rate,
     Section,
     Seed,
@@ -54,6 +55,9 @@ class Budget(Section):
     """budget: what the network of recipe=budget must keep to, and what is tried for it."""
 
     packed_bytes: Bytes | None
+    file_bytes: Bytes | None
+    latency_ms: Positive | None
+    macs: Count | None
     min_accuracy: Annotated[float, Field(gt=0, le=1)] | None
     n_trials: Count
     rate: Annotated[list[Rate], Field(min_length=2, max_length=2)]

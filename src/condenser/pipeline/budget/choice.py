@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from condenser.errors import CondenserError
 from condenser.functional.pareto import front
+from condenser.pipeline.budget import shipped
 from condenser.pipeline.budget.trials import Entry, shown
 from condenser.runs.records import Record
 from condenser.search.outcome import FRONT, TRIAL
@@ -21,18 +22,30 @@ class Point:
 
     Attributes:
         accuracy: on validation.
-        size: bytes of the packed file.
+        size: bytes of the packed file, or of the deployed one where that is budgeted.
         entries: of a recipe, that make it; none: the network that the search began with.
         trial: its number.
+        costs: what else it is held against, by limit.
     """
 
     accuracy: float
     size: int
     entries: Sequence[Entry] = ()
     trial: int | None = None
+    costs: Mapping[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f"{self.accuracy:.2%} in {self.size:,} bytes ({shown(self.entries)})"
+        rest = [
+            f"{self.costs[key]:,.4g} {key}" for key in ("latency_ms", "macs") if key in self.costs
+        ]
+        also = "".join(f", {word}" for word in rest)
+        return f"{self.accuracy:.2%} in {self.size:,} bytes{also} ({shown(self.entries)})"
+
+    def within(self, limits: Mapping[str, Any]) -> bool:
+        """Whether it keeps to every limit on what it costs."""
+        costs = {"packed_bytes": self.size, **self.costs}
+        asked = {key: limits.get(key) for key in (*shipped.LIMITS, "packed_bytes")}
+        return all(costs[key] <= most for key, most in asked.items() if most is not None)
 
 
 def best(points: Sequence[Point]) -> list[Point]:
@@ -42,26 +55,31 @@ def best(points: Sequence[Point]) -> list[Point]:
 
 
 def choose(points: Sequence[Point], limits: Mapping[str, Any]) -> Point | None:
-    """The smallest that has ``min_accuracy`` within ``packed_bytes``, of equals the more accurate.
+    """The smallest that has ``min_accuracy`` within the limits, of equals the more accurate.
 
-    Where no accuracy is asked for: the most accurate within the bytes.
+    Where no accuracy is asked for: the most accurate within the limits.
     """
-    most, least = limits["packed_bytes"], limits["min_accuracy"]
-    fit = [p for p in points if most is None or p.size <= most]
+    least = limits["min_accuracy"]
+    fit = [p for p in points if p.within(limits)]
     fit = [p for p in fit if least is None or p.accuracy >= least]
     if least is None:
         return max(fit, key=lambda p: (p.accuracy, -p.size), default=None)
     return min(fit, key=lambda p: (p.size, -p.accuracy), default=None)
 
 
-def refusal(points: Sequence[Point], settings: Mapping[str, Any]) -> CondenserError:
+def refusal(
+    points: Sequence[Point], settings: Mapping[str, Any], failed: str = ""
+) -> CondenserError:
     """What was nearest to a budget that nothing meets, and what to change."""
-    most, least = settings["packed_bytes"], settings["min_accuracy"]
+    least = settings["min_accuracy"]
+    costs = {key: settings.get(key) for key in ("packed_bytes", *shipped.LIMITS)}
     asked = [f"budget.min_accuracy={least}"] if least is not None else []
-    asked += [f"budget.packed_bytes={most}"] if most is not None else []
+    asked += [f"budget.{key}={most}" for key, most in costs.items() if most is not None]
     tried = sum(point.trial is not None for point in points)
-    within = choose(points, {"packed_bytes": most, "min_accuracy": None})
-    enough = choose(points, {"packed_bytes": None, "min_accuracy": least})
+    if not points:
+        return CondenserError(f"{' with '.join(asked)}: no network could be made: {failed}")
+    within = choose(points, {**costs, "min_accuracy": None})
+    enough = choose(points, {"min_accuracy": least})
     near = within or min(points, key=lambda p: p.size)
     far = enough or max(points, key=lambda p: p.accuracy)
     nearest = f"nearest: {near}" + (f" and {far}" if far != near else "")
@@ -75,12 +93,15 @@ def refusal(points: Sequence[Point], settings: Mapping[str, Any]) -> CondenserEr
 def marked(records: Sequence[Record]) -> list[Record]:
     """The records of a search: those on the front say so, and the choice stands once, at its end.
 
-    Trials are compared by what was searched for: validation accuracy and packed bytes.
+    Trials are compared by what was searched for: validation accuracy and packed bytes, or those of
+    the deployed files.
     """
     chosen = {record["key"] for record in records if record.get(CHOSEN)}
     kept = [r for r in records if TRIAL not in r or r.get(CHOSEN) or r["key"] not in chosen]
     tried = [record for record in kept if TRIAL in record]
-    sizes: Any = [record["size/packed_bytes"] for record in tried]
+    files = all(record["kind"] == "exports" for record in tried)
+    size = "size/file_bytes" if files else "size/packed_bytes"
+    sizes: Any = [record[size] for record in tried]
     accuracies: Any = [record["val/accuracy"] for record in tried]
     places = set(front(sizes, accuracies))
     on_front = {id(record): place in places for place, record in enumerate(tried)}

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from condenser.pipeline.budget import shipped
+from condenser.pipeline.budget.shipped import Entry, limited, training
 from condenser.search import space as spaces
 
-Entry = dict[str, Any]
 
-
-def space(settings: Mapping[str, Any]) -> spaces.Space:
+def space(config: Mapping[str, Any]) -> spaces.Space:
     """What is searched: the fraction of weights kept, on a log scale, bits, and what codes them.
 
-    From 2 % kept to 1 % is as far as from 100 % to 50 %: so do the bytes go.
+    From 2 % kept to 1 % is as far as from 100 % to 50 %: so do the bytes go. Where the budget is of
+    what is shipped, see ``shipped``.
     """
+    settings = config["budget"]
+    if limited(settings):
+        return shipped.space(config)
     low, high = settings["rate"]
     least, most = settings["bits"]
     kept = spaces.Interval(round(1 - high, 6), round(1 - low, 6), log=True)
@@ -24,9 +28,12 @@ def space(settings: Mapping[str, Any]) -> spaces.Space:
     return {"kept": kept, "bits": bits, "coding": spaces.read("budget.coding", settings["coding"])}
 
 
-def corners(settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def corners(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Trials that show whether all can be planned."""
-    found = space(settings)
+    if limited(config["budget"]):
+        yield from shipped.corners(config)
+        return
+    found = space(config)
     for coding in found["coding"].ends():
         yield from spaces.corners({**found, "coding": spaces.Choice((coding,))})
 
@@ -34,6 +41,8 @@ def corners(settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def entries(config: Mapping[str, Any], params: Mapping[str, Any]) -> list[Entry]:
     """The trial as a recipe's entries: prune, unless all is kept, then what makes bits."""
     settings = config["budget"]
+    if limited(settings):
+        return shipped.entries(config, params)
     rate = round(1 - params["kept"], 6)
     coding = params["coding"]
     steps: list[Entry] = []
@@ -43,12 +52,6 @@ def entries(config: Mapping[str, Any], params: Mapping[str, Any]) -> list[Entry]
     if "activation_bits" in config[coding]:
         bits["activation_bits"] = settings["activation_bits"]
     return [*steps, {coding: bits}]
-
-
-def training(section: Mapping[str, Any], settings: Mapping[str, Any]) -> Entry:
-    """How a step trains on, where its section says that it does: briefly, taught as budget says."""
-    own: Entry = {key: settings[key] for key in ("objective", "teachers")}
-    return own if section["epochs"] == 0 else own | {"epochs": settings["epochs"]}
 
 
 def replaced(config: Mapping[str, Any], place: int, steps: Sequence[Entry]) -> dict[str, Any]:
@@ -72,7 +75,7 @@ def shown(steps: Sequence[Entry]) -> str:
         f"{stage}.{key}={overrides[key]}"
         for entry in steps
         for stage, overrides in entry.items()
-        for key in ("rate", "bits")
-        if key in overrides
+        for key in ("rate", "params", "macs", "bits")
+        if overrides.get(key) is not None
     ]
     return " ".join(words) or "as it was"
