@@ -32,9 +32,7 @@ def tiny_imagenet(
     path = folder(root)
     notes = path / "val/val_annotations.txt"
     if not notes.is_file() or not (path / "train").is_dir():
-        raise ConfigError(
-            "data.root", root, "tiny-imagenet-200, with train/ and val/", "it has not"
-        )
+        raise ConfigError("data.root", root, "tiny-imagenet-200, with train/ and val/")
     train = Tree(path, root).classes(path / "train")
     val: Classes = {name: [] for name in train}
     for row, line in enumerate(read_bytes(notes).decode("utf-8", "replace").splitlines()):
