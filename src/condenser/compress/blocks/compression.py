@@ -189,11 +189,11 @@ class CutBlocks(Structural):
     def number(self, model: nn.Module, image: Tensor, blocks: KeptChildren) -> int:
         """How many of the blocks go, the first first."""
         if self.key == "rate":
-            count = round(self.goal * len(blocks))
-            if self.goal and not count:
+            rounded = round(self.goal * len(blocks))
+            if self.goal and not rounded:
                 allowed = f"more than {0.5 / len(blocks):.3g}, or it is none"
                 raise ConfigError("cut.rate", self.goal, allowed, f"{len(blocks)} blocks can go")
-            return count
+            return rounded
         if self.key == "count":
             if self.goal > len(blocks):
                 allowed = f"at most {len(blocks)}, the blocks that can go: {', '.join(blocks)}"
