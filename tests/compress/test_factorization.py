@@ -333,7 +333,7 @@ def test_no_mix_of_two_choices_beats_one_on_the_hull(seed: int) -> None:
 # --- the compression
 
 
-def probe(shape: tuple[int, int, int] = (1, 8, 8), scale: float = 1.0) -> CalibrationData:
+def calibration(shape: tuple[int, int, int] = (1, 8, 8), scale: float = 1.0) -> CalibrationData:
     def in_parts(n: int) -> list[tuple[Tensor, Tensor]]:
         return [(scale * randn(n, *shape), torch.arange(n) % 10)]
 
@@ -384,7 +384,7 @@ def test_a_budget_is_met_by_the_rebuilt_network(
     before = cost(model)
     settings: dict[str, Any] = {goal: share, "convolutions": convolutions}
     compression = Factorization(**settings)
-    compression.prepare(model, probe((1, 16, 16)))
+    compression.prepare(model, calibration((1, 16, 16)))
     after = cost(spec.then(compression.finish()).build())
     assert after <= share * before
     assert after == cost(model)
@@ -504,7 +504,7 @@ def test_what_the_network_does_not_allow_is_refused_before_it_is_touched(network
             None,
             r"factorize.params=0.01: must be 0\.\d+ to less than 1; rank 1",
         ),
-        ({"macs": 0.01}, probe(), r"factorize.macs=0.01: must be 0\.\d+ to less than 1"),
+        ({"macs": 0.01}, calibration(), r"factorize.macs=0.01: must be 0\.\d+ to less than 1"),
     ):
         with pytest.raises(ConfigError, match=words):
             Factorization(**settings).prepare(model, data)  # type: ignore[arg-type]
@@ -517,12 +517,12 @@ def test_what_the_network_does_not_allow_is_refused_before_it_is_touched(network
 def test_the_least_that_is_named_can_be_had(network: Any, goal: str) -> None:
     _, model = network("resnet8")
     with pytest.raises(ConfigError) as refused:
-        Factorization(**{goal: 1e-3}).prepare(model, probe())  # type: ignore[arg-type]
+        Factorization(**{goal: 1e-3}).prepare(model, calibration())  # type: ignore[arg-type]
     least = float(str(refused.value).split("must be ")[1].split(" to")[0])
     with pytest.raises(ConfigError):
-        Factorization(**{goal: least - 2e-4}).prepare(model, probe())  # type: ignore[arg-type]
+        Factorization(**{goal: least - 2e-4}).prepare(model, calibration())  # type: ignore[arg-type]
     compression = Factorization(**{goal: least})  # type: ignore[arg-type]
-    compression.prepare(model, probe())
+    compression.prepare(model, calibration())
     assert {max(plan["ranks"]) for plan in compression.layers.values()} == {1}
 
 
@@ -589,7 +589,7 @@ def test_the_same_network_is_factorised_the_same(network: Any) -> None:
     for _ in range(2):
         _, model = network("resnet8")
         compression = Factorization(macs=0.5, convolutions="svd", images=16)
-        compression.prepare(model, probe())
+        compression.prepare(model, calibration())
         made.append((compression.layers, model.state_dict()))
         assert not any(m._forward_hooks for m in model.modules())
         assert compression.ready and compression.state() == {}

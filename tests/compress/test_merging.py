@@ -52,7 +52,7 @@ def randn(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def probe(*shape: int) -> CalibrationData:
+def calibration(*shape: int) -> CalibrationData:
     def in_parts(n: int) -> list[tuple[Tensor, Tensor]]:
         return [(randn(n, *shape, seed=9), torch.arange(n) % 3)]
 
@@ -134,12 +134,12 @@ def test_copies_in_an_mlp_merge_and_nothing_changes(way: dict[str, Any], scale: 
     copies(model.fc1, None, {3: 1, 7: 1, 11: 0}, scale)
     copies(model.fc2, None, {9: 2}, scale)
     before, merging = copy.deepcopy(model), Merging(**way, rate=0.25)
-    merging.prepare(model, probe(1, 4, 4))
+    merging.prepare(model, calibration(1, 4, 4))
     assert merging.merged == {"fc1": 3, "fc2": 2}
     assert (model.fc1.out_features, model.fc2.in_features) == (9, 9)
     assert not alike(model, before, randn(50, 1, 4, 4))  # fc2 had one copy, and lost two
     model = copy.deepcopy(before)
-    Merging(**way, rate=0.25, exclude=["fc2"]).prepare(model, probe(1, 4, 4))
+    Merging(**way, rate=0.25, exclude=["fc2"]).prepare(model, calibration(1, 4, 4))
     assert model.fc1.weight.shape == (9, 16) and model.fc2.weight.shape == (10, 9)
     assert alike(model, before, randn(50, 1, 4, 4)) == (scale == 1 or scales(way))
 
@@ -154,7 +154,7 @@ def test_copies_in_a_cnn_with_batch_norm_merge_and_nothing_changes(
     copies(model.conv2, model.bn2, {0: 9, 4: 3, 7: 3}, scale)  # read as 4 inputs a channel
     copies(model.fc1, None, {2: 5}, scale)
     before, merging = copy.deepcopy(model), Merging(**way, threshold=0.0)
-    merging.prepare(model, probe(1, 8, 8))
+    merging.prepare(model, calibration(1, 8, 8))
     if scale == 1 or scales(way):
         assert merging.merged == {"conv1": 2, "conv2": 3, "fc1": 1}
         assert model.conv2.weight.shape == (7, 6, 3, 3) and model.bn2.num_features == 7
@@ -184,11 +184,11 @@ def test_behind_other_activations_only_what_needs_no_factor_merges(activation: n
     for way in WAYS:
         again, merging = copy.deepcopy(model), Merging(**way, rate=0.25, exclude=["fc2"])
         if way["data"] or way["similarity"] == "activation" or not scales(way):
-            merging.prepare(again, probe(1, 4, 4))
+            merging.prepare(again, calibration(1, 4, 4))
             assert alike(again, model, randn(50, 1, 4, 4)), way
         else:
             with pytest.raises(ConfigError, match="merge.exclude=.*does not keep a factor"):
-                merging.prepare(again, probe(1, 4, 4))
+                merging.prepare(again, calibration(1, 4, 4))
 
 
 def test_a_neuron_that_is_a_sum_of_others_on_the_data_is_taken_over_by_them() -> None:
@@ -227,13 +227,15 @@ def test_the_scaling_matrix_is_that_of_the_authors(case: dict[str, Any]) -> None
 @pytest.mark.parametrize("way", [w for w in WAYS if not w["data"]], ids=lambda w: str(w.values()))
 @pytest.mark.parametrize("rate", [0.3, 0.6, 0.9])
 def test_data_correct_the_fold(way: dict[str, Any], rate: float) -> None:
-    """On the probe, what is missing of the reader's output is less, for the same neurons gone."""
+    """What is missing of the reader's output is less, for the same neurons gone."""
     model = mlp()
     errors = []
     for data in (False, True):
         merged = copy.deepcopy(model)
-        Merging(**{**way, "data": data}, rate=rate, exclude=["fc2"]).prepare(merged, probe(1, 4, 4))
-        images = probe(1, 4, 4).sample(1024)[0]
+        Merging(**{**way, "data": data}, rate=rate, exclude=["fc2"]).prepare(
+            merged, calibration(1, 4, 4)
+        )
+        images = calibration(1, 4, 4).sample(1024)[0]
         with torch.no_grad():
             gap = merged.eval()[:5](images) - model.eval()[:5](images)
         errors.append(gap.square().sum().item())
@@ -371,7 +373,7 @@ def test_a_threshold_is_what_a_stand_in_may_miss(similarity: str, mode: str) -> 
         copies(model.fc1, None, {3: 1})
         rows = incoming(model, chains(model)[0][0])
         merging = Merging(similarity, mode, threshold=threshold, exclude=["fc2"])
-        merging.prepare(model, probe(1, 4, 4))
+        merging.prepare(model, calibration(1, 4, 4))
         counts.append(merging.merged["fc1"])
         if mode == "one_to_one" and similarity != "activation":
             pairs = SIMILARITIES[similarity](rows @ rows.T)
@@ -388,7 +390,7 @@ def test_a_dead_neuron_goes_first_and_is_not_missed() -> None:
         model = mlp()
         model.fc1.weight.data[6], model.fc1.bias.data[6] = 0, 0
         before = copy.deepcopy(model)
-        Merging(**way, rate=1 / 12, exclude=["fc2"]).prepare(model, probe(1, 4, 4))
+        Merging(**way, rate=1 / 12, exclude=["fc2"]).prepare(model, calibration(1, 4, 4))
         assert alike(model, before, randn(20, 1, 4, 4)), way
 
 
@@ -399,7 +401,7 @@ def test_a_dead_neuron_goes_first_and_is_not_missed() -> None:
 @pytest.mark.parametrize("way", [WAYS[0], WAYS[6], WAYS[-1]], ids=lambda w: str(w.values()))
 def test_as_many_go_as_asked_for(rate: float, way: dict[str, Any]) -> None:
     model, merging = cnn(), Merging(**way, rate=rate)
-    merging.prepare(model, probe(1, 8, 8))
+    merging.prepare(model, calibration(1, 8, 8))
     widths = {"conv1": 8, "conv2": 10, "fc1": 6}
     assert merging.merged == {name: round(rate * n) for name, n in widths.items()}
     for name, n in widths.items():
@@ -408,7 +410,7 @@ def test_as_many_go_as_asked_for(rate: float, way: dict[str, Any]) -> None:
 
 
 def test_a_later_layer_is_merged_by_what_the_merged_ones_give_it() -> None:
-    """Each fold is exact on the probe where the next sees what is left, and not the first net."""
+    """Each fold is exact on these images where the next sees what is left, not the first net."""
     model = mlp(nn.Identity())  # fc1 gives 12 combinations of 16 pixels, fc2 10 of those
     images = randn(300, 1, 4, 4)
     images[:, 0, 1:] = 0  # of 4, in truth
@@ -429,7 +431,7 @@ def test_a_merged_network_is_stored_and_read_back(name: str, tmp_path: Path) -> 
     plan = ModelSpec(architectures[name], (1, 32, 32), 10)
     model, merging = plan.build().train(), Merging(rate=0.5, data=True, images=8)
     before = sum(p.numel() for p in model.parameters())
-    merging.prepare(model, probe(1, 32, 32))
+    merging.prepare(model, calibration(1, 32, 32))
     assert model.training and merging.ready and merging.state() == {}
     assert sum(p.numel() for p in model.parameters()) < 0.75 * before
     F.cross_entropy(model(randn(4, 1, 32, 32)), torch.arange(4)).backward()
@@ -520,7 +522,7 @@ def test_linear_layers_over_tokens_merge_and_flattening_those_does_not() -> None
     assert skipped["2"] == "its output goes into 4, which does not read channel by channel"
     copies(tokens[0], None, {6: 2})
     before = copy.deepcopy(tokens)
-    Merging(rate=1 / 8, data=True).prepare(tokens, probe(4, 5))
+    Merging(rate=1 / 8, data=True).prepare(tokens, calibration(4, 5))
     assert alike(tokens, before, randn(7, 4, 5))
 
 

@@ -116,9 +116,9 @@ def gradient(w: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 X, Y = randn(12, 5, seed=7), torch.tensor([0, 1, 2] * 4)
 
 
-def prepared(criterion: Any, model: nn.Module, probe: CalibrationData | None = None) -> Any:
+def prepared(criterion: Any, model: nn.Module, calibration: CalibrationData | None = None) -> Any:
     weights = prunable(model)
-    criterion.prepare(model, weights, probe)
+    criterion.prepare(model, weights, calibration)
     return criterion
 
 
@@ -271,8 +271,8 @@ def test_slimming_leaves_layers_without_batch_norm_alone() -> None:
 
 def test_activation_is_the_weights_size_times_its_inputs_norm() -> None:
     model, images = convolutional(), randn(10, 4, 8, 8, seed=5)
-    probe = probe_of(images, torch.zeros(10, dtype=torch.long))
-    found = scores(prepared(Activation(9, 4), model, probe), model)
+    calibration = probe_of(images, torch.zeros(10, dtype=torch.long))
+    found = scores(prepared(Activation(9, 4), model, calibration), model)
     x = images[:9].numpy()
     first = np.abs(model.get_parameter("0.weight").detach().numpy())
     norm = np.sqrt((x**2).sum((0, 2, 3)))
@@ -633,23 +633,23 @@ def test_a_gradual_rate_that_would_empty_a_layer_fails_before_training() -> None
 
 def trained_and_its_origin() -> tuple[nn.Module, CalibrationData]:
     model = convolutional().train()
-    probe = image_probe(model)
+    calibration = image_probe(model)
     train(model, SparseTraining(0.0, penalty.L1()), range(0), 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     for _ in range(3):
         optimizer.zero_grad()
         F.cross_entropy(model(randn(8, 4, 8, 8)), torch.arange(8)).backward()
         optimizer.step()
-    return model, probe
+    return model, calibration
 
 
 def test_survivors_start_again_from_the_first_weights_bit_for_bit() -> None:
-    model, probe = trained_and_its_origin()
-    trained, origin = copy.deepcopy(model.state_dict()), probe.origin()
+    model, calibration = trained_and_its_origin()
+    trained, origin = copy.deepcopy(model.state_dict()), calibration.origin()
     pruning = WeightPruning(
         0.4, Magnitude(), scope=layerwise_threshold, schedule=one_shot, until=0.0, rewind=True
     )
-    pruning.prepare(model, probe)
+    pruning.prepare(model, calibration)
     pruning.step(0.5)
     for name, now in model.state_dict().items():
         if name.removesuffix(".weight") in LAYERS:
@@ -663,7 +663,7 @@ def test_survivors_start_again_from_the_first_weights_bit_for_bit() -> None:
     first = {name: w == 0 for name, w in prunable(model).items()}
     train(model, pruning, range(3), 3)
     second = WeightPruning(0.64, Magnitude(), scope=layerwise_threshold, until=0.0, rewind=True)
-    second.prepare(model, probe)
+    second.prepare(model, calibration)
     for name, w in prunable(model).items():
         assert (w[first[name]] == 0).all()
         assert int((w == 0).sum()) == round(0.64 * w.numel())
@@ -671,12 +671,12 @@ def test_survivors_start_again_from_the_first_weights_bit_for_bit() -> None:
 
 
 def test_rewinding_needs_the_structure_of_the_start() -> None:
-    model, probe = trained_and_its_origin()
+    model, calibration = trained_and_its_origin()
     smaller = copy.deepcopy(model)
     smaller.set_submodule("7", nn.Linear(20, 7).double())
     pruning = WeightPruning(0.4, Magnitude(), until=0.0, rewind=True)
     with pytest.raises(ConfigError, match=r"prune.rewind=true: .* \(7.weight\)"):
-        pruning.prepare(smaller, probe)
+        pruning.prepare(smaller, calibration)
     with pytest.raises(ConfigError, match="prune.rewind=true: .* not known"):
         pruning.prepare(model)
 

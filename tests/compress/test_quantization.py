@@ -43,7 +43,7 @@ def randn(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def probe(operations: Any = (), n: int = 64) -> CalibrationData:
+def calibration(operations: Any = (), n: int = 64) -> CalibrationData:
     images, targets = randn(n, *SHAPE, seed=5), torch.arange(n) % 10
     return CalibrationData(lambda _: [(images, targets)], F.cross_entropy, dict, operations)
 
@@ -76,7 +76,7 @@ def step(model: nn.Module, count: int = 4, constraints: Any = (), lr: float = 0.
 def trained(model: nn.Module, before: Any = (), count: int = 4, **settings: Any) -> list[Operation]:
     """Quantisation-aware training in place, whatever ``before`` made held."""
     method = QuantizationAware(**settings)
-    method.prepare(model, probe(before))
+    method.prepare(model, calibration(before))
     constraints = [
         p for p in (operation.constraint(model) for operation in before) if p is not None
     ]
@@ -229,7 +229,7 @@ def test_what_was_trained_is_what_is_kept(settings: dict[str, Any]) -> None:
     """Folding a batch norm, of either sign, into codes and scales changes nothing but that biases
     are rounded to the scale of the products."""
     model, method = batch_normed(), QuantizationAware(**settings, reestimate=0)
-    method.prepare(model, probe())
+    method.prepare(model, calibration())
     step(model)
     images = randn(40, *SHAPE, seed=9)
     before, state = model.eval()(images), model.state_dict()
@@ -250,7 +250,7 @@ def test_training_keeps_zeros_and_codebooks(bits: int) -> None:
     pruning.prepare(model)
     before: list[Operation] = list(pruning.finish())
     sharing = KMeansSharing(3)
-    sharing.prepare(model, probe())
+    sharing.prepare(model, calibration())
     before += sharing.finish()
     was = {name: t.clone() for name, t in model.state_dict().items()}
     operations = trained(model, before, bits=bits, activation_bits=None)
@@ -268,7 +268,7 @@ def test_training_keeps_zeros_and_codebooks(bits: int) -> None:
 def test_one_codebook_for_all_layers_stays_one() -> None:
     model = batch_normed()
     sharing = KMeansSharing(3, across=True)
-    sharing.prepare(model, probe())
+    sharing.prepare(model, calibration())
     before = sharing.finish()
     was = {name: t.clone() for name, t in model.state_dict().items()}
     trained(model, before, bits=4, activation_bits=None, first_last=8)
@@ -296,7 +296,7 @@ def test_training_with_rounding_beats_rounding_afterwards() -> None:
 def test_scales_are_learned_only_where_asked() -> None:
     for learn in (True, False):
         model, method = batch_normed(), QuantizationAware(4, 4, learn=learn)
-        method.prepare(model, probe())
+        method.prepare(model, calibration())
         layer: Any = model[3]
         rounders = (layer.weight_quantizer, layer.input_quantizer)
         was = [grid.scale * (1 if grid.stretch is None else grid.stretch) for grid in rounders]
@@ -332,7 +332,7 @@ def test_a_scale_steps_as_lsq_has_it_and_with_adam_by_a_share_of_itself(first: f
 
 def test_averaged_weights_copies_and_bf16_know_nothing_of_the_rounding() -> None:
     model, method = batch_normed(), QuantizationAware(4, 4)
-    method.prepare(model, probe())
+    method.prepare(model, calibration())
     average = AveragedModel(model)
     step(model)
     average.update_parameters(model)
@@ -353,7 +353,7 @@ def test_one_training_prunes_and_rounds() -> None:
     bits, rate = 3, 0.75
     pruning = WeightPruning(rate, Magnitude(), until=0.5, updates=5)
     model, method = batch_normed(), PruneAndQuantize(bits, None, prune=pruning)
-    method.prepare(model, probe())
+    method.prepare(model, calibration())
     convs = [model.get_submodule(name) for name in ("0", "3", "7")]
     dropped = [torch.zeros_like(layer.weight, dtype=torch.bool) for layer in convs]
     for count in range(1, 11):
@@ -400,7 +400,7 @@ def test_first_and_last_keep_more_bits_in_running_order() -> None:
         *("first", "mid", "last")
     ]
     method = QuantizationAware(2, 2, first_last=8)
-    method.prepare(model, probe())
+    method.prepare(model, calibration())
     assert method.widths == {"last": (8, 8), "mid": (2, 2), "first": (8, 8)}
     (operation,) = method.finish()
     assert isinstance(operation, Quantized)

@@ -127,7 +127,7 @@ def images(spec: ModelSpec, n: int = 8, seed: int = 1) -> Tensor:
     return randn(n, *spec.input_shape, seed=seed)
 
 
-def probe(shape: tuple[int, int, int] = SMALL) -> CalibrationData:
+def calibration(shape: tuple[int, int, int] = SMALL) -> CalibrationData:
     seen, targets = randn(64, *shape, seed=2), torch.arange(64) % 10
     return CalibrationData(lambda n: [(seen[:n], targets[:n])], F.cross_entropy, dict)
 
@@ -136,7 +136,7 @@ def cut(made: Made, compression: Any) -> tuple[nn.Module, list[Operation]]:
     """A cut copy, and what was done."""
     spec, model = made
     model = copy.deepcopy(model)
-    compression.prepare(model, probe(spec.input_shape))
+    compression.prepare(model, calibration(spec.input_shape))
     return model, compression.finish()
 
 
@@ -228,7 +228,7 @@ def test_lenet5_by_hand(made: Any) -> None:
 def test_a_flattened_channel_takes_all_its_places(network: Any) -> None:
     _, model = network("lenet5", (1, 28, 28))
     compression = CutChannels(Norm(), rate=0.5, scope=layerwise_threshold)
-    compression.prepare(model, probe((1, 28, 28)))
+    compression.prepare(model, calibration((1, 28, 28)))
     (done,) = compression.finish()
     assert isinstance(done, KeptChannels)
     channels = places(done.layers["conv2"]["out"])
@@ -259,7 +259,7 @@ def test_training_goes_on_as_it_would_have(made: Any) -> None:
     model.get_submodule("bn1").eval()
     model.get_parameter("layer1.0.conv1.weight").requires_grad_(False)
     modes = {name: module.training for name, module in model.named_modules()}
-    CutChannels(Taylor(images=32), rate=0.5).prepare(model, probe())
+    CutChannels(Taylor(images=32), rate=0.5).prepare(model, calibration())
     assert {name: module.training for name, module in model.named_modules()} == modes
     frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
     assert frozen == ["layer1.0.conv1.weight"]
@@ -336,10 +336,12 @@ class Spy(Norm):
         super().__init__()
         self.zeros: list[int] = []
 
-    def channels(self, model: nn.Module, groups: list[Group], probe: Any) -> dict[str, Tensor]:
+    def channels(
+        self, model: nn.Module, groups: list[Group], calibration: Any
+    ) -> dict[str, Tensor]:
         weight = model.get_parameter("fc1.weight")
         self.zeros.append(int((weight == 0).all(1).sum()))
-        return super().channels(model, groups, probe)
+        return super().channels(model, groups, calibration)
 
 
 def test_steps_see_what_the_steps_before_left(made: Any) -> None:
@@ -475,7 +477,7 @@ def test_shufflenets(network: Any, made: Any) -> None:
     """Grouped convolutions are refused; where the graph fails, the insides of branches are cut."""
     _, model = network("shufflenet_v1", SMALL)
     with pytest.raises(ConfigError, match="grouped convolution"):
-        CutChannels(Norm(), rate=0.5).prepare(model, probe())
+        CutChannels(Norm(), rate=0.5).prepare(model, calibration())
     groups, skipped = channel_groups(made("shufflenet_v2")[1], randn(1, *SMALL))
     assert len(groups) == 3 + 1 + 2 + 1  # a unit's inner channels; of the first, its right branch's
     assert "layer1.1.conv1" in {group.name for group in groups}
@@ -656,7 +658,7 @@ def test_blocks_are_ranked_by_what_the_loss_loses(made: Any) -> None:
     _, model = made("resnet8")
     compression = CutBlocks(LossChange(images=40), rate=0.34)
     _, (done,) = cut(made("resnet8"), compression)
-    seen, targets = probe().sample(40)
+    seen, targets = calibration().sample(40)
     whole = F.cross_entropy(model(seen), targets).item()
     for name, score in compression.scores.items():
         silent = copy.deepcopy(model)
@@ -706,7 +708,7 @@ def pruned(model: nn.Module, shape: tuple[int, int, int]) -> list[Operation]:
 def by(compression: Callable[[], Any]) -> Callable[..., list[Operation]]:
     def do(model: nn.Module, shape: tuple[int, int, int]) -> list[Operation]:
         made = compression()
-        made.prepare(model, probe(shape))
+        made.prepare(model, calibration(shape))
         return made.finish()
 
     return do

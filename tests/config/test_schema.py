@@ -192,7 +192,7 @@ def choices() -> dict[str, list[str]]:
         [f"{key}={name}" for key, name in zip(columns, row, strict=True) if name]
         for row in zip_longest(*columns.values())
     ]
-    for part in ("inherit", "sampler", "criterion", "granularity", "scope", "schedule"):
+    for part in ("inherit", "sampler", "criterion", "granularity", "scope", "schedule", "cut/base"):
         del groups[part]
     alone = [[f"{group}={name}"] for group, names in groups.items() for name in names]
     return {" ".join(words): words for words in ([], *together, *alone)}

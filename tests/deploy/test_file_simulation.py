@@ -162,8 +162,8 @@ def quantised(model: nn.Module, settings: dict[str, Any], steps: int = 0) -> tup
         return model.eval(), operations[-1]
     fresh = copy.deepcopy(model)
     method = QuantizationAware(**settings, reestimate=256)
-    probe = CalibrationData(lambda _: [(calibration, data().target[:256])], F.cross_entropy, dict)
-    method.prepare(model, probe)
+    shown = CalibrationData(lambda _: [(calibration, data().target[:256])], F.cross_entropy, dict)
+    method.prepare(model, shown)
     trained(model, steps)
     kept, operations = method.kept(model, model.state_dict()), method.finish()
     for operation in operations:

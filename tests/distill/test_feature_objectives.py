@@ -452,9 +452,9 @@ def classified(settings: dict[str, Any], batch: int = 6) -> tuple[OFA, Outputs, 
 def test_ofa_has_the_authors_numbers(case: dict[str, Any]) -> None:
     objective, student, teacher, target = classified(case["settings"])
     terms = objective(student, teacher, target)
-    for name in ("final", "exits"):
+    for name in ("final", "exit_heads"):
         assert terms[name].item() == pytest.approx(case[name], rel=1e-5)
-    assert terms["loss"].item() == pytest.approx(case["final"] + case["exits"], rel=1e-5)
+    assert terms["loss"].item() == pytest.approx(case["final"] + case["exit_heads"], rel=1e-5)
     terms["loss"].backward()
     assert teacher.logits.grad is None
     learnt = [student.logits, *student.features.values(), *objective.parameters()]
@@ -472,16 +472,16 @@ def test_ofa_is_least_where_the_student_says_what_is_wanted(epsilon: float) -> N
     objective, _, teacher, target = classified({"epsilon": epsilon, "temperature": 2.0})
     own = torch.nn.functional.one_hot(target, 4)
     wanted = ((teacher.logits.detach() / 2).softmax(1) + own) ** epsilon - own
-    objective.student_layers, objective.exits = [], nn.ModuleList()
+    objective.student_layers, objective.exit_heads = [], nn.ModuleList()
     logits = (2 * wanted.log() + 5).requires_grad_()
     objective(Outputs(logits), teacher, target)["loss"].backward()
     assert logits.grad is not None and logits.grad.abs().max() < 1e-6
 
 
-def test_exits_are_silent_on_a_batch_of_one_and_finite_on_extremes() -> None:
+def test_exit_heads_are_silent_on_a_batch_of_one_and_finite_on_extremes() -> None:
     objective, student, teacher, target = classified({}, batch=1)
     terms = objective(student, teacher, target)
-    assert terms["exits"].item() == 0 and terms["loss"].item() == terms["final"].item()
+    assert terms["exit_heads"].item() == 0 and terms["loss"].item() == terms["final"].item()
     objective, student, teacher, target = classified({"epsilon": 1.5})
     for scale in (0, 1e4):
         own = Outputs(scale * student.logits, {n: scale * f for n, f in student.features.items()})
@@ -526,7 +526,7 @@ def test_convolutions_and_tokens_teach_each_other(
     assert size.isfinite() and size > 0
     torch.optim.SGD(learnt, lr=0.003 / size.item()).step()
     assert loss() < first
-    assert set(student.state_dict()) == before  # the exits are not a part of it
+    assert set(student.state_dict()) == before  # the exit heads are not a part of it
 
 
 def test_tokens_are_laid_out_as_the_image_was() -> None:

@@ -92,7 +92,7 @@ def stage(
     the model as it is read back from the store."""
     torch.manual_seed(0)
     origin = ModelSpec(spec.architecture, (1, 8, 8), 10)
-    probe = CalibrationData(
+    calibration = CalibrationData(
         lambda n: [(IMAGES[:n], TARGETS[:n])],
         cross_entropy,
         lambda: (torch.manual_seed(0), origin.build(Bench.trusted).state_dict())[1],
@@ -100,7 +100,7 @@ def stage(
     )
     model = copy.deepcopy(model).requires_grad_(True)
     compression = build(own(settings))
-    compression.prepare(model, probe)
+    compression.prepare(model, calibration)
     if epochs and compression.trains:
         held = spec.constraints(model)
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)

@@ -153,11 +153,11 @@ class Compression(ABC):
         """
 
     @abstractmethod
-    def prepare(self, model: nn.Module, probe: CalibrationData | None = None) -> None:
+    def prepare(self, model: nn.Module, calibration: CalibrationData | None = None) -> None:
         """Analyse the model, and change its structure if needed, before the first training step.
 
         Raises:
-            ConfigError: it needs data, and there is no probe.
+            ConfigError: it needs data, and there is no calibration.
         """
 
     @abstractmethod

@@ -16,7 +16,7 @@ from condenser.errors import ConfigError, positive
 
 
 class OFA(Objective):
-    """L = Σ over exits and the logits of -Σ_c w_c·log softmax(z/T)_c, w = (p_t + y)^ε - y.
+    """L = Σ over exit heads and the logits of -Σ_c w_c·log softmax(z/T)_c, w = (p_t + y)^ε - y.
 
     z are the student's logits and those of a small exit head at each of its stages, trained with
     it and discarded; p_t = softmax(teacher/T); y one-hot. ε > 1 gives the label more and other
@@ -24,8 +24,8 @@ class OFA(Objective):
     are not compared, so student and teacher may have any architectures. No T². Weight 1 in the
     paper.
 
-    Logs ``final``, of the logits, and ``exits``, the sum of the rest, which is 0 for a batch of
-    one.
+    Logs ``final``, of the logits, and ``exit_heads``, the sum of the rest, which is 0 for a
+    batch of one.
 
     Args:
         epsilon: ε > 0; by pair, 1 to 1.5.
@@ -66,23 +66,23 @@ class OFA(Objective):
                 raise ConfigError("distill.student_layers", name, allowed)
         left, last = reversed(range(len(features))), features[-1].shape[1]
         sides = zip(features, left, strict=True)
-        self.exits = nn.ModuleList(exit_of(f, n, last, classes) for f, n in sides)
+        self.exit_heads = nn.ModuleList(exit_of(f, n, last, classes) for f, n in sides)
 
     def term_weights(self) -> dict[str, float]:
-        return {"final": 1.0, "exits": 1.0}
+        return {"final": 1.0, "exit_heads": 1.0}
 
     def forward(
         self, student: Outputs, teacher: Outputs | None, target: Tensor
     ) -> dict[str, Tensor]:
         assert teacher is not None
         if any(p.dtype != torch.float32 for p in self.parameters()):
-            self.float()  # a trainer in pure bfloat16 casts exits too
+            self.float()  # a trainer in pure bfloat16 casts exit heads too
         with torch.autocast(target.device.type, enabled=False):
             wanted = self.wanted(teacher.logits.detach().float(), target)
             logits = [student.logits, *self.half_way(student)]
-            final, *exits = (self.gap(z.float(), wanted) for z in logits)
-            left = torch.stack([0 * final, *exits]).sum()
-        return {"loss": final + left, "final": final, "exits": left}
+            final, *heads = (self.gap(z.float(), wanted) for z in logits)
+            left = torch.stack([0 * final, *heads]).sum()
+        return {"loss": final + left, "final": final, "exit_heads": left}
 
     def wanted(self, teacher: Tensor, target: Tensor) -> Tensor:
         """w = (p_t + y)^ε - y, (batch, classes)."""
@@ -93,7 +93,7 @@ class OFA(Objective):
         """The exit heads' logits; none for a batch of one, which has no batch statistics."""
         if len(student.logits) == 1:
             return []
-        sides = zip(self.exits, self.student_layers, strict=True)
+        sides = zip(self.exit_heads, self.student_layers, strict=True)
         return [leave(student.features[name].float()) for leave, name in sides]
 
     def gap(self, logits: Tensor, wanted: Tensor) -> Tensor:

@@ -25,11 +25,11 @@ IMAGES = 8  # run to see what a block does
 
 
 class BlockCriterion(ABC):
-    """(model, what would remain of each block, probe) → block → score, high = keep."""
+    """(model, what would remain of each block, calibration) → block → score, high = keep."""
 
     @abstractmethod
     def __call__(
-        self, model: nn.Module, blocks: KeptChildren, probe: CalibrationData
+        self, model: nn.Module, blocks: KeptChildren, calibration: CalibrationData
     ) -> dict[str, float]: ...
 
 
@@ -44,19 +44,19 @@ class LossChange(BlockCriterion):
         self.images = count("cut.criterion.images", images)
 
     def __call__(
-        self, model: nn.Module, blocks: KeptChildren, probe: CalibrationData
+        self, model: nn.Module, blocks: KeptChildren, calibration: CalibrationData
     ) -> dict[str, float]:
-        before = self.loss(model, probe)
+        before = self.loss(model, calibration)
         return {
-            name: self.loss(without(model, {name: left}), probe) - before
+            name: self.loss(without(model, {name: left}), calibration) - before
             for name, left in blocks.items()
         }
 
-    def loss(self, model: nn.Module, probe: CalibrationData) -> float:
-        images, targets = probe.sample(self.images)
+    def loss(self, model: nn.Module, calibration: CalibrationData) -> float:
+        images, targets = calibration.sample(self.images)
         with evaluating(model):
             logits = torch.cat([model(part) for part in images.split(256)])
-            return float(probe.loss(logits, targets))
+            return float(calibration.loss(logits, targets))
 
 
 class Density(BlockCriterion):
@@ -69,7 +69,7 @@ class Density(BlockCriterion):
         self.threshold = nonnegative("cut.criterion.threshold", threshold)
 
     def __call__(
-        self, model: nn.Module, blocks: KeptChildren, probe: CalibrationData
+        self, model: nn.Module, blocks: KeptChildren, calibration: CalibrationData
     ) -> dict[str, float]:
         return {name: self.density(model, name, left) for name, left in blocks.items()}
 
@@ -90,7 +90,7 @@ class RandomBlock(BlockCriterion):
         self.seed = seed
 
     def __call__(
-        self, model: nn.Module, blocks: KeptChildren, probe: CalibrationData
+        self, model: nn.Module, blocks: KeptChildren, calibration: CalibrationData
     ) -> dict[str, float]:
         draws = torch.rand(len(blocks), generator=torch.Generator().manual_seed(self.seed))
         return dict(zip(blocks, draws.tolist(), strict=True))
@@ -104,7 +104,7 @@ class CutBlocks(Structural):
     important first, until it is reached.
 
     Args:
-        criterion: (model, blocks, probe) → scores, high = keep.
+        criterion: (model, blocks, calibration) → scores, high = keep.
         rate: fraction of the removable blocks to remove, in [0, 1).
         count: how many to remove.
         macs: fraction of the MACs that may be left, in (0, 1].
@@ -135,11 +135,11 @@ class CutBlocks(Structural):
     def random_baseline(
         self, made: nn.Module, operations: Sequence[Operation], seed: int
     ) -> CutBlocks:
-        control = copy.copy(self)
-        control.operations, control.criterion, control.key = [], RandomBlock(seed), "count"
+        baseline = copy.copy(self)
+        baseline.operations, baseline.criterion, baseline.key = [], RandomBlock(seed), "count"
         removed = next(op for op in operations if isinstance(op, RemovedBlocks))
-        control.goal = len(removed.remains)
-        return control
+        baseline.goal = len(removed.remains)
+        return baseline
 
     def named(self, model: nn.Module, image: Tensor | None) -> dict[str, Patterns]:
         assert image is not None
@@ -149,11 +149,11 @@ class CutBlocks(Structural):
     def check(self, model: nn.Module, image: Tensor) -> None:
         self.number(model, image, self.find(model, image.repeat(IMAGES, 1, 1, 1)))
 
-    def cut(self, model: nn.Module, image: Tensor, probe: CalibrationData) -> None:
-        blocks = self.find(model, probe.sample(IMAGES)[0])
+    def cut(self, model: nn.Module, image: Tensor, calibration: CalibrationData) -> None:
+        blocks = self.find(model, calibration.sample(IMAGES)[0])
         self.blocks, self.dense = inside(model, blocks), cost(model, image)
         self.reached = [layer for layers in self.blocks.values() for layer in layers]
-        self.scores = self.criterion(model, blocks, probe)
+        self.scores = self.criterion(model, blocks, calibration)
         order = sorted(blocks, key=lambda name: self.scores[name])
         gone = order[: self.number(model, image, {name: blocks[name] for name in order})]
         done = RemovedBlocks({name: left for name, left in blocks.items() if name in gone})

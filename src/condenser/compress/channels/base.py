@@ -17,23 +17,23 @@ class Structural(AtOnce):
         skipped: what cannot be cut → why, after ``prepare``.
     """
 
-    def prepare(self, model: nn.Module, probe: CalibrationData | None = None) -> None:
+    def prepare(self, model: nn.Module, calibration: CalibrationData | None = None) -> None:
         """Cut in place.
 
         Raises:
-            ConfigError: nothing can be cut, or not so much; there is no probe.
+            ConfigError: nothing can be cut, or not so much; there is no calibration.
         """
-        if probe is None:
+        if calibration is None:
             allowed = "a stage with training images: one is run to see how the layers connect"
             raise ConfigError("cut", type(self).__name__, allowed)
-        images, _ = probe.sample(1)
-        if not probe.operations:
+        images, _ = calibration.sample(1)
+        if not calibration.operations:
             self.refuse_unmatched(model, images[:1])
         self.skipped, self.operations = {}, []
-        self.cut(model, images[:1], probe)
+        self.cut(model, images[:1], calibration)
 
     @abstractmethod
-    def cut(self, model: nn.Module, image: Tensor, probe: CalibrationData) -> None:
+    def cut(self, model: nn.Module, image: Tensor, calibration: CalibrationData) -> None:
         """Fill ``operations`` and ``skipped``, and apply the operations; image: (1, C, H, W)."""
 
 

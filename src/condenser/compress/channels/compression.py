@@ -78,7 +78,7 @@ class CutChannels(Structural):
         self.criterion, self.steps = criterion, steps
         self.exclude = listed("cut.exclude", exclude)
         self.predicted: dict[str, int] = {}
-        self.like: KeptChannels | None = None  # as many of each group as there; which, by lot
+        self.like: KeptChannels | None = None  # as many of each group as there; which, at random
 
     def random_baseline(
         self, made: nn.Module, operations: Sequence[Operation], seed: int
@@ -86,9 +86,9 @@ class CutChannels(Structural):
         like = next((op for op in operations if isinstance(op, KeptChannels)), None)
         if like is None:
             return None
-        control = copy.copy(self)
-        control.criterion, control.operations, control.like = Random(seed), [], like
-        return control
+        baseline = copy.copy(self)
+        baseline.criterion, baseline.operations, baseline.like = Random(seed), [], like
+        return baseline
 
     def metrics(self) -> Mapping[str, str | float]:
         return {f"predicted_{k}": v for k, v in self.predicted.items()}
@@ -107,13 +107,13 @@ class CutChannels(Structural):
         scores = Random().channels(model, groups, None)
         self.reach(scores, whole, groups, Cost(model, image), 1.0)
 
-    def cut(self, model: nn.Module, image: Tensor, probe: CalibrationData) -> None:
+    def cut(self, model: nn.Module, image: Tensor, calibration: CalibrationData) -> None:
         groups = self.find(model, image)
         if not groups:
             self.refuse_all(model)
         cost = Cost(model, image)
         self.look(model, groups, cost)
-        masks = self.masks(model, groups, cost, probe)
+        masks = self.masks(model, groups, cost, calibration)
         self.predicted = cost(groups, masks)
         done = KeptChannels.without(model, removed(groups, masks))
         done.apply(model)
@@ -157,16 +157,16 @@ class CutChannels(Structural):
         return groups
 
     def masks(
-        self, model: nn.Module, groups: list[Group], cost: Cost, probe: CalibrationData
+        self, model: nn.Module, groups: list[Group], cost: Cost, calibration: CalibrationData
     ) -> dict[str, Tensor]:
         """What is left of each group. Between steps the criterion sees the channels at zero."""
         if self.like is not None:
-            scores = self.criterion.channels(model, groups, probe)
+            scores = self.criterion.channels(model, groups, calibration)
             return {g.name: best(scores[g.name], remaining(g, self.like)) for g in groups}
         masked = copy.deepcopy(model) if self.steps > 1 else model
         masks = {group.name: torch.ones(group.size, dtype=torch.bool) for group in groups}
         for step in range(1, self.steps + 1):
-            scores = self.criterion.channels(masked, groups, probe)
+            scores = self.criterion.channels(masked, groups, calibration)
             masks = self.reach(scores, masks, groups, cost, step / self.steps)
             if step < self.steps:
                 zero(masked, removed(groups, masks))

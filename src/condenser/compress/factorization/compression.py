@@ -130,14 +130,14 @@ class Factorization(AtOnce):
         return layers
 
     @torch.no_grad()
-    def prepare(self, model: nn.Module, probe: CalibrationData | None = None) -> None:
-        operations = probe.operations if probe is not None else ()
+    def prepare(self, model: nn.Module, calibration: CalibrationData | None = None) -> None:
+        operations = calibration.operations if calibration is not None else ()
         if not operations:
             self.refuse_unmatched(model, None)
         self.taken = taken(operations)
         layers = self._layers(model)
-        before = self._cost(model, probe)
-        options = self._options(model, layers, probe)
+        before = self._cost(model, calibration)
+        options = self._options(model, layers, calibration)
         ranks = self._smaller(options, self._choose(options, before))
         if not ranks:
             allowed = "a value at which a layer gets smaller"
@@ -148,21 +148,21 @@ class Factorization(AtOnce):
         self.operations[0].apply(model)
         for option in kept:
             option.fill(model.get_submodule(option.name), ranks[option.name])
-        self.achieved = self._cost(model, probe) / before
+        self.achieved = self._cost(model, calibration) / before
         self.reached, self.before = list(self.layers), before
         self.full = {o.name: tuple(o.kept.shape) for o in kept}
 
     def _options(
-        self, model: nn.Module, layers: Mapping[str, Layer], probe: CalibrationData | None
+        self, model: nn.Module, layers: Mapping[str, Layer], calibration: CalibrationData | None
     ) -> list[RankOption]:
         kinds = {n: "svd" if pointwise(layer) else self.convolutions for n, layer in layers.items()}
         sites: dict[str, Positions] = {}
         moments: dict[str, Tensor] = {}
         if self.rule == "macs":
-            sites = sites_of(model, layers, self._images(probe, 1))
+            sites = sites_of(model, layers, self._images(calibration, 1))
         if self.images:
             matrices = {name: layer for name, layer in layers.items() if kinds[name] == "svd"}
-            moments = second_moments(model, matrices, self._images(probe, self.images))
+            moments = second_moments(model, matrices, self._images(calibration, self.images))
         return [
             RankOption(name, layer, kinds[name], sites.get(name, Positions()), moments.get(name))
             for name, layer in layers.items()
@@ -191,16 +191,16 @@ class Factorization(AtOnce):
                 found[option.name] = ranks
         return found
 
-    def _cost(self, model: nn.Module, probe: CalibrationData | None) -> int:
+    def _cost(self, model: nn.Module, calibration: CalibrationData | None) -> int:
         if self.rule == "macs":
-            return compute(model, self._images(probe, 1))["macs"]
+            return compute(model, self._images(calibration, 1))["macs"]
         return size(model)["params"]
 
-    def _images(self, probe: CalibrationData | None, count: int) -> Tensor:
-        if probe is None:
+    def _images(self, calibration: CalibrationData | None, count: int) -> Tensor:
+        if calibration is None:
             key, value = ("images", self.images) if self.images else (self.rule, self.value)
             raise ConfigError(f"factorize.{key}", value, "what needs no image: there is none")
-        return probe.sample(count)[0]
+        return calibration.sample(count)[0]
 
     def _reasons(self) -> str:
         return "; ".join(f"{name}: {why}" for name, why in self.skipped.items())

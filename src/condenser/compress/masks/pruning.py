@@ -107,13 +107,13 @@ class WeightPruning(Compression):
         tried.criterion, tried.rewind = Random(), False
         tried.prepare(model)
 
-    def prepare(self, model: nn.Module, probe: CalibrationData | None = None) -> None:
-        if probe is None and self.criterion.needs_data:
+    def prepare(self, model: nn.Module, calibration: CalibrationData | None = None) -> None:
+        if calibration is None and self.criterion.needs_data:
             allowed = "one that needs no data, as Magnitude does, where there is none"
             raise ConfigError("prune.criterion", type(self.criterion).__name__, allowed)
-        if probe is None and self.rewind:
+        if calibration is None and self.rewind:
             raise ConfigError("prune.rewind", "true", "false where the first weights are not known")
-        if probe is None or not probe.operations:
+        if calibration is None or not calibration.operations:
             self.refuse_unmatched(model, None)
         self.weights = self._select(model)
         self.modules = {name: model.get_submodule(name) for name in self.weights}
@@ -124,12 +124,12 @@ class WeightPruning(Compression):
         self.start = fallen(self.modules, self.granularity)
         own = {name: self.modules[name] for name in self.reached}
         self.before = fallen(own, self.granularity)
-        self.criterion.prepare(model, self.weights, probe)
+        self.criterion.prepare(model, self.weights, calibration)
         self._choose(1.0)  # what must fail fails before training
         self._move(0.0)
         if self.rewind:
-            assert probe is not None
-            restart(model, probe.origin())
+            assert calibration is not None
+            restart(model, calibration.origin())
         if not self.regrow:  # else earlier stages would hold, as theirs, what is zero now
             self.masks.apply()
 
@@ -167,15 +167,15 @@ class WeightPruning(Compression):
         self, made: nn.Module, operations: Sequence[Operation], seed: int
     ) -> WeightPruning | None:
         pruned = [name for op in operations if isinstance(op, Sparse) for name in op.layers]
-        control = copy.copy(self)
-        control.criterion = Random(seed)
+        baseline = copy.copy(self)
+        baseline.criterion = Random(seed)
         if self.granularity.rate is None:
             weights = prunable(made)
-            control.scope = PerLayerRates(
+            baseline.scope = PerLayerRates(
                 {name: sparsity({name: weights[name]}) for name in pruned}
             )
-            control.rate = 1.0
-        return control
+            baseline.rate = 1.0
+        return baseline
 
     def promises(self) -> list[Promise]:
         return pruned.promises(self)

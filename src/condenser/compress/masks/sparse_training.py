@@ -61,8 +61,8 @@ class SparseTraining(Compression):
     def check(self, model: nn.Module, image: Tensor) -> None:
         self.prepare(model)
 
-    def prepare(self, model: nn.Module, probe: CalibrationData | None = None) -> None:
-        if probe is None or not probe.operations:
+    def prepare(self, model: nn.Module, calibration: CalibrationData | None = None) -> None:
+        if calibration is None or not calibration.operations:
             self.refuse_unmatched(model, None)
         self.parameters = self.penalty.parameters(model, self.exclude)
         if not self.parameters:

@@ -94,7 +94,7 @@ class Merging(AtOnce):
         self.similarity, self.mode, self.rate, self.threshold = similarity, mode, rate, threshold
         self.data, self.images = data, images
         self.exclude = listed("merge.exclude", exclude)
-        self.looks = data or similarity == "activation"
+        self.needs_data = data or similarity == "activation"
         self.merged: dict[str, int] = {}
 
     def metrics(self) -> Mapping[str, str | float]:
@@ -121,19 +121,25 @@ class Merging(AtOnce):
         self.find(model)
 
     @torch.no_grad()
-    def prepare(self, model: nn.Module, probe: CalibrationData | None = None) -> None:
-        if self.looks and probe is None:
+    def prepare(self, model: nn.Module, calibration: CalibrationData | None = None) -> None:
+        if self.needs_data and calibration is None:
             key, value = ("data", True) if self.data else ("similarity", self.similarity)
             allowed = "false or l2 or cosine where there are no training images"
             raise ConfigError(f"merge.{key}", value, allowed)
-        if probe is None or not probe.operations:
+        if calibration is None or not calibration.operations:
             self.refuse_unmatched(model, None)
         found = self.find(model)
         self.reached = [name for chain in found for name in (chain.layer, chain.reader)]
         self.widths = {c.layer: len(model.get_parameter(f"{c.layer}.weight")) for c in found}
-        sparse = [op for op in probe.operations if isinstance(op, Sparse)] if probe else []
+        sparse = (
+            [op for op in calibration.operations if isinstance(op, Sparse)] if calibration else []
+        )
         self.zeros = {layer for op in sparse for layer in op.layers}
-        images = probe.sample(self.images)[0] if probe is not None and self.looks else None
+        images = (
+            calibration.sample(self.images)[0]
+            if calibration is not None and self.needs_data
+            else None
+        )
         gone: dict[Side, Tensor] = {}
         self.merged = {}
         with evaluating(model):
@@ -149,7 +155,7 @@ class Merging(AtOnce):
     def find(self, model: nn.Module) -> list[Chain]:
         """The layers to merge, refused where none is left or one would lose all its neurons."""
         found, self.skipped = chains(model, self.exclude)
-        scaled = not self.looks and (self.similarity, self.mode) != ("l2", "one_to_one")
+        scaled = not self.needs_data and (self.similarity, self.mode) != ("l2", "one_to_one")
         for chain in [chain for chain in found if scaled and chain.slope is None]:
             self.skipped[chain.layer] = "its activation does not keep a factor, f(s·x) = s·f(x)"
             found.remove(chain)

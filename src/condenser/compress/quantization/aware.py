@@ -70,15 +70,15 @@ class QuantizationAware(Quantization):
             allowed = "how many training images, as 10000; or 0"
             raise ConfigError("quantize.reestimate", self.reestimate, allowed)
 
-    def prepare(self, model: nn.Module, probe: CalibrationData | None = None) -> None:
-        images, before = self.given(probe)
+    def prepare(self, model: nn.Module, calibration: CalibrationData | None = None) -> None:
+        images, before = self.given(calibration)
         self.settle(model, images, before)
         self.pairs = self.folds(model)
         self.attach_inputs(model.eval(), images, self.learn)
         for name, quantizer in self.quantizers(model, self._settings()).items():
             attach(model.get_submodule(name), quantizer)
-        assert probe is not None
-        self.in_parts = probe.in_parts
+        assert calibration is not None
+        self.in_parts = calibration.in_parts
         folded = {conv for conv, _ in self.pairs}
         rounded = replace(self.operation(), tensors=[n for n in self.tensors if n not in folded])
         self.operations = [*([FoldBatchNorm(self.pairs)] if self.pairs else []), rounded]

@@ -88,12 +88,12 @@ class Quantization(AtOnce):
     def check(self, model: nn.Module, image: Tensor) -> None:
         quantizable(model, self.exclude)
 
-    def given(self, probe: CalibrationData | None) -> tuple[Tensor, Sequence[Operation]]:
+    def given(self, calibration: CalibrationData | None) -> tuple[Tensor, Sequence[Operation]]:
         """Training images, and what was done to the network before."""
-        if probe is None:
+        if calibration is None:
             allowed = "training images to find ranges with; there are none"
             raise ConfigError("quantize.images", self.images, allowed)
-        return probe.sample(self.images)[0], probe.operations
+        return calibration.sample(self.images)[0], calibration.operations
 
     def settle(self, model: nn.Module, images: Tensor, before: Sequence[Operation]) -> None:
         """Choose layers, their bits, and which of them keep a codebook."""

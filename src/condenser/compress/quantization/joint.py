@@ -46,9 +46,9 @@ class PruneAndQuantize(QuantizationAware):
         super().check(model, image)
         self.pruning.check(model, image)
 
-    def prepare(self, model: nn.Module, probe: CalibrationData | None = None) -> None:
-        self.pruning.prepare(model, probe)
-        super().prepare(model, probe)
+    def prepare(self, model: nn.Module, calibration: CalibrationData | None = None) -> None:
+        self.pruning.prepare(model, calibration)
+        super().prepare(model, calibration)
 
     def step(self, progress: float) -> None:
         self.pruning.step(progress)

@@ -54,8 +54,8 @@ class PostTraining(Quantization):
             allowed = "nearest with 1 bit: a sign is a sign"
             raise ConfigError("quantize.rounding", self.rounding, allowed)
 
-    def prepare(self, model: nn.Module, probe: CalibrationData | None = None) -> None:
-        self(model, *self.given(probe))
+    def prepare(self, model: nn.Module, calibration: CalibrationData | None = None) -> None:
+        self(model, *self.given(calibration))
 
     @torch.no_grad()
     def __call__(

@@ -17,14 +17,14 @@ from condenser.errors import ConfigError, count
 
 class Activation(Criterion):
     """|w| · ‖x‖₂, with x the input that the weight multiplies: its feature or channel, over all
-    images and positions of a probe.
+    images and positions of the calibration data.
 
     The inputs are those of the network as it was before this stage. The paper compares the weights
     of each output by themselves: ``scope=keep_per_output``. A channel's score is the mean |x| of
     it where it is read, without the weights.
 
     Args:
-        images: how many training images the probe shows.
+        images: of calibration, training images.
         batch: how many at once.
 
     Sources: Sun, Liu, Bair, Kolter, "A Simple and Effective Pruning Approach for Large Language
@@ -38,13 +38,15 @@ class Activation(Criterion):
     def __init__(self, images: int = 512, batch: int = 128) -> None:
         self.images, self.batch = count("criterion.images", images), count("criterion.batch", batch)
 
-    def prepare(self, model: nn.Module, weights: Weights, probe: CalibrationData | None) -> None:
-        assert probe is not None
+    def prepare(
+        self, model: nn.Module, weights: Weights, calibration: CalibrationData | None
+    ) -> None:
+        assert calibration is not None
         self.energies: dict[str, Tensor] = {}
         self.layers: dict[str, Any] = {name: model.get_submodule(name) for name in weights}
         device = next(iter(weights.values())).device
         with evaluating(model), watching(model, weights, self._add, before=True):
-            for part in probe.sample(self.images)[0].to(device).split(self.batch):
+            for part in calibration.sample(self.images)[0].to(device).split(self.batch):
                 model(part)
         if unseen := [name for name in weights if name not in self.energies]:
             allowed = f"patterns of all layers that are not called: {', '.join(unseen)}"
@@ -68,9 +70,9 @@ class Activation(Criterion):
         return weight.detach().abs() * norm.view(*norm.shape, *[1] * (weight.ndim - 2))
 
     def channels(
-        self, model: nn.Module, groups: list[Group], probe: CalibrationData | None
+        self, model: nn.Module, groups: list[Group], calibration: CalibrationData | None
     ) -> Scores:
-        images, _ = self.needed(probe).sample(self.images)
+        images, _ = self.needed(calibration).sample(self.images)
         read = {g.name: [part for part in g.slices if part.side == IN] for g in groups}
         sizes = input_sizes(model, {p.layer for parts in read.values() for p in parts}, images)
         scores = {

@@ -24,7 +24,7 @@ class Criterion(ABC):
     criterion's own scores are made so that both mean what its paper means.
 
     Attributes:
-        needs_data: it cannot do without a probe.
+        needs_data: it cannot do without calibration data.
         sides: the weights that count for a channel: those that make it, those that read it.
     """
 
@@ -39,11 +39,13 @@ class Criterion(ABC):
         """
         return list(layers)
 
-    def prepare(self, model: nn.Module, weights: Weights, probe: CalibrationData | None) -> None:  # noqa: B027
+    def prepare(  # noqa: B027
+        self, model: nn.Module, weights: Weights, calibration: CalibrationData | None
+    ) -> None:
         """Look at the network before training; ``weights`` by layer name. Modes stay as they are.
 
         Raises:
-            ConfigError: a layer of which the probe says nothing.
+            ConfigError: a layer of which the calibration data say nothing.
         """
 
     def update(self) -> None:  # noqa: B027
@@ -54,7 +56,7 @@ class Criterion(ABC):
         """Scores of the weight's shape, high = keep. May depend on the weight as it is now."""
 
     def channels(
-        self, model: nn.Module, groups: list[Group], probe: CalibrationData | None
+        self, model: nn.Module, groups: list[Group], calibration: CalibrationData | None
     ) -> Scores:
         """(size,) scores of each group's channels, high = keep.
 
@@ -62,17 +64,17 @@ class Criterion(ABC):
             ConfigError: it looks at training images, and there are none.
         """
         if self.needs_data:
-            self.needed(probe)
+            self.needed(calibration)
         weights = {p.layer: w for g in groups for p, w in weights_of(model, g, self.sides)}
-        self.prepare(model, weights, probe)
+        self.prepare(model, weights, calibration)
         return {group.name: sums(model, group, self.sides, self) for group in groups}
 
-    def needed(self, probe: CalibrationData | None) -> CalibrationData:
+    def needed(self, calibration: CalibrationData | None) -> CalibrationData:
         """The training images that a cut looks at."""
-        if probe is None:
+        if calibration is None:
             allowed = "one that needs no data, such as Norm: there are no training images here"
             raise ConfigError("cut.criterion", type(self).__name__, allowed)
-        return probe
+        return calibration
 
     def state(self) -> State:
         """What ``update`` remembers."""

@@ -43,7 +43,7 @@ class BatchNormScale(Criterion):
         return share.view(-1, *[1] * (weight.ndim - 1)).expand_as(weight)
 
     def channels(
-        self, model: nn.Module, groups: list[Group], probe: CalibrationData | None
+        self, model: nn.Module, groups: list[Group], calibration: CalibrationData | None
     ) -> Scores:
         scores = {group.name: means(group, scales(model, group)) for group in groups}
         if bare := [name for name, score in scores.items() if score is None]:

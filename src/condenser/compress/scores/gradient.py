@@ -20,12 +20,12 @@ from condenser.errors import ConfigError, below_one, count
 class GradientMean(Criterion):
     """A mean over batches of a term x of the loss's gradient, for each weight.
 
-    Before the first step: the plain mean over a probe's batches, in eval mode. From then on the
-    probe is forgotten, and it is the exponential mean of the training steps' own gradients,
-    Σ_i β^(t-i) x_i / Σ_i β^(t-i), so that it costs no pass of its own.
+    Before the first step: the plain mean over batches of calibration data, in eval mode. From then
+    on it is the exponential mean of the training steps' own gradients, with no pass of its own:
+    Σ_i β^(t-i) x_i / Σ_i β^(t-i).
 
     Args:
-        images: how many training images the probe shows.
+        images: of calibration, training images.
         batch: how many of them make one gradient.
         decay: β in [0, 1); 0.99 remembers about a hundred steps.
 
@@ -43,10 +43,12 @@ class GradientMean(Criterion):
     def terms(self, gradients: list[Tensor]) -> list[Tensor]:
         """x for each layer's gradient."""
 
-    def prepare(self, model: nn.Module, weights: Weights, probe: CalibrationData | None) -> None:
-        assert probe is not None
+    def prepare(
+        self, model: nn.Module, weights: Weights, calibration: CalibrationData | None
+    ) -> None:
+        assert calibration is not None
         self.weights, self.steps = dict(weights), 0
-        batches = gradients(model, weights, probe, self.images, self.batch)
+        batches = gradients(model, weights, calibration, self.images, self.batch)
         self.means = mean_of(self.terms(batch) for batch in batches)
 
     @torch.no_grad()
@@ -71,7 +73,7 @@ class GradientMean(Criterion):
 
 
 def gradients(
-    model: nn.Module, weights: Weights, probe: CalibrationData, images: int, batch: int
+    model: nn.Module, weights: Weights, calibration: CalibrationData, images: int, batch: int
 ) -> Iterator[list[Tensor]]:
     """The gradient of the loss of each batch with the weights, in eval mode; none is left behind.
 
@@ -79,10 +81,10 @@ def gradients(
         ConfigError: a layer that has no part in the loss.
     """
     device = next(iter(weights.values())).device
-    sample, targets = (t.to(device) for t in probe.sample(images))
+    sample, targets = (t.to(device) for t in calibration.sample(images))
     for x, y in zip(sample.split(batch), targets.split(batch), strict=True):
         with evaluating(model), torch.enable_grad(), asking(list(weights.values())):
-            loss = probe.loss(model(x), y)
+            loss = calibration.loss(model(x), y)
             found = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
         unused = [name for name, g in zip(weights, found, strict=True) if g is None]
         if unused:

@@ -12,12 +12,12 @@ class Hessian(GradientMean):
     """½ w² H_ii, the second-order change of the loss if the weight were zero, with the diagonal of
     the empirical Fisher information E[g²] in the place of H.
 
-    On the probe g is the gradient of single samples, as Fisher's is. In training only the gradient
-    of whole batches of B is there, whose square is about E[g²]/B + (E g)²: the same ranking where
-    the mean gradient is small beside its noise.
+    On calibration data g is the gradient of single samples, as Fisher's is. In training only the
+    gradient of whole batches of B is there, whose square is about E[g²]/B + (E g)²: the same
+    ranking where the mean gradient is small beside its noise.
 
     Args:
-        images: how many samples the probe shows, one backward pass each.
+        images: of calibration, training images: one backward pass each.
         decay: of the steps' squared gradients, in [0, 1).
 
     Source: LeCun, Denker, Solla, "Optimal Brain Damage", 1989,

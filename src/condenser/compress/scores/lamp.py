@@ -33,7 +33,7 @@ class LAMP(Criterion):
         return lamp(weight.detach().double().square().flatten()).view(weight.shape)
 
     def channels(
-        self, model: nn.Module, groups: list[Group], probe: CalibrationData | None
+        self, model: nn.Module, groups: list[Group], calibration: CalibrationData | None
     ) -> Scores:
         return {group.name: lamp(sums(model, group, self.sides, L2())) for group in groups}
 

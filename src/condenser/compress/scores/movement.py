@@ -17,11 +17,11 @@ from condenser.errors import count
 class Movement(Criterion):
     """-Σ_t g_t·w_t over the steps so far: weights that training moves away from zero stay.
 
-    w_t is the weight that g_t was taken at. Before the first step it is -g·w on a probe, which is
-    forgotten then. The paper lets dropped weights come back; here they do not.
+    w_t is the weight that g_t was taken at. Before the first step it is -g·w on
+    calibration data. The paper lets dropped weights come back; here they do not.
 
     Args:
-        images: how many training images the probe shows.
+        images: of calibration, training images.
         batch: how many of them make one gradient.
 
     Source: Sanh, Wolf, Rush, "Movement Pruning: Adaptive Sparsity by Fine-Tuning", 2020,
@@ -33,11 +33,13 @@ class Movement(Criterion):
     def __init__(self, images: int = 512, batch: int = 128) -> None:
         self.images, self.batch = count("criterion.images", images), count("criterion.batch", batch)
 
-    def prepare(self, model: nn.Module, weights: Weights, probe: CalibrationData | None) -> None:
-        assert probe is not None
+    def prepare(
+        self, model: nn.Module, weights: Weights, calibration: CalibrationData | None
+    ) -> None:
+        assert calibration is not None
         self.weights, self.steps = dict(weights), 0
         self.before = [w.detach().clone() for w in weights.values()]
-        means = mean_of(gradients(model, weights, probe, self.images, self.batch))
+        means = mean_of(gradients(model, weights, calibration, self.images, self.batch))
         self.sums = [-g * w for g, w in zip(means, self.before, strict=True)]
 
     @torch.no_grad()

@@ -34,9 +34,9 @@ class Norm(Criterion):
         return weight.detach().abs() ** self.p
 
     def channels(
-        self, model: nn.Module, groups: list[Group], probe: CalibrationData | None
+        self, model: nn.Module, groups: list[Group], calibration: CalibrationData | None
     ) -> Scores:
-        sums = super().channels(model, groups, probe)
+        sums = super().channels(model, groups, calibration)
         scores = {name: powers ** (1 / self.p) for name, powers in sums.items()}
         if not self.relative:
             return scores

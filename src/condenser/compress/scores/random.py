@@ -1,4 +1,4 @@
-"""No reason at all: the control of every pruning experiment."""
+"""Random scores: the baseline."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Random(Criterion):
         return torch.randn(weight.shape, generator=generator).to(weight.device)
 
     def channels(
-        self, model: nn.Module, groups: list[Group], probe: CalibrationData | None
+        self, model: nn.Module, groups: list[Group], calibration: CalibrationData | None
     ) -> Scores:
         generator = torch.Generator().manual_seed(self.seed)
         return {group.name: torch.rand(group.size, generator=generator) for group in groups}

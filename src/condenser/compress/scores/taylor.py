@@ -33,7 +33,7 @@ class Taylor(GradientMean):
         return weight.detach().abs() * self.mean(name)
 
     def channels(
-        self, model: nn.Module, groups: list[Group], probe: CalibrationData | None
+        self, model: nn.Module, groups: list[Group], calibration: CalibrationData | None
     ) -> Scores:
         readers = {p.layer: w for g in groups for p, w in weights_of(model, g, (IN,))}
 
@@ -44,6 +44,6 @@ class Taylor(GradientMean):
                 for group in groups
             ]
 
-        batches = gradients(model, readers, self.needed(probe), self.images, self.batch)
+        batches = gradients(model, readers, self.needed(calibration), self.images, self.batch)
         means = mean_of(changes(batch) for batch in batches)
         return {group.name: mean for group, mean in zip(groups, means, strict=True)}

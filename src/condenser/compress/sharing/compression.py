@@ -72,8 +72,8 @@ class KMeansSharing(Compression):
         return weights
 
     @torch.no_grad()
-    def prepare(self, model: nn.Module, probe: CalibrationData | None = None) -> None:
-        if probe is None or not probe.operations:
+    def prepare(self, model: nn.Module, calibration: CalibrationData | None = None) -> None:
+        if calibration is None or not calibration.operations:
             self.refuse_unmatched(model, None)
         weights = self._select(model)
         labels, book = label(weights, self.across, self._centroids)

@@ -160,7 +160,7 @@ class Teacher(TrainingStage):
             ) from error
 
     def loaded(self, ctx: RunContext) -> tuple[ModelSpec, nn.Module]:
-        """The ready-made model, with the lens that these data ask for."""
+        """The ready-made model, with the input adapter that these data ask for."""
         from condenser.checkpoint.input_adapter import InputAdapter, adapter
         from condenser.models import weights
 

@@ -134,7 +134,7 @@ class TrainingStage(Stage):
         compression = self.compressor(ctx, inputs)
         if compression is not None:
             weights, total = weights_of(model), measure.size(model)["params"]
-            compression.prepare(model, self.probe(ctx, spec))
+            compression.prepare(model, self.calibration(ctx, spec))
             left = left_alone(weights, compression, total)
             metrics |= {f"{self.word}/{key}": fact for key, fact in left.items()}
         best, last = model.state_dict(), None
@@ -199,7 +199,7 @@ class TrainingStage(Stage):
         """Take parameters over from a teacher, in place; facts about that."""
         return {}
 
-    def probe(self, ctx: RunContext, spec: ModelSpec) -> CalibrationData:
+    def calibration(self, ctx: RunContext, spec: ModelSpec) -> CalibrationData:
         """What a compression may look at besides the model."""
         import torch
 

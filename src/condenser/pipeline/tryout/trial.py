@@ -57,7 +57,7 @@ class Trial:
             {
                 "version": VERSION,
                 "torch": [torch.__version__, metadata.version("torchvision")],
-                "blueprint": self.spec.to_json(),
+                "spec": self.spec.to_json(),
                 "source": of_targets([str(self.architecture["_target_"])]),
                 "task": [ctx.data.task.word, ctx.data.task.outputs],
                 "trained": self.trained,
