@@ -21,7 +21,7 @@ from condenser.pipeline.key import inputs, state_of
 from condenser.pipeline.plan import make_plan
 from condenser.pipeline.session import run_context
 from condenser.store import key_of
-from condenser.training.distributed.process_group import Team
+from condenser.training.distributed.process_group import ProcessGroup
 
 STAGES = ("teacher", "distill", "prune", "quantize", "export")
 BASE = (*QUICK, f"recipe=[{','.join(STAGES)}]")
@@ -113,7 +113,7 @@ def set_of(target: str, value: Any) -> Callable[[pytest.MonkeyPatch], None]:
         set_of("torch.backends.mkldnn.is_available", lambda: False),
         set_of("torch.get_float32_matmul_precision", lambda: "medium"),
         set_of("condenser.measure.environment.metadata.version", lambda package: "9"),
-        set_of("condenser.pipeline.session.Team", lambda: Team(0, 2)),
+        set_of("condenser.pipeline.session.ProcessGroup", lambda: ProcessGroup(0, 2)),
         set_of("condenser.data.DataModule.fingerprint", "other"),
     ],
     ids=lambda change: change.__closure__[0].cell_contents.rpartition(".")[2],

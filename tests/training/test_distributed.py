@@ -101,7 +101,7 @@ def weights(done: Fit) -> dict[str, Tensor]:
 
 def every_way(config: Mapping[str, Any], file: str | None) -> None:
     """What two processes make of every objective, and what every strategy makes of two of them."""
-    team = form(config)
+    group = form(config)
     found = {}
     for name, make in OBJECTIVES.items():
         found["ddp", name] = weights(trained(make(), 50, config))
@@ -113,10 +113,10 @@ def every_way(config: Mapping[str, Any], file: str | None) -> None:
         batch = 50 if word == "fsdp" else 100  # where tensors are cut up, both see all samples
         for name in ("kd", "kd_rkd", "crd"):
             found[word, name] = weights(trained(OBJECTIVES[name](), batch, own))
-    if team.is_main:
+    if group.is_main:
         assert file is not None
         torch.save(found, file)
-    team.part()
+    group.leave()
 
 
 def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
@@ -164,10 +164,10 @@ def test_a_mistake_is_told_once_and_ends_all(tmp_path: Path) -> None:
 
 
 def die(config: Mapping[str, Any], command: str | None) -> None:
-    team = form(config)
-    if not team.is_main:
+    group = form(config)
+    if not group.is_main:
         os.kill(os.getpid(), signal.SIGKILL)
-    team.together(die)
+    group.run_on_all(die)
 
 
 def test_a_process_that_dies_ends_all() -> None:

@@ -119,7 +119,7 @@ def numerics(ctx: RunContext) -> dict[str, Any]:
     """What changes the bits of a result without being asked for in the recipe."""
     from condenser import measure
 
-    own, size = ctx.trainer, ctx.team.size
+    own, size = ctx.trainer, ctx.process_group.size
     found = {
         **measure.arithmetic(measure.device_kind(own["accelerator"])),
         "lightning": metadata.version("pytorch-lightning"),

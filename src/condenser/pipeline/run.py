@@ -21,21 +21,24 @@ def run(plan: Plan, command: str | None = None) -> list[Record]:
     if (count := launch.needed(config["trainer"])) > 1:
         launch.launch(part, count, plan, command)
         return status.written(plan.folder)
-    team = form(config["trainer"])
+    group = form(config["trainer"])
     check_place(config)
-    say = Console(plan.folder, quiet=not team.is_main)
-    from condenser.pipeline.session import follow, prepare  # torch: not before the folder is ours
+    say = Console(plan.folder, quiet=not group.is_main)
+    from condenser.pipeline.session import (  # torch: not before the folder is ours
+        prepare,
+        run_stages,
+    )
 
-    if not team.is_main:
-        team.follow(prepare(plan, say, team)[0])
+    if not group.is_main:
+        group.run_worker(prepare(plan, say, group)[0])
         return []
     with ownership.owned(plan.folder, plan.mark):
-        ctx, passed = prepare(plan, say, team)
+        ctx, passed = prepare(plan, say, group)
         ownership.set_aside(plan.folder, plan.mark, say.warn)
         with status.kept(plan.folder, plan.digest, plan.inputs):
-            done = follow(plan, ctx, say, command)
+            done = run_stages(plan, ctx, say, command)
     passed.keep()  # the store may not have been there before
-    team.shutdown()
+    group.shutdown()
     return done
 
 

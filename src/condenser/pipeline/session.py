@@ -30,14 +30,14 @@ from condenser.runs.records import Record
 from condenser.search.outcome import TRIAL
 from condenser.store import Store, key_of
 from condenser.tracking import identity
-from condenser.training.distributed.process_group import Team
+from condenser.training.distributed.process_group import ProcessGroup
 
 
-def prepare(plan: Plan, say: Console, team: Team) -> tuple[RunContext, Passed]:
+def prepare(plan: Plan, say: Console, group: ProcessGroup) -> tuple[RunContext, Passed]:
     """What the stages share, all that can be known before training checked; what was tried out."""
     with say.working("data"):
         conforms(plan)
-        ctx = run_context(plan.config, say, team)
+        ctx = run_context(plan.config, say, group)
         named = {s.architecture["_target_"] for s in plan.whole if s.architecture}
         ctx = replace(ctx, trusted=tuple({*ctx.trusted, *named}))
         passed = try_out(plan.whole, ctx, Path(plan.config["store"]))
@@ -58,7 +58,9 @@ def conforms(plan: Plan) -> None:
         conform(stage.word, stage.settings)
 
 
-def run_context(config: Mapping[str, Any], say: Console, team: Team | None = None) -> RunContext:
+def run_context(
+    config: Mapping[str, Any], say: Console, group: ProcessGroup | None = None
+) -> RunContext:
     """Data read, threads set, everything that stages share."""
     settings = dict(config["trainer"])
     compiled, progress, threads = (settings.pop(k) for k in ("compile", "progress", "threads"))
@@ -84,11 +86,11 @@ def run_context(config: Mapping[str, Any], say: Console, team: Team | None = Non
         compile=compiled,
         checkpoint_seconds=checkpoint_seconds,
         warn=say.warn,
-        team=team or Team(),
+        process_group=group or ProcessGroup(),
     )
 
 
-def follow(plan: Plan, ctx: RunContext, say: Console, command: str | None) -> list[Record]:
+def run_stages(plan: Plan, ctx: RunContext, say: Console, command: str | None) -> list[Record]:
     """Run the stages; write and track the record of each."""
     config, folder = plan.config, plan.folder
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from condenser.pipeline.stages.pairs import row_of
 from condenser.store import Entry, StageDir
-from condenser.training.distributed.process_group import Team
+from condenser.training.distributed.process_group import ProcessGroup
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,7 +29,7 @@ class RunContext:
         trainer: settings of pl.Trainer.
         loggers: Lightning loggers of the stage that is running.
         trusted: targets outside condenser.models that the user's own config names.
-        team: the processes that train together.
+        process_group: the processes that train together.
     """
 
     data: DataModule
@@ -41,7 +41,7 @@ class RunContext:
     compile: bool = False
     checkpoint_seconds: float = 30
     warn: Callable[[str], None] = print
-    team: Team = field(default_factory=Team)
+    process_group: ProcessGroup = field(default_factory=ProcessGroup)
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ class Stage(ABC):
     def work(self, ctx: RunContext, inputs: StageInputs, place: StageDir) -> StageResult:
         """``run``, on every process where something is trained."""
         if self.trains:
-            ctx.team.together(follow, self, inputs, place)
+            ctx.process_group.run_on_all(join_training, self, inputs, place)
         return self.run(ctx, inputs, place)
 
     def described(self) -> dict[str, Any]:
@@ -194,7 +194,7 @@ class Stage(ABC):
         return dict(flat(self.word, self.settings))
 
 
-def follow(ctx: RunContext, stage: Stage, inputs: StageInputs, place: StageDir) -> None:
+def join_training(ctx: RunContext, stage: Stage, inputs: StageInputs, place: StageDir) -> None:
     """Take part in what another process leads."""
     stage.run(ctx, inputs, place)
 

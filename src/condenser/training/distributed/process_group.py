@@ -20,7 +20,7 @@ Order = Callable[..., Any]
 
 
 @dataclass(frozen=True)
-class Team:
+class ProcessGroup:
     """The processes of a run; a single process is a group of one.
 
     Attributes:
@@ -37,31 +37,31 @@ class Team:
     def is_main(self) -> bool:
         return self.rank == 0
 
-    def together(self, work: Order, *args: Any) -> None:
+    def run_on_all(self, work: Order, *args: Any) -> None:
         """Make the other ranks run ``work(ctx, *args)``, each with its own run context."""
         if self.size > 1:
-            self.say((work, args))
+            self.broadcast((work, args))
 
-    def follow(self, ctx: Any) -> None:
+    def run_worker(self, ctx: Any) -> None:
         """Run rank 0's work orders until it ends the run."""
-        while (order := self.say(None)) is not None:
+        while (order := self.broadcast(None)) is not None:
             work, args = order
             with suppress(CondenserError):  # rank 0 raises it too, and handles it
                 work(ctx, *args)
-        self.part()
+        self.leave()
 
     def shutdown(self) -> None:
         """End the run on all ranks."""
         if self.size > 1:
-            self.say(None)
-            self.part()
+            self.broadcast(None)
+            self.leave()
 
-    def part(self) -> None:
+    def leave(self) -> None:
         from torch.distributed import destroy_process_group
 
         destroy_process_group()
 
-    def say(self, order: Any) -> Any:
+    def broadcast(self, order: Any) -> Any:
         """Broadcast rank 0's order."""
         from torch.distributed import broadcast_object_list
 
@@ -81,7 +81,7 @@ def environment() -> ClusterEnvironment | None:
     return SLURMEnvironment() if SLURMEnvironment.detect() else None
 
 
-def form(trainer: Mapping[str, Any]) -> Team:
+def form(trainer: Mapping[str, Any]) -> ProcessGroup:
     """Initialise the process group, if there are several processes.
 
     Raises:
@@ -89,18 +89,18 @@ def form(trainer: Mapping[str, Any]) -> Team:
     """
     found = environment()
     if found is None and trainer["devices"] == trainer["num_nodes"] == 1:
-        return Team()
+        return ProcessGroup()
     size = found.world_size() if found is not None else 1
     check(trainer, size)
     if found is None or size == 1:
-        return Team()
+        return ProcessGroup()
     import torch
     import torch.distributed as dist
 
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     where = f"tcp://{found.main_address}:{found.main_port}"
     dist.init_process_group(backend, where, rank=found.global_rank(), world_size=size)
-    return Team(dist.get_rank(), size, dist.new_group(backend="gloo", timeout=PATIENCE))
+    return ProcessGroup(dist.get_rank(), size, dist.new_group(backend="gloo", timeout=PATIENCE))
 
 
 def check(trainer: Mapping[str, Any], size: int) -> None:
