@@ -30,7 +30,7 @@ from condenser.compress import (
 from condenser.config.instantiate import build
 from condenser.errors import CondenserError, ConfigError
 from condenser.pipeline.plan import make_plan
-from condenser.pipeline.stages import pairs
+from condenser.pipeline.stages import find, pairs
 from condenser.pipeline.stages.training import own, revive
 
 NETWORKS = ("mlp_32", "lenet5", "resnet8_thin", "transformer")
@@ -218,7 +218,8 @@ def test_the_table_is_whole_and_its_reasons_are_used() -> None:
 
 @pytest.mark.parametrize("kind", STAGES)
 def test_a_stage_knows_its_place_in_the_table(kind: str, sections: Any) -> None:
-    assert pairs.row_of(WORDS.get(kind, kind), sections[kind]) == kind
+    word = WORDS.get(kind, kind)
+    assert find(word, "recipe", {})({word: sections[kind]}, 0).row == kind
     if kind in ACTING:
         built = build(own(sections[kind]))
         assert built.kind in ("", kind) and isinstance(

@@ -83,15 +83,24 @@ OBJECTIVES: Mapping[str, Callable[[], Objective]] = {
 
 
 def trained(
-    objective: Objective, batch: int, trainer: Mapping[str, Any], rate: float = 0.02
+    objective: Objective,
+    batch: int,
+    trainer: Mapping[str, Any],
+    rate: float = 0.02,
+    apart: float = 0.0,
 ) -> Fit:
-    """A student that one epoch of eight steps has taught, in whatever processes there are."""
+    """A student that one epoch of eight steps has taught, in whatever processes there are.
+
+    ``apart``: how far, relatively, each of its first weights is moved, up or down at random.
+    """
     torch.manual_seed(5)
     data = DataModule("digits", digits, batch_size=batch, limit=400, seed=3)
     optimizer = partial(torch.optim.SGD, momentum=0.9)
     plan = Plan(optimizer, lr=rate, epochs=2, batch_size=batch)
     teacher = LeNet5((1, 8, 8), 10, widths=[4, 8, 20])
     student = MLP((1, 8, 8), 10, widths=[24, 12])
+    for weight in student.parameters() if apart else ():
+        weight.data *= 1 + apart * torch.randn(weight.shape)
     return fit(Distillation(student, plan, data, objective, teacher=teacher, seed=1), trainer)
 
 
@@ -131,8 +140,24 @@ def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
     assert gaps["ddp"].pop("blind") > 1e-3  # relations within half a batch are others
     assert set(gaps["ddp"]) == set(OBJECTIVES)
     for strategy, found in gaps.items():
-        # rounding alone: dist's correlations are off by 3.6e-6 on some processors
-        assert {name: gap for name, gap in found.items() if not gap < 1e-5} == {}, strategy
+        apart = {n: gap for n, gap in found.items() if not gap < (1e-5 if n == "dist" else 2e-6)}
+        assert apart == {}, (
+            strategy
+        )  # to rounding, which dist amplifies, in one process too: see below
+
+
+def test_dist_amplifies_rounding_in_one_process_too() -> None:
+    """Why its bound above is wider: weights that begin 6e-8 apart end 1e-6 apart, as kd's do not,
+    since correlations divide by the spread of a class's probabilities, which is small at first."""
+
+    def end(make: Callable[[], Objective], apart: float) -> dict[str, Tensor]:
+        return weights(trained(make(), 100, ALONE, apart=apart))
+
+    def gap(make: Callable[[], Objective]) -> float:
+        one, other = end(make, 0.0), end(make, 6e-8)
+        return max(float((one[name] - other[name]).abs().max()) for name in one)
+
+    assert gap(DIST) > 10 * gap(KD)
 
 
 def test_what_an_activation_divides_is_put_together_once() -> None:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from condenser.pipeline.stages.pairs import row_of
@@ -97,6 +98,7 @@ class Stage(ABC):
         kind: what it does to a network, as records say it: trains, masks, rebuilds, codes,
             exports or baseline.
         color, marker: how figures show its models.
+        variants: setting → its row in the table of ``pairs``, where that is set.
         teaches: ``teachers: auto`` means it.
         parts: names of the layers that it makes of one.
         takes_model: it works on the model of the stage before it.
@@ -113,6 +115,7 @@ class Stage(ABC):
     kind: ClassVar[str] = "trains"
     color: ClassVar[str] = "#444444"
     marker: ClassVar[str] = ">"
+    variants: ClassVar[Mapping[str, str]] = MappingProxyType({})
     teaches: ClassVar[bool] = False
     parts: ClassVar[tuple[str, ...]] = ()
     takes_model: ClassVar[bool] = False
@@ -139,7 +142,7 @@ class Stage(ABC):
         """Its row and column in the table of ``pairs``; one from outside has none there."""
         if not type(self).__module__.startswith("condenser."):
             return self.word
-        return row_of(self.word, self.config.get(self.word, {}))
+        return row_of(self.word, self.config.get(self.word, {}), self.variants)
 
     @property
     def label(self) -> str:

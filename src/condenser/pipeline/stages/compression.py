@@ -141,6 +141,7 @@ class Prune(CompressionStage):
     """Prunes the weights of the model of the stage before."""
 
     word: ClassVar[str] = "prune"
+    variants: ClassVar[Mapping[str, str]] = {"rewind": "rewind", "regrow": "regrow"}
     color: ClassVar[str] = "#d55e00"
     marker: ClassVar[str] = "v"
     kind: ClassVar[str] = "masks"
@@ -211,6 +212,7 @@ class Share(CompressionStage):
     """Clusters the weights of the model of the stage before and trains the codebook on."""
 
     word: ClassVar[str] = "share"
+    variants: ClassVar[Mapping[str, str]] = {"across": "across"}
     color: ClassVar[str] = "#cc79a7"
     marker: ClassVar[str] = "^"
     kind: ClassVar[str] = "codes"
@@ -225,6 +227,7 @@ class Quantize(CompressionStage):
     """
 
     word: ClassVar[str] = "quantize"
+    variants: ClassVar[Mapping[str, str]] = {"budget": "mixed"}
     color: ClassVar[str] = "#009e73"
     marker: ClassVar[str] = "X"
     kind: ClassVar[str] = "codes"

@@ -44,12 +44,6 @@ REASONS = {
     "q": "trains a quantised model; put it before quantize",
     "r": "the model is quantised already; quantise it once",
 }
-# kinds that the settings make of a stage's word: word → setting → kind where it is set
-VARIANTS = {
-    "prune": {"rewind": "rewind", "regrow": "regrow"},
-    "share": {"across": "across"},
-    "quantize": {"budget": "mixed"},
-}
 
 
 def table() -> dict[str, dict[str, str]]:
@@ -61,8 +55,11 @@ def table() -> dict[str, dict[str, str]]:
 PAIRS = table()
 
 
-def row_of(word: str, settings: Mapping[str, Any]) -> str:
+def row_of(word: str, settings: Mapping[str, Any], variants: Mapping[str, str]) -> str:
     """The row and column of a stage; a class from outside may name its own by ``kind``.
+
+    Args:
+        variants: setting → the row where it is set.
 
     Raises:
         UnknownError: a kind that the table does not have.
@@ -70,7 +67,6 @@ def row_of(word: str, settings: Mapping[str, Any]) -> str:
     target = str(settings.get("_target_", ""))
     if not target.startswith("condenser.") and (own := declared(target, word)):
         return own
-    variants = VARIANTS.get(word, {})
     return next((kind for key, kind in variants.items() if settings.get(key)), word)
 
 
