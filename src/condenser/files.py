@@ -87,6 +87,8 @@ def loads(text: bytes) -> Any:
     """
     try:
         found = (BOUNDED if LONG.search(text) else DECODER).decode(text.decode())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"no JSON ({error.msg}, character {error.pos + 1})") from error
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     if rb"\ud" in text.lower():  # a lone surrogate is no character and cannot be written back

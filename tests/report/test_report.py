@@ -643,19 +643,6 @@ def test_a_thousand_rows_leave_the_terminal_readable() -> None:
     assert f"{1000 - text.MOST_ROWS} rows" in hidden
 
 
-def test_mistakes_are_one_line_and_exit_code_2(tmp_path: Path) -> None:
-    records.write(tmp_path / "runs", run(0))
-    for arguments, hint in (
-        (("rnus",), "mean runs"),
-        (("runs", "--x", "size/parms"), "mean size/params"),
-        (("runs", "--out", "runs/records.jsonl"), "cannot write"),
-    ):
-        done = command(*arguments, folder=tmp_path)
-        assert (done.returncode, done.stdout) == (2, "")
-        assert hint in done.stderr
-        assert len(done.stderr.splitlines()) == 1
-
-
 def test_help_and_mistakes_wait_for_no_heavy_import() -> None:
     heavy = "{'torch', 'matplotlib', 'pandas', 'rich', 'numpy'} & set(sys.modules)"
     code = f"import sys; sys.path.insert(0, {str(SCRIPT.parent)!r}); import report; print({heavy})"

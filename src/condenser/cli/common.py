@@ -5,21 +5,39 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
 
 from condenser.errors import CondenserError, printable
 from condenser.runs import disk, interrupts
 from condenser.runs.started import as_typed, clone
 
 
+class Parser(argparse.ArgumentParser):
+    """Answers a mistake in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        name = self.prog.removeprefix("condenser ").partition(" ")[0].removesuffix(".py")
+        self.exit(2, f"{name}: {printable(message)}; {self.prog} --help\n")
+
+
 def parser(name: str, description: str, epilog: str) -> argparse.ArgumentParser:
     """An argument parser that keeps the examples' formatting."""
-    return argparse.ArgumentParser(
+    return Parser(
         prog=None if clone() else f"condenser {name}",
         description=description,
         epilog=as_typed(epilog),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def place(text: str) -> Path:
+    """A path of the command line; an empty one, as of a variable that is not set, is none."""
+    if not text:
+        raise argparse.ArgumentTypeError("must be a file or a folder, not empty")
+    return Path(text)
 
 
 def trusting(parser: argparse.ArgumentParser) -> None:
@@ -35,8 +53,13 @@ def trusting(parser: argparse.ArgumentParser) -> None:
 
 def answer(name: str, work: Callable[[], int | None], mistake: int = 1) -> int:
     """Run ``work``; returns its result or 0, or ``mistake`` after printing the error to stderr."""
+
+    def warned(message: Warning | str, *_: Any, **__: Any) -> None:
+        print(f"warning: {printable(str(message))}", file=sys.stderr)
+
     try:
-        with interrupts.in_order(name):
+        with interrupts.in_order(name), warnings.catch_warnings():
+            warnings.showwarning = warned
             status = work() or 0
             sys.stdout.flush()
     except CondenserError as error:

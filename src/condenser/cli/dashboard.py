@@ -29,12 +29,16 @@ Runs arrive on W&B as they train, or by `wandb sync RUN/wandb/offline-run-*`.
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns 0, or 1 after a line on stderr with the error."""
     parser = common.parser("dashboard", "Make the W&B workspace of a project.", EXAMPLES)
-    parser.add_argument("runs", nargs="*", type=Path, help="whose stages and settings it shows")
+    parser.add_argument(
+        "runs", nargs="*", type=common.place, help="whose stages and settings it shows"
+    )
     parser.add_argument("--project", default="condenser", help="(%(default)s)")
     parser.add_argument("--entity", help="user or team (default: yours)")
     parser.add_argument("--title", default="Condenser", help="of the workspace (%(default)s)")
     parser.add_argument("--offline", action="store_true", help="write the JSON, send nothing")
-    parser.add_argument("--out", type=Path, default=Path("dashboard.json"), help="(%(default)s)")
+    parser.add_argument(
+        "--out", type=common.place, default=Path("dashboard.json"), help="(%(default)s)"
+    )
     options = parser.parse_args(arguments)
     return common.answer("dashboard", lambda: work(options))
 

@@ -32,9 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "what it takes and gives, code that feeds it.",
         EXAMPLES,
     )
-    parser.add_argument("run", type=Path, help="a run's folder: runs/EXPERIMENT/RUN")
+    parser.add_argument("run", type=common.place, help="a run's folder: runs/EXPERIMENT/RUN")
     parser.add_argument("--stage", type=int, help="position in the recipe, from 0 (default: last)")
-    parser.add_argument("--out", type=Path, help="a folder, or a file (default: RUN/bundle)")
+    parser.add_argument(
+        "--out", type=common.place, help="a folder, or a file (default: RUN/bundle)"
+    )
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="KEY=VALUE", help="of export in conf/train.yaml"
     )

@@ -20,9 +20,9 @@ EXAMPLES = """examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns 0, or 1 after one line on stderr with the error."""
     parser = common.parser("pack", "Pack a finished run's model, or unpack a packed one.", EXAMPLES)
-    parser.add_argument("source", type=Path, help="a run's folder, or a packed file")
+    parser.add_argument("source", type=common.place, help="a run's folder, or a packed file")
     parser.add_argument("--position", type=int, help="of the stage, from 0 (default: the last)")
-    parser.add_argument("--out", type=Path, help="default: model.cndp in the run's folder")
+    parser.add_argument("--out", type=common.place, help="default: model.cndp in the run's folder")
     common.trusting(parser)
     options = parser.parse_args(arguments)
     return common.answer("pack", lambda: work(options))

@@ -44,12 +44,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "path",
         nargs="+",
-        type=Path,
+        type=common.place,
         help="records.jsonl, or a folder of runs with such files below it",
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=common.place,
         help="where the files go (default: the first path, or the folder it is in)",
     )
     parser.add_argument("--x", help="default: size/file_bytes")

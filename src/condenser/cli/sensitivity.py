@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "Prune a finished model's layers one at a time, and look what is lost.",
         EXAMPLES,
     )
-    parser.add_argument("run", type=Path, help="a run's folder: runs/EXPERIMENT/RUN")
+    parser.add_argument("run", type=common.place, help="a run's folder: runs/EXPERIMENT/RUN")
     parser.add_argument("--position", type=int, help="of the stage, from 0 (default: 0, the dense)")
     parser.add_argument("--granularity", default="weights", help="weights or channels")
     parser.add_argument("--rates", type=float, nargs="+", metavar="RATE", help="in (0, 1)")
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--max-drop", type=float, default=0.01, help="of accuracy, that rates are named for"
     )
-    parser.add_argument("--out", type=Path, help="a folder (default: the run's)")
+    parser.add_argument("--out", type=common.place, help="a folder (default: the run's)")
     common.trusting(parser)
     options = parser.parse_args(arguments)
     return common.answer("sensitivity", lambda: work(options))

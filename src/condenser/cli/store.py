@@ -44,8 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = common.parser("store", "Look at the results that runs share, and tidy up.", EXAMPLES)
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--store", type=Path, default=Path("runs/.store"), help="(%(default)s)")
-    shared.add_argument("--runs", type=Path, nargs="+", metavar="FOLDER", help="whose runs count")
+    shared.add_argument(
+        "--store", type=common.place, default=Path("runs/.store"), help="(%(default)s)"
+    )
+    shared.add_argument(
+        "--runs", type=common.place, nargs="+", metavar="FOLDER", help="whose runs count"
+    )
     verbs = parser.add_subparsers(required=True, metavar="ls | show | rm | verify")
 
     verb = verbs.add_parser("ls", parents=[shared], help="what is kept, and for whom")

@@ -15,6 +15,8 @@ from condenser.outside import trust
 from condenser.runs import ownership, records, saved
 from condenser.runs.records import Record
 
+MOST = 4  # problems that are named
+
 
 def saved_config(folder: Path, trusted: Sequence[str] = ()) -> dict[str, Any]:
     """The config that a run wrote beside its records, its paths as seen from here, untracked.
@@ -40,7 +42,10 @@ def saved_config(folder: Path, trusted: Sequence[str] = ()) -> dict[str, Any]:
         trust.check({key: value for key, value in config.items() if key != "logger"}, trusted)
     except CondenserError as error:
         lines = str(error).splitlines()
-        raise CondenserError("\n".join(f"{file}: {line}" for line in lines)) from error
+        more = [f"and {len(lines) - MOST} more"] * (len(lines) > MOST)
+        raise CondenserError(
+            "\n".join(f"{file}: {one}" for one in [*lines[:MOST], *more])
+        ) from error
     runs = str(folder.resolve().parents[1])  # wherever the caller stands
     if config["store"] == f"{config['runs']}/.store":
         config["store"] = f"{runs}/.store"

@@ -15,6 +15,7 @@ from condenser.report.figures.others import METRIC, MOST_LAYERS, MOST_TRAINED
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawn
 
+CROWDED = 40  # points
 Plates = dict[str, tuple["Drawn", str]]
 """name → (figure, what it shows)"""
 
@@ -47,7 +48,8 @@ def _curve(
     without = f" (without {left_out} rows that lack {x} or {y})" if left_out else ""
     every = figure.state | {"x": x, "y": y, "data": "", "network": ""}
     names = labels.full_names(table)
-    drawn = paper.draw(figure, columns, [every | {"colour": "stage"}], names=names)
+    few = len(table) <= CROWDED
+    drawn = paper.draw(figure, columns, [every | {"colour": "stage"}], names=names, few=few)
     found = {"curve": (drawn, f"{y} over {x}{without}")}
     own = list(_methods(table, figure))
     if len({name for _, name in own}) > 1:
@@ -56,7 +58,7 @@ def _curve(
         size = 4.6 * len(models) + 4.4, 4.6
         only = {name for _, name in own}
         titled = Figure(figure.panels, figure.choices, figure.filters)
-        lines = paper.draw(titled, columns, states, size, only=only, titles=models)
+        lines = paper.draw(titled, columns, states, size, only=only, titles=models, few=few)
         found["methods"] = lines, "the same, a line a method"
     return found
 
