@@ -17,7 +17,8 @@ from condenser.data import Loaders
 from condenser.distill import DKD, KD, Objective, Outputs
 from condenser.errors import ConfigError
 from condenser.training.distillation import Distillation
-from condenser.training.student import Plan, Student
+from condenser.training.plan import Plan
+from condenser.training.student import Student
 
 DIGITS = load_digits()
 SET = TensorDataset(

@@ -380,7 +380,8 @@ def test_a_student_that_says_the_same_of_all_is_not_thrown_about() -> None:
 
 def test_the_module_tells_its_objective_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     from condenser.data import Batch
-    from condenser.training.student import Plan, Student
+    from condenser.training.plan import Plan
+    from condenser.training.student import Student
 
     told: list[float] = []
     objective = KD()

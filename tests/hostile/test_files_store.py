@@ -26,8 +26,9 @@ from condenser.errors import CondenserError, DamagedError
 from condenser.models import MLP
 from condenser.store import StageDir, Store, key_of
 from condenser.training.fit import Fit, fit
+from condenser.training.plan import Plan
 from condenser.training.resume import Resume
-from condenser.training.student import Plan, Student
+from condenser.training.student import Student
 from condenser.training.teacher_cache import Manifest, load_or_make
 
 INGREDIENTS = {"stage": "prune", "rate": 0.5}

@@ -25,7 +25,7 @@ from condenser.pipeline.stages import RunContext, export, training
 from condenser.pipeline.tryout import passed
 from condenser.store import Entry
 from condenser.store.marker import claim
-from condenser.training.student import laid_out
+from condenser.training.state import laid_out
 
 AT = "(odd_networks.py:…)"
 IMAGES = "it must take images of 1x8x8"
@@ -291,7 +291,7 @@ def test_frozen_layers_stay_as_they_are(tmp_path: Path, trained: list[nn.Module]
 
 def test_what_draws_in_training_draws_the_same_after_a_kill() -> None:
     """A step's numbers are a function of the step, also where no nn.Dropout says that it draws."""
-    from condenser.training.student import foreign
+    from condenser.training.state import foreign
 
     assert foreign(odd_networks.Noisy()) and not foreign(nn.Sequential(nn.Linear(1, 1)))
 

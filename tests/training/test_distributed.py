@@ -45,7 +45,7 @@ from condenser.training.distributed import launch, strategies
 from condenser.training.distributed.process_group import check, form
 from condenser.training.distributed.shard import pairs
 from condenser.training.fit import Fit, fit
-from condenser.training.student import Plan
+from condenser.training.plan import Plan
 
 TRAINER = {
     "accelerator": "cpu",

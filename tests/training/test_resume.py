@@ -23,8 +23,9 @@ from condenser.functional.schedules import cosine
 from condenser.models import MLP, LeNet5, ResNet
 from condenser.training.distillation import Distillation
 from condenser.training.fit import Fit, fit
+from condenser.training.plan import Plan
 from condenser.training.resume import Resume
-from condenser.training.student import Plan, Student
+from condenser.training.student import Student
 
 EPOCHS = 6
 TRAINER = {"accelerator": "cpu", "devices": 1, "deterministic": True}

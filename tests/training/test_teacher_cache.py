@@ -22,8 +22,8 @@ from condenser.errors import CondenserError, ConfigError, DamagedError
 from condenser.models import MLP, LeNet5
 from condenser.training.distillation import Distillation
 from condenser.training.fit import Fit, fit
+from condenser.training.plan import Plan
 from condenser.training.resume import Resume
-from condenser.training.student import Plan
 from condenser.training.teacher_cache import (
     Cache,
     CachedOutputs,

@@ -13,7 +13,8 @@ from condenser.data import DataModule, digits
 from condenser.distill import KD
 from condenser.training.distillation import Distillation
 from condenser.training.fit import fit
-from condenser.training.student import Plan, Student
+from condenser.training.plan import Plan
+from condenser.training.student import Student
 
 TRAINER = {"accelerator": "cpu", "devices": 1}
 EPOCHS, BATCHES = 2, 5

@@ -16,6 +16,8 @@ from condenser.pipeline.stages import Stage, find
 from condenser.pipeline.stages.baseline import baselines
 from condenser.pipeline.stages.pairs import refusal
 
+# what changes nothing is no setting: keys and records are as they were without it
+PLAIN = {"warmup": 0, "decay_norms": True, "ema": 0, "patience": 0, "frozen": []}
 NEEDS_A_MODEL = "needs a model; put teacher, student or distill before it"
 
 
@@ -161,7 +163,8 @@ def planned(section: Mapping[str, Any], shared: Mapping[str, Any], word: str) ->
     rest = {key: value for key, value in section.items() if key != "epochs"}
     epochs = {} if section.get("epochs") is None else {"epochs": section["epochs"]}
     own = {key: value for key, value in section["optim"].items() if value is not None}
-    return rest | {"optim": merge(shared, own | epochs, f"{word}.optim")}
+    whole = merge(shared, own | epochs, f"{word}.optim")
+    return rest | {"optim": {k: v for k, v in whole.items() if k not in PLAIN or v != PLAIN[k]}}
 
 
 def expand(entries: Iterable[Any]) -> Iterator[Any]:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from condenser.capture import Capture, evaluating
 from condenser.data import Batch, DataModule
 from condenser.distill import Objective, Outputs
-from condenser.training.student import Student, laid_out
+from condenser.training.state import laid_out
+from condenser.training.student import Student
 from condenser.training.teacher_cache import Cache, CachedOutputs, load_or_compute
 
 

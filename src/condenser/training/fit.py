@@ -18,7 +18,8 @@ from condenser.training.distributed import strategies
 from condenser.training.distributed.peers import agreed
 from condenser.training.progress import Progress
 from condenser.training.resume import Resume
-from condenser.training.student import State, Student, state_of
+from condenser.training.state import State, state_of
+from condenser.training.student import Student
 
 BUNDLE = 16  # optimiser steps per Lightning training_step
 
@@ -67,7 +68,8 @@ class Bundles(Sized):
 class Clock(Callback):
     """Seconds in training batches and in total, accumulated over restarts."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: float | None = None) -> None:
+        self.limit = limit
         self.begun = time.perf_counter()
         self.seconds, self.started, self.earlier = 0.0, 0.0, 0.0
 
@@ -87,6 +89,10 @@ class Clock(Callback):
     def on_validation_start(self, *_: Any) -> None:
         self.seconds += time.perf_counter() - self.started
 
+    def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if self.limit is not None and agreed(self.total >= self.limit):
+            trainer.should_stop = True
+
     def state_dict(self) -> dict[str, float]:
         return {"seconds": self.seconds, "total": self.total}
 
@@ -100,6 +106,8 @@ def fit(
     loggers: Sequence[Any] = (),
     progress: Progress | None = None,
     resume: Resume | None = None,
+    callbacks: Sequence[Callback] = (),
+    max_time: float | None = None,
 ) -> Fit:
     """Train ``module`` by its plan; returns the best epoch on validation, and the last.
 
@@ -107,19 +115,17 @@ def fit(
         trainer: settings of ``pl.Trainer``; its strategy by name (``distributed.strategies``).
         progress: called every epoch.
         resume: restores and saves the training state.
+        callbacks: a person's own.
+        max_time: seconds after which training ends with the epoch.
     """
-    clock = Clock()
-    callbacks: list[Callback] = [clock]
-    if progress is not None:
-        callbacks.append(progress)
-    if resume is not None:
-        callbacks.append(resume)
+    clock = Clock(max_time)
+    ours = [clock, *(one for one in (progress, resume) if one is not None)]
     left = agreed(resume.left() if resume is not None and ranks.first() else None)
     with quiet_lightning():
         running = pl.Trainer(
             max_epochs=module.plan.epochs,
             logger=list(loggers) or False,
-            callbacks=callbacks,
+            callbacks=[*ours, *callbacks],
             enable_progress_bar=False,
             enable_model_summary=False,
             enable_checkpointing=resume is not None,
@@ -140,9 +146,9 @@ def fit(
         best=module.best.state,
         last=state_of(module.model),
         seconds=clock.total,
-        epochs=module.plan.epochs,
+        epochs=running.current_epoch,
         best_epoch=module.best.epoch + 1,
-        samples_per_second=module.plan.epochs * data.train_size / clock.seconds,
+        samples_per_second=running.current_epoch * data.train_size / clock.seconds,
         metrics=module.metrics(),
     )
 

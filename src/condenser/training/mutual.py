@@ -10,7 +10,8 @@ from torchmetrics import MeanMetric
 from condenser.data import Batch
 from condenser.distill import Objective, Outputs
 from condenser.training.distillation import build_projectors
-from condenser.training.student import Student, laid_out
+from condenser.training.state import laid_out
+from condenser.training.student import Student
 
 
 class Mutual(Student):

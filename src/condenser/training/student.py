@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,35 +12,19 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from condenser.capture import device_of, evaluating
 from condenser.compress.base import Compression, Projection
 from condenser.data import Batch, DataModule, Loaders, as_batch, batches_of
 from condenser.distill import Labels, Objective, Outputs
 from condenser.errors import CondenserError
-from condenser.functional.schedules import constant
+from condenser.training.averaged import Averaged, frozen
 from condenser.training.distributed.peers import Peers, agreed, assembled
 from condenser.training.distributed.shard import shard
 from condenser.training.gradient_shares import gradient_shares
+from condenser.training.plan import Plan
 from condenser.training.progress import Progress
+from condenser.training.state import State, foreign, laid_out, state_of
 
 STOCHASTIC = (nn.modules.dropout._DropoutNd,)
-State = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Epochs, optimiser and schedule of a training.
-
-    Attributes:
-        optimizer: parameters, lr → optimiser.
-        schedule: progress in [0, 1] → factor on the learning rate.
-    """
-
-    optimizer: Callable[..., torch.optim.Optimizer]
-    lr: float
-    epochs: int
-    batch_size: int
-    schedule: Callable[[float], float] = constant
 
 
 @dataclass
@@ -87,7 +71,7 @@ class Student(pl.LightningModule):
         self.model, self.plan, self.data, self.seed = model, plan, data, seed
         self.objective = objective or Labels()
         self.compression, self.constraints = compression, constraints
-        self.best, self.steps, self.total = Best(), 0, 0
+        self.best, self.steps, self.total, self.pending = Best(), 0, 0, 0
         self.peers = Peers()
         may_draw = any(isinstance(m, STOCHASTIC) for m in model.modules()) or foreign(model)
         objectives = [m for m in self.objective.modules() if isinstance(m, Objective)]
@@ -97,6 +81,8 @@ class Student(pl.LightningModule):
         self.row: dict[str, float] = {}  # this epoch's values for the curves
         self.val_accuracy, self.val_loss = MeanMetric(), MeanMetric()
         self.objective.setup(data.weighted_task, data.targets)
+        self.ema = Averaged(plan.ema) if plan.ema else None
+        self.still = frozen(model, plan.frozen)
 
     def networks(self) -> list[nn.Module]:
         """All networks that are trained."""
@@ -122,7 +108,7 @@ class Student(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         parameters = [p for p in self.trained() if p.requires_grad]
-        optimizer = self.plan.optimizer(parameters, lr=self.plan.lr)
+        optimizer = self.plan.optimizer(self.plan.groups(parameters), lr=self.plan.lr)
         if self.sharded:  # differently sharded parameters cannot share one fused call
             for group in optimizer.param_groups:
                 group["foreach"] = False
@@ -135,8 +121,14 @@ class Student(pl.LightningModule):
     def on_train_start(self) -> None:
         for network in self.networks():
             network.train()  # a stored model is loaded in eval mode, which Lightning would keep
+        for layer in self.still:
+            layer.eval()
+        self.stop_in_time(self.current_epoch - 1)
+        if self.ema is not None:
+            self.ema.begin(self.model)
         self.peers = Peers.of(self.device_mesh)
-        self.total = self.plan.epochs * len(self.data.train_dataloader())
+        self.in_epoch = len(self.data.train_dataloader())
+        self.total = self.plan.epochs * self.in_epoch
         self.optimizer: Any = self.optimizers(use_pl_optimizer=False)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -174,22 +166,39 @@ class Student(pl.LightningModule):
         self.seed_step(self.peers.rank)
         done = self.steps / self.total
         for group in self.optimizer.param_groups:
-            group["lr"] = self.plan.lr * self.plan.schedule(done)
+            group["lr"] = self.plan.rate(done)
         self.objective.progress(done)
         terms = self.terms(batch)
         if not self.sums:
             self.log_gradient_shares(terms)
-        self.optimizer.zero_grad()
-        self.manual_backward(terms["loss"])
+        if not self.pending:
+            self.optimizer.zero_grad()
+        self.manual_backward(terms["loss"] / self.plan.accumulate)
+        self.steps, self.pending = self.steps + 1, self.pending + 1
+        if self.pending == self.plan.accumulate or self.steps % self.in_epoch == 0:
+            self.update()
+        for name, value in terms.items():
+            self.sums[name] += value.detach()
+        self.sums["steps"] += 1
+
+    def update(self) -> None:
+        """The optimiser's step on what has been accumulated, and what has to follow it."""
+        if self.plan.clip is not None:
+            nn.utils.clip_grad_norm_(self.trained(), self.plan.clip)
         self.optimizer.step()
-        self.steps += 1
+        self.pending = 0
         for project in self.constraints:
             project()
         if self.compression is not None:
             self.compression.step(self.steps / self.total)
-        for name, value in terms.items():
-            self.sums[name] += value.detach()
-        self.sums["steps"] += 1
+        if self.ema is not None:
+            self.ema.update(self.model)
+
+    def stop_in_time(self, epoch: int) -> None:
+        """Stop once the best epoch lies ``patience`` epochs back; also what was resumed there."""
+        best, patience = self.best.epoch, self.plan.patience
+        if patience and best is not None and epoch - best >= patience:
+            self.trainer.should_stop = True
 
     def log_gradient_shares(self, terms: dict[str, Tensor]) -> None:
         """Once per epoch, on its first batch: each term's weight and share of the gradient norm."""
@@ -209,10 +218,14 @@ class Student(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         made = self.compression.state() if self.compression is not None else {}
         checkpoint["training"] = {"steps": self.steps, "best": vars(self.best), "compression": made}
+        if self.ema is not None:
+            checkpoint["ema"] = vars(self.ema)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         training = checkpoint["training"]
         self.steps, self.best = training["steps"], Best(**training["best"])
+        if self.ema is not None:
+            vars(self.ema).update(checkpoint["ema"])
         if self.compression is not None:
             self.compression.restore(training["compression"])
 
@@ -233,6 +246,15 @@ class Student(pl.LightningModule):
                 callback.epoch_over(self.trainer, means["train/loss"], self.row.get("val/accuracy"))
         self.row = {}
         self.peers.align(self.model)
+        self.stop_in_time(self.current_epoch)
+
+    def on_validation_start(self) -> None:
+        if self.ema is not None and self.ema.mean:
+            self.ema.swap(self.model)
+
+    def on_validation_end(self) -> None:
+        if self.ema is not None and self.ema.mean:
+            self.ema.swap(self.model)
 
     def validation_step(self, batch: Batch, _: int) -> None:
         batch = as_batch(batch)
@@ -249,34 +271,3 @@ class Student(pl.LightningModule):
             accuracy, loss = agreed((accuracy, loss))
             self.best.update(accuracy, loss, self.current_epoch, self.model)
         self.row = {"val/accuracy": accuracy, "val/loss": loss}
-
-
-def foreign(model: nn.Module) -> bool:
-    """Whether it contains third-party code, whose use of random numbers is unknown."""
-    return any(not type(m).__module__.startswith(("torch.", "condenser.")) for m in model.modules())
-
-
-def laid_out(model: nn.Module, images: Tensor) -> nn.Module:
-    """The network in channels_last, where convolutions run up to twice as fast.
-
-    One that cannot (``x.view`` after a convolution asks for the other order) stays as it is.
-    """
-    model.to(memory_format=torch.channels_last)
-    if foreign(model):
-        try:
-            with evaluating(model):
-                model(images.to(device_of(model)))
-        except RuntimeError:
-            model.to(memory_format=torch.contiguous_format)
-    return model
-
-
-def state_of(model: nn.Module) -> State:
-    """A copy of all weights, gathered if sharded."""
-    return {name: whole(tensor) for name, tensor in model.state_dict().items()}
-
-
-def whole(tensor: Tensor) -> Tensor:
-    """A copy of a tensor, gathered on every process if sharded."""
-    gathered = getattr(tensor, "full_tensor", None)
-    return (gathered() if gathered else tensor).detach().clone()

@@ -14,6 +14,7 @@ from condenser.config.schema.base import (
     Open,
     Ours,
     Positive,
+    Rate,
     Section,
     Seed,
     Share,
@@ -33,6 +34,11 @@ class Plan(Section):
     epochs: Whole
     batch_size: Count
     schedule: Open
+    warmup: Rate = 0
+    decay_norms: bool = True
+    ema: Rate = 0
+    patience: Whole = 0
+    frozen: list[str] = Field([])
 
 
 class Overrides(Open):
@@ -49,6 +55,11 @@ class OwnPlan(Section):
     epochs: Whole | None = None  # of a whole file, as +optim@prune.optim=sgd
     batch_size: Count | None
     schedule: Overrides | None
+    warmup: Rate | None = None
+    decay_norms: bool | None = None
+    ema: Rate | None = None
+    patience: Whole | None = None
+    frozen: list[str] | None = None
 
 
 class Model(Open):

@@ -50,6 +50,10 @@ class Trainer(Section):
     deterministic: bool | Literal["warn"]
     threads: Threads | None
     compile: bool
+    gradient_clip_val: Positive | None = None
+    accumulate_grad_batches: Count = 1
+    max_time: Positive | None = None
+    callbacks: list[Open] = Field([])
     checkpoint_seconds: Seconds
     progress: bool | None
 

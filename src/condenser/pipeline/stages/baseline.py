@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from condenser.checkpoint.model_spec import ModelSpec
     from condenser.compress import Compression
-    from condenser.training.student import Plan
+    from condenser.training.plan import Plan
 
 
 class Baseline(TrainingStage):

@@ -6,8 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from condenser.errors import CondenserError, ConfigError
+from condenser.errors import ConfigError
 from condenser.pipeline.stages.base import RunContext, Stage, StageInputs, StageResult
+from condenser.pipeline.stages.steps import (
+    BATCHES,
+    callbacks,
+    refuse_averaging,
+    refuse_optimizer,
+    stepping,
+)
 from condenser.store import Entry, StageDir
 
 if TYPE_CHECKING:
@@ -17,7 +24,8 @@ if TYPE_CHECKING:
     from condenser.compress import CalibrationData, Compression
     from condenser.distill import Objective
     from condenser.training.fit import Fit
-    from condenser.training.student import Plan, Student
+    from condenser.training.plan import Plan
+from condenser.training.student import Student
 
 LABELS = {"_target_": "condenser.distill.Labels"}
 AROUND = (
@@ -77,40 +85,36 @@ class TrainingStage(Stage):
         """How a teacher's outputs are kept."""
         return self.config["teacher"]["cache"]
 
+    @property
+    def stepping(self) -> dict[str, Any]:
+        """What of the trainer's settings changes the steps, where it does."""
+        return stepping(self.config["trainer"])
+
     def ingredients(self) -> dict[str, Any]:
         several = {"ensemble": self.ensemble} if len(self.teachers) > 1 else {}
         rounded = {"cache": self.cache["logits"]} if self.cache["logits"] != "float32" else {}
-        compared = self.config["teacher"]["cka"]
+        compared, stepping = self.config["teacher"]["cka"], self.stepping
         rounded |= {"cka": compared} if compared != "penultimate" else {}
         return {
             "architecture": self.architecture and nameless(self.architecture),
             "optim": self.settings["optim"],
             "objective": dict(self.objective),
             "compression": self.compression,
+            **({"trainer": stepping} if stepping else {}),
         } | (several | rounded if self.uses_teacher else {})
 
     def check(self, ctx: RunContext) -> None:
         objective(self.objective, ctx)
-        self.try_optimizer(ctx)
+        refuse_optimizer(self, ctx)
         if isinstance(self.ensemble, list) and len(self.ensemble) != len(self.teachers):
             allowed = f"a weight for each of its {len(self.teachers)} teachers"
             raise ConfigError(f"{self.word}.ensemble", self.ensemble, allowed)
         if self.compression is not None:
             self.try_compression(ctx)
+        refuse_averaging(self)
+        callbacks(self.stepping, ctx)
         if self.architecture is not None:
             self.example(ctx)
-
-    def try_optimizer(self, ctx: RunContext) -> None:
-        """ConfigError where the optimiser refuses its settings."""
-        settings = self.settings["optim"]
-        try:
-            self.plan(ctx).optimizer([zero()], lr=settings["lr"])
-        except (TypeError, ValueError) as error:
-            if isinstance(error, CondenserError):
-                raise
-            asked = settings["optimizer"]["_target_"]
-            allowed = "an optimiser that takes its settings"
-            raise ConfigError(f"{self.word}.optim.optimizer", asked, allowed, str(error)) from error
 
     def try_compression(self, ctx: RunContext) -> None:
         """ConfigError where something else is built."""
@@ -178,7 +182,9 @@ class TrainingStage(Stage):
         if training.compression is not None or module.constraints:  # they look at whole tensors
             trainer = whole(trainer)
         progress = ctx.progress and Progress(self.label.partition("-")[2], ctx.progress)
-        return fit(module, trainer, ctx.loggers(self.label), progress, resume)
+        own, limit = callbacks(self.stepping, ctx), self.stepping.get("max_time")
+        kept = None if own or limit else resume  # their state is not ours to restore
+        return fit(module, trainer, ctx.loggers(self.label), progress, kept, own, limit)
 
     def start(self, ctx: RunContext, inputs: StageInputs) -> tuple[ModelSpec, nn.Module]:
         """The network before its first step."""
@@ -254,11 +260,13 @@ class TrainingStage(Stage):
 
     def plan(self, ctx: RunContext, inputs: StageInputs | None = None) -> Plan:
         """How long and with what it trains; ``given`` once the models are there."""
-        from condenser.training.student import Plan
+        from condenser.training.plan import Plan
 
         settings = self.settings["optim"]
         built = {key: ctx.build(settings[key]) for key in ("optimizer", "schedule")}
-        return Plan(**{**settings, **built})
+        own = self.stepping
+        steps = {"clip": own.get("gradient_clip_val"), "accumulate": own.get(BATCHES, 1)}
+        return Plan(**{**settings, **built, **steps})
 
 
 def own(section: Mapping[str, Any]) -> dict[str, Any]:
@@ -290,10 +298,3 @@ def revive(spec: ModelSpec, state: dict[str, Any], ctx: RunContext) -> nn.Module
     model = spec.build(ctx.trusted)
     weights.fill(model, {name: weights.plain_zero(tensor) for name, tensor in state.items()})
     return model.eval()
-
-
-def zero() -> Any:
-    """A parameter to try an optimiser's settings on."""
-    import torch
-
-    return torch.nn.Parameter(torch.zeros(1))

@@ -21,11 +21,15 @@ from condenser.distill import Objective, Sum
 from condenser.training.student import Student
 
 SHARDED = ("fsdp", "tensor_parallel")
+OURS = (  # what is none of pl.Trainer's, or what a module with steps of its own does itself
+    *("tensor_parallel_size", "gradient_clip_val", "accumulate_grad_batches"),
+    *("max_time", "callbacks"),
+)
 
 
 def settings(trainer: Mapping[str, Any], module: Student) -> dict[str, Any]:
     """Settings of ``pl.Trainer`` for training ``module``."""
-    own = {key: value for key, value in trainer.items() if key != "tensor_parallel_size"}
+    own = {key: value for key, value in trainer.items() if key not in OURS}
     return own | {"strategy": strategy(trainer, module)}
 
 
