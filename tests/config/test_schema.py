@@ -210,7 +210,8 @@ def builds(config: dict[str, Any]) -> None:
     assert plan.search or len(stages) == len(list(expand(config["recipe"]["stages"])))
     statistics = {"mean": (0.5,) * 3, "std": (0.25,) * 3}
     data: Any = SimpleNamespace(input_shape=(3, 32, 32), num_classes=10, **statistics)
-    data.task, data.targets = Multiclass(10), torch.arange(100) % 10
+    data.task = data.weighted_task = Multiclass(10)
+    data.targets, data.mix = torch.arange(100) % 10, None
     data.example = lambda n: torch.zeros(n, *data.input_shape)
     ctx: Any = SimpleNamespace(data=data, seed=0, build=build, trusted=(), warn=lambda text: None)
     # networks of any size cost nothing on meta, where nothing can be taken over or cut
