@@ -165,6 +165,23 @@ def test_no_module_needs_itself_to_be_imported() -> None:
     assert done == set(MODULES)
 
 
+# Whoever gets to these has waited for torch: nothing is gained by a late import.
+AFTER_TORCH = ("analysis.", "distill.", "functional.", "inherit.", "search.", "training.")
+AFTER_TORCH += ("pipeline.bundle", "pipeline.execute", "pipeline.metrics.", "pipeline.tryout.")
+BEFORE_TORCH = ("training.distributed.launch", "training.distributed.process_group")
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if n[10:].startswith(AFTER_TORCH)])
+def test_imports_stand_at_the_top_where_torch_is_loaded(name: str) -> None:
+    functions = [n for n in ast.walk(ast.parse(MODULES[name].read_text())) if is_function(n)]
+    late = [n for f in functions for n in ast.walk(f) if isinstance(n, ast.Import | ast.ImportFrom)]
+    assert not late or name[10:] in BEFORE_TORCH, [ast.unparse(node) for node in late]
+
+
+def is_function(node: ast.AST) -> bool:
+    return isinstance(node, ast.FunctionDef | ast.Lambda)
+
+
 def test_objective_files_do_not_know_each_other() -> None:
     """Add-only: a method's file stands on its level's contract, not on another method."""
     contract = {f"condenser.distill.{file}" for file in ("base", "feature", "memory", "exit_heads")}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import onnx
 import torch
 
 from condenser.compress.quantization import Quantized
@@ -84,8 +85,6 @@ def notes(facts: Mapping[str, Any]) -> dict[str, str]:
 
 def annotate(path: Path, found: Mapping[str, str]) -> None:
     """Add notes to an ONNX file's metadata."""
-    import onnx
-
     model = onnx.load(path)
     for key, value in found.items():
         entry = model.metadata_props.add()
@@ -97,7 +96,6 @@ def opset(path: Path) -> int | None:
     """Of an ONNX file; None for other formats."""
     if path.suffix != ".onnx":
         return None
-    import onnx
 
     graph = onnx.load(path, load_external_data=False)
     return next(o.version for o in graph.opset_import if o.domain in ("", "ai.onnx"))

@@ -50,9 +50,6 @@ def take_pixels(path: Path, normalisation: Normalisation) -> None:
 
 def channels_last(path: Path) -> None:
     """Make the graph take images (n, H, W, C)."""
-    import onnx
-    from onnx import helper
-
     model = onnx.load(path)
     graph, inner = model.graph, f"{INPUT}.nchw"
     for node in graph.node:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from torch import Tensor
+
+from condenser import deploy
+from condenser.data import Files, Normalise
+from condenser.data.split import take
+from condenser.deploy import Sample, Session
 from condenser.pipeline.execute import Made
 from condenser.pipeline.stages import RunContext
 from condenser.pipeline.stages.export import FILE, Export
 from condenser.runs.records import Record
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from condenser.deploy import Sample, Session
 
 NAME = "bundle"
 SAMPLES = 3
@@ -29,8 +30,6 @@ def folder_name(made: Made, last: bool) -> str:
 
 def write(made: Made, record: Record, ctx: RunContext, folder: Path) -> Path:
     """Write the bundle of what an export stage made; returns the deployed file in it."""
-    from condenser import deploy
-
     stage = made.stage
     assert isinstance(stage, Export)
     file = made.entry.file(f"{FILE}{deploy.SUFFIX[stage.settings['target']]}")
@@ -72,10 +71,6 @@ def tests(ctx: RunContext) -> int:
 
 def samples(ctx: RunContext, session: Session) -> list[Sample]:
     """Test images of several classes, and what the file answers."""
-    from condenser import deploy
-    from condenser.data import Files, Normalise
-    from condenser.data.split import take
-
     part, data = ctx.data.parts.test, ctx.data
     found = []
     for place in take(part.targets, min(SAMPLES, tests(ctx)), 0):

@@ -60,9 +60,6 @@ def measured(
 
 def unmeasured(outcome: StageResult, folder: Path) -> dict[str, Any]:
     """What is known of a deployed file without running it."""
-    from condenser import measure
-    from condenser.checkpoint.packed import table
-
     none = dict.fromkeys(("val/accuracy", "test/accuracy"))
     sizes = {f"size/{k}": v for k, v in measure.size(outcome.model).items()}
     packed = costs.packed(table(outcome.spec, outcome.model))
