@@ -4,13 +4,14 @@
 # make kills   thirty kills of a run, its export and its report: nothing of them is left to see
 # make lint    style and types
 # make docs    the pages of docs/ with a reference from docstrings, into site/; every warning is an error
+# make zoo     networks of torchvision, timm and transformers halved, in int8, deployed: docs/zoo.md
 # make bench   how fast the training step is, beside a plain PyTorch loop
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test fuzz kills lint docs bench clean
+.PHONY: setup demo test fuzz kills lint docs zoo bench clean
 
 setup: $(VENV)/installed
 
@@ -47,6 +48,9 @@ bench: setup
 	@$(RUN) bench/step.py
 	@$(RUN) bench/objectives.py
 	@$(RUN) bench/bookkeeping.py
+
+zoo: setup
+	@OMP_NUM_THREADS=1 $(RUN) bench/zoo.py
 
 clean:
 	rm -rf $(VENV) runs site build

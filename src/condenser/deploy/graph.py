@@ -102,7 +102,10 @@ def prepared(float_path: Path, path: Path) -> Iterator[Path]:
     made = path.with_suffix(".prepared.onnx")
     try:
         with quiet():
-            quant_pre_process(str(float_path), str(made))
+            try:
+                quant_pre_process(str(float_path), str(made))
+            except Exception:  # its symbolic inference trips over masks; onnx's own suffices
+                quant_pre_process(str(float_path), str(made), skip_symbolic_shape=True)
             yield made
     finally:
         made.unlink(missing_ok=True)

@@ -85,11 +85,15 @@ def as_group(name: str, free: list[int], reach: Coupling) -> Group:
 
 
 def proven(model: nn.Module, image: Tensor, groups: list[Group], skipped: dict[str, str]) -> Found:
-    """Only the groups whose cut equals their zeroing: all at once, or else one by one."""
+    """Only the groups whose cut equals their zeroing: all at once, or else one after the other."""
     if not groups or agrees(model, image, groups):
         return groups, skipped
     good = [group for group in groups if agrees(model, image, [group])]
     if good and not agrees(model, image, good):
-        good = []
+        together: list[Group] = []
+        for group in good:  # each alone is right: those that are so beside one another
+            if agrees(model, image, [*together, group]):
+                together.append(group)
+        good = together
     reason = "cutting it by torch-pruning's graph does not equal zeroing it"
     return good, skipped | {g.name: reason for g in groups if g not in good}

@@ -10,13 +10,18 @@ from torch import Tensor, nn
 from condenser.compress.base import Patterns
 from condenser.compress.channels.attention import Attention
 from condenser.compress.channels.compression import CutChannels
+from condenser.compress.channels.graph import proven
 from condenser.compress.channels.operations import OpenAttention
+from condenser.compress.channels.projections import projected_heads
 from condenser.compress.groups import IN, OUT, Group, Slice
 from condenser.compress.patterns import matches
 
 
 class CutHeads(CutChannels):
-    """Remove the least important heads of nn.MultiheadAttention, as torchvision's ViT has it.
+    """Remove the least important heads of attention.
+
+    Of nn.MultiheadAttention, as torchvision's ViT has it, and of attention whose projections are
+    linear layers, as in timm and transformers.
 
     A head is a group's channel: its queries, keys and values, and what the output layer reads of
     it. Arguments as for ``CutChannels``; scores are of heads. Attention of other kinds is listed in
@@ -37,7 +42,16 @@ class CutHeads(CutChannels):
             opened = OpenAttention(closed)
             opened.apply(model)
             self.operations.append(opened)
-        return head_groups(model, self.exclude)
+        apart = {n: g for n, g in projected_heads(model).items() if not matches(n, self.exclude)}
+        good, unequal = proven(model, image, list(apart.values()), {})
+        left = {n: why for n, why in self.skipped.items() if not any(within(a, n) for a in apart)}
+        self.skipped = left | unequal
+        return [*head_groups(model, self.exclude), *good]
+
+
+def within(inner: str, outer: str) -> bool:
+    """Whether one layer is the other, or lies in it."""
+    return f"{inner}.".startswith(f"{outer}.")
 
 
 def attentions(model: nn.Module) -> list[str]:
@@ -65,7 +79,9 @@ def self_attentions(
             else:
                 found.append(name)
         elif "attention" in type(layer).__name__.lower() and not isinstance(layer, Attention):
-            skipped[name] = f"a {type(layer).__name__} keeps its heads: only nn.MultiheadAttention"
+            skipped[name] = (
+                f"a {type(layer).__name__} keeps its heads: its projections are none known"
+            )
     return found, skipped
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from condenser.compress.base import Operation
 from condenser.compress.channels.attention import Attention
+from condenser.compress.channels.projections import recount
 from condenser.compress.groups import (
     IN,
     OUT,
@@ -51,6 +52,7 @@ class KeptChannels(Operation):
             for side in (OUT, IN):
                 if side in sides:
                     narrow(name, layer, side, from_ranges(sides[side]))
+        recount(model, iter(self.layers))
 
 
 def narrow(name: str, layer: nn.Module, side: str, kept: list[int]) -> None:

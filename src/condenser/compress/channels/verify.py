@@ -29,7 +29,11 @@ def agrees(model: nn.Module, image: Tensor, groups: list[Group]) -> bool:
     try:
         with evaluating(tried):
             zero(tried, gone)
-            right = tried(noise)
+            try:
+                right = tried(noise)
+            except IndexError:  # it takes tokens, and noise is none
+                noise = image.double().repeat(2, *[1] * (image.ndim - 1))
+                right = tried(noise)
             cut.apply(tried)
             left = tried(noise)
     except (RuntimeError, ValueError, IndexError):  # layers no longer fit each other
