@@ -35,7 +35,8 @@ def projected_heads(model: nn.Module) -> dict[str, Group]:
             continue
         if parts := list(projections(name, layer, width)):
             heads = int(parts[0].channel.max()) + 1
-            columns = torch.arange(model.get_submodule(mixer).in_features)  # type: ignore[arg-type]
+            reader: Any = model.get_submodule(mixer)
+            columns = torch.arange(reader.in_features)
             if heads > 1 and len(columns) == heads * width:
                 read = Slice(mixer, IN, columns, columns // width)
                 found[name] = Group(name, heads, (*parts, read))
