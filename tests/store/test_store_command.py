@@ -322,12 +322,10 @@ def test_a_store_that_cannot_be_written_is_read(
 def test_a_store_that_cannot_be_written_is_named(
     runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import filelock
-
     def refuse(path: Path) -> None:
         raise OSError(errno.EROFS, "Read-only file system", str(path))
 
-    monkeypatch.setattr(filelock, "FileLock", refuse)
+    monkeypatch.setattr("condenser.store.storage.FileLock", refuse)
     with pytest.raises(CondenserError, match=r"cannot be written \(read-only file system\): name"):
         Store(runs / ".store").get_or_make("prune", "new", lambda place: {})
 
@@ -339,7 +337,7 @@ def test_a_store_that_cannot_be_written_is_named(
     def elsewhere(path: Path) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", "/another/file")
 
-    monkeypatch.setattr(filelock, "FileLock", elsewhere)
+    monkeypatch.setattr("condenser.store.storage.FileLock", elsewhere)
     with pytest.raises(PermissionError):
         Store(runs / ".store").get_or_make("prune", "new", lambda place: {})
 

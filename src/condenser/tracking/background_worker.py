@@ -1,4 +1,4 @@
-"""Errands done one after another beside the training, which waits for none of them."""
+"""Tasks done one after another beside the training, which waits for none of them."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ Task = Callable[[], object]
 
 
 class BackgroundWorker:
-    """Does what it is given in order, in a daemon thread. The first errand that fails ends it."""
+    """Does what it is given in order, in a daemon thread. The first task that fails ends it."""
 
     def __init__(self) -> None:
-        self._errands: SimpleQueue[Task | None] = SimpleQueue()
+        self._tasks: SimpleQueue[Task | None] = SimpleQueue()
         self._failed: Exception | None = None
         self._thread: Thread | None = None
 
-    def send(self, errand: Task) -> None:
+    def send(self, task: Task) -> None:
         """Have it done when those before it are."""
-        self._errands.put(errand)
+        self._tasks.put(task)
         if self._thread is None:
             self._thread = Thread(target=self._work, daemon=True)
             self._thread.start()
 
     def wait(self, seconds: float) -> None:
-        """Give the errands this long; what is not done then goes on alone.
+        """Give the tasks this long; what is not done then goes on alone.
 
-        Raises what an errand raised, or TimeoutError.
+        Raises what a task raised, or TimeoutError.
         """
         if self._thread is None:
             return
-        self._errands.put(None)
+        self._tasks.put(None)
         self._thread.join(seconds)
         if self._thread.is_alive():
             raise TimeoutError(f"no answer in {seconds:.3g} s")
@@ -40,9 +40,9 @@ class BackgroundWorker:
             raise self._failed
 
     def _work(self) -> None:
-        while (errand := self._errands.get()) is not None:
+        while (task := self._tasks.get()) is not None:
             try:
-                errand()
+                task()
             except Exception as error:  # raised again by who waits
                 self._failed = error
                 return

@@ -186,7 +186,8 @@ def pareto(rows: Sequence[Row], x: str, y: str) -> list[int]:
     Selection is validation's: of ``test/…`` the front is that of ``val/…``, where it was measured.
     """
     by = chosen_on(rows, y)
-    known = [i for i, row in enumerate(rows) if {x, y, by} <= row.mean.keys()]
+    needed = {x, y, by}
+    known = [i for i, row in enumerate(rows) if needed <= row.mean.keys()]
     sign = -1.0 if less_is_better(y) else 1.0
     best = front([rows[i].mean[x] for i in known], [sign * rows[i].mean[by] for i in known])
     return [known[i] for i in best]

@@ -93,6 +93,8 @@ def summary(pairs: Sequence[Neighbours]) -> list[str]:
 def _apart(keys: Sequence[str], a: Sequence[Value], b: Sequence[Value]) -> list[str]:
     """What sets the rows apart; not what only comes along with another method or criterion."""
     found = {key: (one, other) for key, one, other in zip(keys, a, b, strict=True) if one != other}
+    if len(found) < 2:
+        return list(found)
     methods = [key for key in found if key.endswith("/method")]
 
     def comes_along(key: str) -> bool:

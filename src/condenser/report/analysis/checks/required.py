@@ -104,9 +104,9 @@ def seeds(e: Evidence) -> Verdict:
     few = [row for row in e.rows if row.n < SEEDS]
     if few:
         ones = sum(row.n == 1 for row in few)
-        alone = f"; n=1, so no ±, in {ones}" if ones else ""
+        alone = f"; a single seed, so no std, in {ones}" if ones else ""
         return FAIL, f"fewer than {SEEDS} seeds in {of(len(few), len(e.rows))}{alone}"
-    return PASS, f"at least {min(row.n for row in e.rows)} in every row"
+    return PASS, f"every row has {min(row.n for row in e.rows)} seeds or more"
 
 
 @asks(6, "the same amount removed at random")
