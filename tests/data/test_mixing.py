@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 from running import run_in
+from safetensors.torch import load_file
 from torch import Tensor
 
 from condenser import data
@@ -151,6 +152,21 @@ def test_training_on_mixtures_is_refused_where_it_has_no_meaning(
         CondenserError, match="data.mix=.*: must be null with distill=dkd, which nee"
     ):
         run_in(tmp_path, *words, "distill=dkd", run="dkd")
+
+
+def test_mixtures_are_cached_by_index_and_view(tmp_path: Path) -> None:
+    """A teacher's outputs for mixed images are the same from the cache and live."""
+    words = ("recipe=distill", "data.limit=100", "data.views=2", "optim.epochs=3")
+    words = (*words, "data.mix={_target_:condenser.data.CutMix}", "data.sampling=balanced")
+    made = []
+    for keep in ("none", "memory"):
+        record = run_in(tmp_path / keep, *words, f"teacher.cache.keep={keep}")[-1]
+        made.append(load_file(entry(tmp_path / keep, record)))
+    assert all(torch.equal(made[0][name], made[1][name]) for name in made[0])
+
+
+def entry(folder: Path, record: Any) -> Path:
+    return folder / f".store/distill-{record['key']}/weights.safetensors"
 
 
 # --- decoded images

@@ -275,3 +275,15 @@ def test_an_edited_objective_is_trained_anew_and_a_sweep_notices(tmp_path: Path)
     assert student.endswith("stored") and not distilled.endswith("stored")
     record = (tmp_path / "runs/default").glob("*/records.jsonl")
     assert '"code": "zq_own ' in next(record).read_text()
+
+
+def test_a_root_that_is_one_file_counts_by_its_state(tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    found = set()
+    for text in ("path,label\n", "path,label,split\n"):
+        table.write_text(text)
+        state_of.cache_clear()
+        found.add(state_of(str(table), ()))
+    (tmp_path / "beside.csv").touch()
+    state_of.cache_clear()
+    assert len(found) == 2 and state_of(str(table), ()) in found

@@ -44,7 +44,12 @@ def inputs(config: Mapping[str, Any]) -> str | None:
 
 @lru_cache
 def state_of(folder: str, aside: tuple[str, ...]) -> str:
-    """sha256 of name, size and time of every file below but hidden ones; looked at once."""
+    """sha256 of name, size and time of the file, or of every file below but hidden ones; looked at
+    once."""
+    if (file := Path(folder).expanduser()).is_file():
+        found = file.stat()
+        line = f"{file.name} {found.st_size} {found.st_mtime_ns}"
+        return hashlib.sha256(os.fsencode(line)).hexdigest()
     state, seen = hashlib.sha256(), {os.path.realpath(place) for place in aside}
     for place, inner, files in os.walk(Path(folder).expanduser(), followlinks=True):
         if (real := os.path.realpath(place)) in seen:
