@@ -87,6 +87,16 @@ def test_the_readme_s_five_lines_run(digits: tuple[Path, Record]) -> None:
         assert "--check" not in line or "python" not in line or "\nas recorded\n" in done.stdout
 
 
+def test_what_it_cannot_read_is_one_line(digits: tuple[Path, Record], tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no image")
+    for name in ("none.png", "text.png"):
+        script = digits[0] / "default/test/bundle/predict.py"
+        command = [sys.executable, str(script), str(tmp_path / name)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 1 and done.stdout == "" and name in done.stderr
+        assert done.stderr.startswith("predict.py: ") and done.stderr.count("\n") == 1
+
+
 def test_what_it_says_is_what_the_file_says(digits: tuple[Path, Record]) -> None:
     folder, record = digits
     bundle = folder / "default/test/bundle"

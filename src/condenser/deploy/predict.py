@@ -147,6 +147,15 @@ def check(model: Model) -> int:
 
 
 def main(words: list[str]) -> int:
+    """Answer the command line. Returns 0, or 1 after one line on what cannot be read."""
+    try:
+        return work(words)
+    except (OSError, ValueError) as error:
+        print(f"predict.py: {error}", file=sys.stderr)
+        return 1
+
+
+def work(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(__doc__)
         return 0
