@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shlex
 import sys
@@ -165,3 +166,13 @@ def test_commands_are_ones_that_would_run(
 
 def test_there_are_commands_and_blocks() -> None:
     assert len(commands()) > 25 and len(WITH_PYTHON) >= 4
+
+
+@pytest.mark.slow
+def test_the_notebook_runs(here: Path) -> None:
+    cells = json.loads((ROOT / "docs/compress.ipynb").read_text(encoding="utf-8"))["cells"]
+    namespace: dict[str, object] = {}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), "compress.ipynb", "exec"), namespace)
+    assert (here / "bundle/model.onnx").is_file() and (here / "curve.png").is_file()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from condenser.compress.patterns import refuse_unmatched
 from condenser.errors import CondenserError, ConfigError
-from condenser.pipeline.stages.base import RunContext, Stage
+from condenser.pipeline.stages.base import RunContext
 
 if TYPE_CHECKING:
     from condenser.pipeline.stages.training import TrainingStage
@@ -38,8 +39,15 @@ def callbacks(steps: Mapping[str, Any], ctx: RunContext) -> list[Any]:
     return built
 
 
-def refuse_averaging(stage: Stage) -> None:
-    """ConfigError for a mean of weights that the structure in them would not survive."""
+def refuse_steps(stage: TrainingStage, ctx: RunContext) -> None:
+    """ConfigError for settings of the steps that this stage cannot have.
+
+    A mean of weights would not keep the structure that is in them.
+    """
+    callbacks(stage.stepping, ctx)
+    if patterns := stage.settings["optim"].get("frozen"):
+        names = [name for name, _ in stage.example(ctx).named_modules() if name]
+        refuse_unmatched(f"{stage.word}.optim.frozen", patterns, names)
     shares = stage.config["trainer"]["strategy"] in SHARDED
     asked = stage.settings["optim"].get("ema")
     if asked and (stage.takes_model or shares):

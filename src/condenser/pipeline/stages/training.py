@@ -11,8 +11,8 @@ from condenser.pipeline.stages.base import RunContext, Stage, StageInputs, Stage
 from condenser.pipeline.stages.steps import (
     BATCHES,
     callbacks,
-    refuse_averaging,
     refuse_optimizer,
+    refuse_steps,
     stepping,
 )
 from condenser.store import Entry, StageDir
@@ -111,8 +111,7 @@ class TrainingStage(Stage):
             raise ConfigError(f"{self.word}.ensemble", self.ensemble, allowed)
         if self.compression is not None:
             self.try_compression(ctx)
-        refuse_averaging(self)
-        callbacks(self.stepping, ctx)
+        refuse_steps(self, ctx)
         if self.architecture is not None:
             self.example(ctx)
 
