@@ -62,4 +62,4 @@ ARMS = {
 
 if __name__ == "__main__":
     make_teacher(sys.argv[1:])
-    compare("joint", ARMS, "1,2,3", sys.argv[1:], "size/packed_bytes", TEACHER)
+    compare("joint", ARMS, "1,2,3,4,5", sys.argv[1:], "size/packed_bytes", TEACHER)
