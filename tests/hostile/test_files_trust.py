@@ -327,7 +327,7 @@ LINES: list[tuple[str, str | bytes, str]] = [
     ("half", '"model": "\\ud800"', "skipped: 'utf-8' codec can't encode"),
     ("utf-8", b'"model": "\xff"', "skipped: 'utf-8' codec can't decode"),
     ("bom", "\ufeff", "skipped: "),
-    ("nul", '"model": "a\0"', "skipped: Invalid control character"),
+    ("nul", '"model": "a\0"', "skipped: no JSON (Invalid control character"),
     ("deep", '"x": ' + "[" * 100_000, "skipped: nested too deeply"),
     ("nested", '"x": {"a": 1}', "skipped: x={'a': 1}: "),
     ("text", '"test/accuracy": "<b>1</b>"', "skipped: test/accuracy=<b>1</b>: must be a number"),

@@ -124,9 +124,9 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
     models: list[nn.Module] = []
     train = training.TrainingStage.train
 
-    def keep(self: Any, ctx: Any, model: nn.Module, *rest: Any) -> Any:
-        models.append(model)
-        return train(self, ctx, model, *rest)
+    def keep(self: Any, ctx: Any, training: Any) -> Any:
+        models.append(training.model)
+        return train(self, ctx, training)
 
     monkeypatch.setattr(training.TrainingStage, "train", keep)
     return models

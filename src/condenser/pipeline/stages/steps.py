@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from condenser.compress.patterns import refuse_unmatched
 from condenser.errors import CondenserError, ConfigError
 from condenser.pipeline.stages.base import RunContext
 
@@ -46,6 +45,8 @@ def refuse_steps(stage: TrainingStage, ctx: RunContext) -> None:
     """
     callbacks(stage.stepping, ctx)
     if patterns := stage.settings["optim"].get("frozen"):
+        from condenser.compress.patterns import refuse_unmatched
+
         names = [name for name, _ in stage.example(ctx).named_modules() if name]
         refuse_unmatched(f"{stage.word}.optim.frozen", patterns, names)
     shares = stage.config["trainer"]["strategy"] in SHARDED

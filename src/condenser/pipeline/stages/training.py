@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from condenser.distill import Objective
     from condenser.training.fit import Fit
     from condenser.training.plan import Plan
-from condenser.training.student import Student
+    from condenser.training.student import Student
 
 LABELS = {"_target_": "condenser.distill.Labels"}
 AROUND = (
