@@ -387,6 +387,7 @@ def test_the_module_tells_its_objective_how_far_it_is(monkeypatch: pytest.Monkey
     objective = KD()
     monkeypatch.setattr(objective, "progress", told.append)
     data: Any = SimpleNamespace(num_classes=3, task=Multiclass(3), targets=torch.tensor([0, 1]))
+    data.weighted_task = data.task
     data.train_size, data.example = 2, lambda count: torch.zeros(count, 4)
     module = Student(nn.Linear(4, 3), Plan(torch.optim.SGD, 0.1, 2, 4), data, objective)
     module.optimizer, module.total = torch.optim.SGD(module.model.parameters(), lr=0.1), 4
