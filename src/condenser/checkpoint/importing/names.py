@@ -35,7 +35,8 @@ def read_rules(keys: str | Rules | None, key: str) -> Rules:
         try:
             found = yaml.safe_load(read_bytes(Path(keys)).decode())
         except (OSError, DamagedError, UnicodeDecodeError, yaml.YAMLError) as error:
-            why = " ".join(str(error).split())[:120]
+            said = error.strerror if isinstance(error, OSError) else None
+            why = " ".join((said or str(error)).split())[:120]
             raise ConfigError(
                 key, keys, f"a file of regex: replacement, or {ORDER}", why
             ) from error
