@@ -1,5 +1,6 @@
 # make demo    a full run on embedded data, its table and curve
 # make test    the whole suite
+# make test-fast    the part of it that trains nothing large and starts no process
 # make fuzz    what the suite has a part of, whole: hours; N=200 random recipes
 # make kills   thirty kills of a run, its export and its report: nothing of them is left to see
 # make lint    style and types
@@ -11,7 +12,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test fuzz kills lint docs zoo bench clean
+.PHONY: setup demo test test-fast fuzz kills lint docs zoo bench clean
 
 setup: $(VENV)/installed
 
@@ -28,6 +29,9 @@ demo: setup
 
 test: setup
 	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist worksteal
+
+test-fast: setup
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist worksteal -m "not fuzz and not slow"
 
 fuzz: setup
 	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist worksteal -m fuzz

@@ -15,6 +15,35 @@ os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
 )  # small networks: threads that wait for cores cost most
 
+# files that train, export, start processes or compose many configs: not in make test-fast
+SLOW = {
+    "checkpoint": ["pack"],
+    "cli": ["cli", "installed", "interrupts"],
+    "compress": ["structure"],
+    "config": ["schema"],
+    "data": ["kinds"],
+    "deploy": ["bundle", "deploy", "file_simulation"],
+    "fuzz": ["recipes"],
+    "hostile": ["commands", "full_disk", "values"],
+    "pipeline": [
+        "baselines", "chains", "key", "odd_networks", "own_stage", "pairs", "pipeline", "promises",
+        "teachers",
+    ],
+    "report": ["report", "report_page"],
+    "runs": ["ownership"],
+    "search": ["search", "shipped"],
+    "sweep": ["launcher"],
+    "tests": ["docs", "howto"],
+    "tracking": ["tracking"],
+    "training": ["distributed", "progress", "resume"],
+}  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.stem.removeprefix("test_") in SLOW.get(item.path.parent.name, ()):
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(autouse=True, scope="session")
 def remembered(tmp_path_factory: pytest.TempPathFactory) -> None:
