@@ -17,14 +17,16 @@ os.environ.setdefault(
 
 # files that train, export, start processes or compose many configs: not in make test-fast
 SLOW = {
+    "api": ["api"],
     "checkpoint": ["pack"],
-    "cli": ["cli", "installed", "interrupts"],
-    "compress": ["structure"],
+    "cli": ["cli", "installed", "interrupts", "scripts"],
+    "compress": ["bad_compression", "repair", "structure"],
     "config": ["schema"],
     "data": ["kinds"],
     "deploy": ["bundle", "deploy", "file_simulation"],
     "fuzz": ["recipes"],
-    "hostile": ["commands", "full_disk", "values"],
+    "hostile": ["commands", "files_store", "full_disk", "values"],
+    "models": ["models"],
     "pipeline": [
         "baselines", "chains", "key", "odd_networks", "own_stage", "pairs", "pipeline", "promises",
         "teachers",
@@ -33,6 +35,7 @@ SLOW = {
     "runs": ["ownership"],
     "search": ["search", "shipped"],
     "sweep": ["launcher"],
+    "tasks": ["tasks"],
     "tests": ["docs", "howto"],
     "tracking": ["tracking"],
     "training": ["distributed", "progress", "resume"],
