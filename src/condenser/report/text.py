@@ -153,18 +153,17 @@ def pairs_csv(rows: Sequence[Row], pairs: Sequence[Neighbours]) -> str:
 def records_csv(records: Sequence[Record]) -> str:
     """Every record as it was written, one column a key."""
     keys = [*REQUIRED, *sorted({key for record in records for key in record} - set(REQUIRED))]
-    return _csv([keys, *([record.get(key) for key in keys] for record in records)])
+    return _csv([keys, *([*map(dict(record.items()).get, keys)] for record in records)])
 
 
 def _csv(lines: Sequence[Sequence[Value]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(
-        [[inert(cell) for cell in line] for line in lines]
+        [[inert(cell) if type(cell) is str else cell for cell in line] for line in lines]
     )
     return text.getvalue()
 
 
-def inert(cell: Value) -> Value:
+def inert(cell: str) -> str:
     """Text that a spreadsheet would take for a formula, as the text that it is."""
-    formula = isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r"))
-    return f"'{cell}" if formula else cell
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell

@@ -171,9 +171,10 @@ def originals(rows: Sequence[Row]) -> list[Row | None]:
     """What each row's ratio is to: its own network at the recipe's start, or else the largest
     model that its experiment starts from."""
     starts = [row for row in rows if row["position"] == 0 and FILE in row.mean]
+    theirs = [set(one.experiments) for one in starts]
 
     def start(row: Row) -> Row | None:
-        known = [s for s in starts if set(s.experiments) & set(row.experiments)]
+        known = [one for one, own in zip(starts, theirs, strict=True) if own & {*row.experiments}]
         own = [s for s in known if s["model"] == row["model"]]
         return max(own or known, key=lambda s: s.mean[FILE], default=None)
 
@@ -186,8 +187,7 @@ def pareto(rows: Sequence[Row], x: str, y: str) -> list[int]:
     Selection is validation's: of ``test/…`` the front is that of ``val/…``, where it was measured.
     """
     by = chosen_on(rows, y)
-    needed = {x, y, by}
-    known = [i for i, row in enumerate(rows) if needed <= row.mean.keys()]
+    known = [i for i, r in enumerate(rows) if x in r.mean and y in r.mean and by in r.mean]
     sign = -1.0 if less_is_better(y) else 1.0
     best = front([rows[i].mean[x] for i in known], [sign * rows[i].mean[by] for i in known])
     return [known[i] for i in best]

@@ -75,7 +75,8 @@ def _maps(
     for i in both:
         whole, own = marks[i]
         slices.setdefault(whole - own[x] - own[y], []).append(i)
-    found = [_map(rows, own, x, y, rest) for own in slices.values()]
+    large = [own for own in slices.values() if len(own) > FEWEST]
+    found = [_map(rows, own, x, y, rest) for own in large]
     return [one for one in found if one is not None]
 
 

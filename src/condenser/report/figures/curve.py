@@ -159,13 +159,15 @@ def _said(row: Row, key: str) -> str:
 
 def _grouped(values: Sequence[str], order: Sequence[str] = ()) -> list[Group]:
     """A colour for each value; rows without one come last."""
-    names = list(order) or list(dict.fromkeys(value for value in values if value))
+    rows: dict[str, list[int]] = {name: [] for name in order}
+    for i, value in enumerate(values):
+        rows.setdefault(value, []).append(i)
+    without = rows.pop("", [])
     found = [
-        (name, PALETTE[place % len(PALETTE)], "", [i for i, v in enumerate(values) if v == name])
-        for place, name in enumerate(names)
-        if name
+        (name, PALETTE[place % len(PALETTE)], "", mine)
+        for place, (name, mine) in enumerate(rows.items())
     ]
-    return [*found, *_without([i for i, value in enumerate(values) if not value])]
+    return [*found, *_without(without)]
 
 
 def _shaded(rows: Sequence[Row], key: str) -> list[Group]:
