@@ -3,7 +3,7 @@
     python experiments/joint/run.py data.root=FOLDER [overrides of train.py]
 
 Every arm trains for 24 epochs in all, in equal shares for what it does one after the other. Its
-learning rate is the best of three on validation.
+learning rate is the best of four on validation.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def arm(stages: str, *overrides: str) -> Arm:
     """One recipe; the deployed file is made once the learning rate is chosen."""
     recipe = f"recipe=[teacher,{stages}]"
     exported = f"recipe=[teacher,{stages},export]"
-    return Arm((recipe, f"teacher.load={TEACHER}", *overrides), after=(exported,))
+    own = (recipe, f"teacher.load={TEACHER}", *overrides)
+    return Arm(own, tries="1e-3,2e-3,4e-3,8e-3", after=(exported,))
 
 
 # D distils, P prunes, Q quantises: one after the other, or at once (DPQ). The small ones are one of
