@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -235,6 +237,14 @@ class DataModule(pl.LightningDataModule):
         order = stratified_order(train.targets, self.split_seed)[:n]
         for index in order.tensor_split(-(-n // _PART)):
             yield self._read(index), train.targets.cpu()[index]
+
+    def training_on(self, index: Tensor) -> DataModule:
+        """The same data with these training samples alone, normalised as before."""
+        part = copy(self)
+        part._parts = replace(self.parts, train=self.parts.train.select(index))
+        part.trainer = None
+        part.__dict__.pop("fingerprint", None)
+        return part
 
     def to_device(self, device: torch.device | str) -> None:
         """Keep the uint8 images on the device (sets read from files stay on disk)."""

@@ -17,6 +17,7 @@ from condenser.config.instantiate import build, conform
 from condenser.errors import ConfigError
 from condenser.files import write_whole
 from condenser.pipeline import bundle, execute
+from condenser.pipeline.behaviour import Behaviour, check, estimate
 from condenser.pipeline.budget.choice import CHOSEN, marked
 from condenser.pipeline.console import Console
 from condenser.pipeline.execute import Made
@@ -46,7 +47,23 @@ def prepare(plan: Plan, say: Console, group: ProcessGroup) -> tuple[RunContext, 
         for stage in plan.to_check():
             stage.check(ctx)
         passed.keep()
+        told = [*announced(plan, ctx)]
+    for line in told:
+        say.line(line)
     return ctx, passed
+
+
+def announced(plan: Plan, ctx: RunContext) -> Iterator[str]:
+    """What `measure` will cost; ConfigError where it cannot be measured."""
+    if asked := wanted(plan.config):
+        check(asked, plan.whole, ctx)
+        yield from estimate(asked, plan.whole, ctx)
+
+
+def wanted(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections of `measure` that are asked for."""
+    found = config.get("measure") or {}
+    return {name: own for name, own in found.items() if own is not None}
 
 
 def conforms(plan: Plan) -> None:
@@ -101,12 +118,15 @@ def run_stages(plan: Plan, ctx: RunContext, say: Console, command: str | None) -
     tracker = open_tracker(plan, ctx)
     ctx = replace(ctx, loggers=tracker.lightning_logger)
     store = Store(Path(config["store"]), Path(config["runs"]) / ".store", say.warn)
+    behaviour = Behaviour(wanted(config), ctx, store)
     done: list[Record] = []
     failed, started, shipped = 1, monotonic(), None
     try:
         known = {**about(config), "config": plan.mark, "command": command}
         for made, found in steps(plan, ctx, store, say, keep):
             record = found.adding(known)
+            if TRIAL not in record or record.get(CHOSEN):
+                record = record.adding(behaviour.of(made), behaviour.settings)
             done.append(record)
             records.write(folder, done)
             tracker.record(record, made.entry.folder)

@@ -158,8 +158,8 @@ def users(runs: Iterable[Path]) -> dict[str, Use]:
         found = read(runs)
     for record in found:
         run = f"{record['experiment']}/{record['run']}"
-        teachers = str(record["teacher"] or "").split("+")
-        for key in (record["key"], record["parent"], *teachers):
+        several = f"{record['teacher'] or ''}+{record.get('measured') or ''}".split("+")
+        for key in (record["key"], record["parent"], *several):
             if key:
                 uses.setdefault(str(key), Use()).runs[run] = None
         if record["key"]:

@@ -18,6 +18,7 @@ from condenser.config.schema.base import (
     Seed,
     Threads,
 )
+from condenser.config.schema.behaviour import Measure
 from condenser.config.schema.learning import Distill, Plan, Role, TeacherRole, Trained
 from condenser.config.schema.smaller import Budget, Export, Prune, Quantize, Smaller
 
@@ -93,6 +94,7 @@ class Config(Section):
     quantize: Quantize
     budget: Budget
     export: Export
+    measure: Measure = Measure()
     baselines: bool | list[Literal["random", "scratch", "compute", "dense"]]
     recipe: Recipe
     trainer: Trainer

@@ -1,0 +1,78 @@
+"""Before training: whether what `measure` asks for can be measured, and what it will cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from time import perf_counter
+from typing import Any
+
+from torch import nn
+
+from condenser.capture import evaluating
+from condenser.errors import ConfigError
+from condenser.pipeline.console import duration
+from condenser.pipeline.stages import RunContext, Stage
+from condenser.pipeline.stages.teacher import Teacher
+from condenser.tasks import Multiclass
+
+BATCH = 64  # images of the forward pass that is timed
+STEP = 3  # a training step or a gradient, in forward passes
+
+
+def check(asked: Mapping[str, Any], stages: Sequence[Stage], ctx: RunContext) -> None:
+    """ConfigError for what these data or this recipe cannot have."""
+    for name in asked:
+        if ctx.data.task.word != Multiclass.word:
+            allowed = f"none for data that is {ctx.data.task.word}: it needs one class a sample"
+            raise ConfigError("measure", name, allowed)
+    if count := asked.get("privacy", {}).get("shadows", 0):
+        check_shadows(count, stages, ctx)
+
+
+def check_shadows(count: int, stages: Sequence[Stage], ctx: RunContext) -> None:
+    key, first = "measure.privacy.shadows", start(stages)
+    if count % 2:
+        raise ConfigError(key, count, "even: two by two they have complementary halves")
+    if ctx.process_group.size > 1:
+        raise ConfigError(key, count, "0 where several processes train")
+    if isinstance(first, Teacher) and first.settings["load"] is not None:
+        raise ConfigError(key, count, "0 where teacher.load is set: its training is not repeated")
+    if ctx.data.train_size < 2 * ctx.data.num_classes:
+        raise ConfigError(key, count, "0 where there are fewer than two training samples a class")
+
+
+def start(stages: Sequence[Stage]) -> Stage:
+    """The stage whose network the others are compared with, and reference networks are made as."""
+    return next((stage for stage in stages if stage.teaches), stages[0])
+
+
+def estimate(asked: Mapping[str, Any], stages: Sequence[Stage], ctx: RunContext) -> Iterator[str]:
+    """A line a section: at most how long, of what; what is in the store already costs nothing."""
+    seconds = {id(stage): per_image(stage.example(ctx), ctx) for stage in stages}
+    forward, first = sum(seconds.values()), seconds[id(start(stages))]
+    for name, own in asked.items():
+        passes, made_of = PASSES[name](own, ctx)
+        took, what = passes * forward, f"{made_of}, {len(stages)} networks"
+        if shadows := own.get("shadows", 0):
+            epochs = start(stages).settings["optim"]["epochs"]
+            took += shadows * first * (ctx.data.train_size / 2 * epochs * STEP + 2 * own["samples"])
+            what += f"; {shadows} reference networks, {epochs} epochs on half the training set each"
+        yield f"measure: {name} takes about {duration(took)} at most ({what})"
+
+
+def per_image(model: nn.Module, ctx: RunContext) -> float:
+    """Seconds of a forward pass, an image, in batches."""
+    images = ctx.data.example(min(BATCH, ctx.data.train_size))
+    with evaluating(model):
+        model(images)
+        began = perf_counter()
+        model(images)
+    return (perf_counter() - began) / len(images)
+
+
+def of_privacy(own: Mapping[str, Any], ctx: RunContext) -> tuple[float, str]:
+    count = min(own["samples"], ctx.data.train_size, len(ctx.data.parts.test.targets))
+    return 2 * count, f"{2 * count:,} samples"
+
+
+PASSES = {"privacy": of_privacy}
