@@ -260,7 +260,8 @@ def written(config: Mapping[str, Any], weights: Mapping[str, Tensor], folder: Pa
     data.setup()
     target = config["teacher"]["model"]
     form = {key: value for key, value in target.items() if key != "name"}
-    spec = ModelSpec(form, data.input_shape, data.num_classes, normalisation=(data.mean, data.std))
+    own = None if data.vocabulary is not None else (data.mean, data.std)
+    spec = ModelSpec(form, data.input_shape, data.num_classes, (), own, data.vocabulary)
     made = spec.build((target["_target_"],))
     try:
         made.load_state_dict(dict(weights))

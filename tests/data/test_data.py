@@ -525,9 +525,9 @@ def test_bare_arrays_of_labels_will_do(count: int) -> None:
 @pytest.mark.parametrize(
     ("targets", "allowed"),
     [
-        (torch.zeros(4), r"torch.int64 \(5,\) or torch.float32 \(5, labels\)"),
+        (torch.zeros(4), r"torch.int64 \(5,\) or \(5, length\), or torch.float32 \(5, labels\)"),
         (torch.zeros(4, dtype=torch.int64), r"torch.int64 \(5,\)"),
-        (torch.zeros(5, 2, dtype=torch.int64), r"torch.float32 \(5, labels\)"),
+        (torch.zeros(5, 2, 2, dtype=torch.int64), r"torch.float32 \(5, labels\)"),
         (torch.full((5, 2), 0.5), "must be 0 and 1"),
         (torch.full((5, 2), torch.nan), "must be 0 and 1"),
     ],

@@ -16,6 +16,7 @@ from condenser.compress.channels.dependency_graph import CUTTABLE
 from condenser.compress.patterns import listed, refuse_unmatched
 from condenser.data import Batch, DataModule
 from condenser.data.batches import Normalise
+from condenser.data.lengths import cut
 from condenser.data.split import take
 from condenser.errors import ConfigError, UnknownError
 from condenser.tasks import Task
@@ -70,8 +71,9 @@ def validation(data: DataModule, count: int, device: torch.device) -> list[Batch
     index = take(samples.targets, count, data.split_seed)
     normalise, targets = Normalise(data.mean, data.std), samples.targets.cpu()
     return [
-        Batch(normalise(samples.read(part).cpu()).to(device), targets[part].to(device), part)
+        Batch(image.to(device), target.to(device), part)
         for part in index.split(data.eval_batch_size)
+        for image, target in [cut(normalise(samples.read(part).cpu()), targets[part])]
     ]
 
 
@@ -81,10 +83,10 @@ def evaluator(batches: Sequence[Batch], task: Task) -> Callable[[nn.Module], Sco
     def evaluate(model: nn.Module) -> Score:
         right = lost = total = 0.0
         for image, target, _ in batches:
-            logits = model(image)
-            right += (task.decide(logits) == target).float().mean().item() * len(image)
-            lost += task.hard_loss(logits, target).item() * len(image)
-            total += len(image)
+            logits, asked = task.decisions(model(image), target)
+            right += (task.decide(logits) == asked).float().mean().item() * len(asked)
+            lost += task.hard_loss(logits, asked).item() * len(asked)
+            total += len(asked)
         return Score(right / total, lost / total)
 
     return evaluate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from condenser.compress.base import Projection
 from condenser.errors import CondenserError, ConfigError, DamagedError
 from condenser.files import damaged, drafts, read_json, sha256, sha256_once
 from condenser.models import weights
+from condenser.tasks import Vocabulary
 
 FORMAT = 1
 LARGEST = 1 << 24  # limits on image side and classes
@@ -38,21 +39,24 @@ class ModelSpec:
 
     Attributes:
         architecture: ``_target_`` and its settings, as in conf/model.
-        input_shape: (channels, height, width) of one image.
+        input_shape: (channels, height, width) of one image, or of another input.
         num_classes: length of the logits.
         operations: in order of application.
-        normalisation: mean and std per channel of its inputs.
+        normalisation: mean and std per channel of its inputs; None: they are token ids.
+        vocabulary: of token ids, with what makes them of a text.
     """
 
     architecture: Mapping[str, Any]
-    input_shape: tuple[int, int, int]
+    input_shape: tuple[int, ...]
     num_classes: int
     operations: tuple[Operation, ...] = ()
     normalisation: tuple[Sequence[float], Sequence[float]] | None = None
+    vocabulary: Vocabulary | None = None
 
     def build(self, trusted: Sequence[str] = ()) -> nn.Module:
         """The network with its structure and freshly initialised weights."""
-        model = models.build(self.architecture, self.input_shape, self.num_classes, trusted)
+        size = self.vocabulary.size if self.vocabulary is not None else None
+        model = models.build(self.architecture, self.input_shape, self.num_classes, trusted, size)
         for operation in self.operations:
             operation.apply(model)
         return model
@@ -74,20 +78,25 @@ class ModelSpec:
             "num_classes": self.num_classes,
             "normalisation": self.normalisation and [list(values) for values in self.normalisation],
             "operations": [operation.to_json() for operation in self.operations],
+            **({"vocabulary": asdict(self.vocabulary)} if self.vocabulary is not None else {}),
         }
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> ModelSpec:
         """Raises one of ``BROKEN`` for anything that ``to_json`` does not produce."""
-        sizes = [*data["input_shape"], data["num_classes"]]
+        ids = None if data.get("vocabulary") is None else Vocabulary(**data["vocabulary"])
+        sizes = [*data["input_shape"], data["num_classes"], *([ids.size] if ids else [])]
         if not all(type(size) is int and 0 < size <= LARGEST for size in sizes):
-            raise ValueError(f"input_shape and num_classes are {sizes}")
+            raise ValueError(f"input_shape, num_classes and vocabulary are {sizes}")
+        if ids is not None and not isinstance(ids.tokenizer, str | None):
+            raise ValueError("its tokenizer is no text")
         return ModelSpec(
             architecture=dict(data["architecture"]),
             input_shape=tuple(data["input_shape"]),
             num_classes=data["num_classes"],
             operations=tuple(Operation.from_json(o) for o in data["operations"]),
             normalisation=data.get("normalisation"),
+            vocabulary=ids,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -17,7 +17,8 @@ class Augmentation(Protocol):
     """uint8 or float32 (B,C,H,W) and float32 (B,draws) from [0, 1) to images of that kind.
 
     A sample's result depends on its own row of draws only, and ``repr`` names every setting: it
-    goes into the fingerprint of the data (a dataclass has such a one).
+    goes into the fingerprint of the data (a dataclass has such a one). One that takes inputs of
+    other ranks, or token ids, has an attribute ``of_images`` that is false.
     """
 
     draws: ClassVar[int]
@@ -82,6 +83,14 @@ class HorizontalFlip:
         # x ^ ((x ^ mirrored) & mask): torch.where with a broadcast mask takes 5 times as long
         mask = (draws[:, 0] < self.p).to(torch.uint8).mul_(255).view(-1, 1, 1, 1)
         return images.flip(-1).bitwise_xor_(images).bitwise_and_(mask).bitwise_xor_(images)
+
+
+def of_images(settings: Mapping[str, Iterable[object]], shape: Sequence[int]) -> None:
+    """ConfigError for what changes images alone where the inputs are others."""
+    for key, ones in settings.items() if len(shape) != 3 else ():
+        for one in ones:
+            if one is not None and getattr(one, "of_images", True):
+                raise ConfigError(f"data.{key}", repr(one), "null for data that has no images")
 
 
 def describe(augment: Iterable[object]) -> str:

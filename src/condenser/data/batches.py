@@ -12,6 +12,7 @@ from torch import Tensor
 
 from condenser.data.augment import Augmentation
 from condenser.data.counter_rng import key, uniform
+from condenser.data.lengths import bucketed, cut
 from condenser.data.mix import Mix, blended
 from condenser.data.samples import Samples
 
@@ -19,27 +20,31 @@ from condenser.data.samples import Samples
 class Batch(NamedTuple):
     """One batch for training or evaluation."""
 
-    image: Tensor  # float32 (B,C,H,W), normalised
-    target: Tensor  # int64 (B,), or float32 (B, labels); mixed: float32 (B, classes), shares
+    image: Tensor  # float32 (B,C,H,W), normalised; or float32 (B, …), or token ids int64 (B, …, L)
+    target: Tensor  # int64 (B, …), or float32 (B, labels); mixed: float32 (B, classes), shares
     index: Tensor  # type: ignore[assignment]  # int64 (B,), position in the train, val or test set
 
 
 class Normalise:
-    """(x/255 - mean) / std for each channel of uint8 (B,C,H,W); (x - mean) / std of float32."""
+    """(x/255 - mean) / std for each channel of uint8 (B,C,…); (x - mean) / std of float32; ids
+    stay as they are."""
 
     def __init__(
         self, mean: Sequence[float], std: Sequence[float], device: torch.device | None = None
     ) -> None:
         self._constants = {}
         for dtype, unit in ((torch.uint8, 255), (torch.float32, 1)):
-            scale = unit * torch.tensor(std, dtype=torch.float64).view(-1, 1, 1)
-            shift = unit * torch.tensor(mean, dtype=torch.float64).view(-1, 1, 1)
+            scale = unit * torch.tensor(std, dtype=torch.float64)
+            shift = unit * torch.tensor(mean, dtype=torch.float64)
             factor = scale.reciprocal().to(device, torch.float32)
             self._constants[dtype] = shift.to(device, torch.float32), factor
 
     def __call__(self, images: Tensor) -> Tensor:
         # two roundings, no fused multiply-add: bit-identical in any batch and on any device
-        shift, factor = self._constants[images.dtype]
+        if images.dtype == torch.int64:
+            return images
+        sides = (-1, *[1] * (images.ndim - 2))
+        shift, factor = (constant.view(sides) for constant in self._constants[images.dtype])
         return images.to(torch.float32, copy=True).sub_(shift).mul_(factor)
 
 
@@ -58,7 +63,7 @@ class InOrder:
         targets = self.samples.targets
         chunks = torch.arange(len(targets), device=targets.device).split(self.batch_size)
         for image, index in zip(self.samples.stream(chunks, 0, None), chunks, strict=True):
-            yield Batch(self.normalise(image), targets[index], index)
+            yield Batch(*cut(self.normalise(image), targets[index]), index)
 
     def raw(self) -> InOrder:
         """The same batches with uint8 images, not normalised."""
@@ -82,7 +87,8 @@ class Shuffled:
 
     The order is a function of (seed, epoch), a sample's augmentation, and with `mix` its partner
     and share, of (seed, index, view), where view is the epoch, or epoch % views. With `balanced`
-    an epoch draws as many samples with replacement, every class equally often.
+    an epoch draws as many samples with replacement, every class equally often. Sequences of
+    different lengths come to batches of like length.
 
     `epoch` is asked when the first batch is drawn. Rank r of w takes every w-th sample from r on of
     the order that all ranks share; n mod w samples (others each epoch) are left out, so that all
@@ -133,6 +139,10 @@ class Shuffled:
             shuffled = torch.multinomial(weights, total, replacement=True, generator=generator)
         else:
             shuffled = torch.randperm(total, generator=generator)
+        length = getattr(self.samples, "lengths", None)
+        if length is not None:
+            whole = self.batch_size * self.world_size
+            shuffled = bucketed(shuffled, length, whole, generator)
         share = shuffled[: total - total % self.world_size][self.rank :: self.world_size]
         kept = len(self) * self.batch_size if self.drop_last else len(share)
         return share[:kept].to(self.samples.targets.device)
@@ -154,7 +164,7 @@ class Shuffled:
             yield from self._mixed(self.mix, images, order, view, batch_size)
             return
         for step, image in enumerate(images):
-            yield Batch(image, targets[step], chunks[step])
+            yield Batch(*cut(image, targets[step]), chunks[step])
 
     def _images(self, order: Tensor, view: int, batch_size: int | list[int]) -> Iterator[Tensor]:
         """A view of the images at the indices of `order`, augmented and normalised."""

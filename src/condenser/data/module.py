@@ -13,15 +13,16 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from condenser.data.augment import Augmentation, describe
+from condenser.data.augment import Augmentation, describe, of_images
 from condenser.data.batches import Batch, InOrder, Normalise, Shuffled
+from condenser.data.lengths import cut
 from condenser.data.mix import Mix
-from condenser.data.prepare import Parts, prepare
+from condenser.data.prepare import Parts, check_classes, prepare
 from condenser.data.samples import Arrays, Samples, Splits
 from condenser.data.split import stratified_order
 from condenser.data.torchvision_sets import folder
 from condenser.errors import ConfigError, count
-from condenser.tasks import Multiclass, Task
+from condenser.tasks import Multiclass, Task, Vocabulary
 
 _PART = 256  # samples
 
@@ -29,8 +30,7 @@ _PART = 256  # samples
 class DataModule(pl.LightningDataModule):
     """Batches of a data set as a pure function of (seed, epoch, step).
 
-    The set is read on first use. It stays on the CPU until `to_device`,
-    or until a trainer on a GPU asks for a loader.
+    The set is read on first use, and stays on the CPU until `to_device`, or a trainer on a GPU.
 
     Args:
         source: function of the root folder that returns `Splits`; or `Arrays`, of which a fixed
@@ -112,7 +112,9 @@ class DataModule(pl.LightningDataModule):
             loaded = self.source(self.root)
             settings = (self.val_fraction, self.split_seed, self.limit, mean, std, self.omit)
             self._parts = prepare(loaded, *settings)
-            self._check_classes()
+            of_images({"augment": self.augment, "mix": (self.mix,)}, self.input_shape)
+            own = {"sampling": self.sampling, "class_weights": self.class_weights}
+            check_classes(own, self.task)
 
     @property
     def parts(self) -> Parts:
@@ -151,12 +153,17 @@ class DataModule(pl.LightningDataModule):
         return len(self.parts.classes)
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one sample: (C,H,W) of an image, (L,) of token ids, their longest."""
         return self.parts.train.shape
 
     @property
+    def vocabulary(self) -> Vocabulary | None:
+        return self.parts.vocabulary
+
+    @property
     def raw(self) -> torch.dtype:
-        """Of images before normalisation: uint8, or float32 on a scale of their own."""
+        """Of inputs before normalisation: uint8, float32 on a scale of their own, int64 ids."""
         return self.parts.train.read(torch.arange(1)).dtype
 
     @property
@@ -212,14 +219,18 @@ class DataModule(pl.LightningDataModule):
         return InOrder(samples, self.eval_batch_size, normalise)
 
     def example(self, batch: int = 1) -> Tensor:
-        """The first training images, not augmented: float32 (batch,C,H,W) on the CPU."""
-        self._check_enough(batch)
-        return self._read(torch.arange(batch))
+        """The first training images, not augmented, on the CPU; of sequences those whose length is
+        nearest the median."""
+        return self.labelled(batch)[0]
 
     def pixels(self, batch: int = 1) -> Tensor:
         """The images of ``example`` before normalisation: (batch,C,H,W) on the CPU."""
-        self._check_enough(batch)
-        return self.parts.train.read(torch.arange(batch)).cpu()
+        return self._first(batch)[0]
+
+    def labelled(self, batch: int) -> tuple[Tensor, Tensor]:
+        """``example`` with its targets."""
+        pixels, targets = self._first(batch)
+        return Normalise(self.mean, self.std)(pixels), targets
 
     def calibration(self, n: int) -> Tensor:
         """n stratified training images, not augmented: float32 (n,C,H,W) on the CPU."""
@@ -227,11 +238,14 @@ class DataModule(pl.LightningDataModule):
 
     def sample(self, n: int) -> tuple[Tensor, Tensor]:
         """``calibration`` images with their targets."""
-        images, targets = zip(*self.in_parts(n), strict=True)
-        return torch.cat(images), torch.cat(targets)
+        images, targets = zip(*self._in_parts(n), strict=True)
+        return cut(torch.cat(images), torch.cat(targets))
 
     def in_parts(self, n: int) -> Iterator[tuple[Tensor, Tensor]]:
         """``sample`` in equal chunks of at most 256 images, each stratified."""
+        return (cut(*part) for part in self._in_parts(n))
+
+    def _in_parts(self, n: int) -> Iterator[tuple[Tensor, Tensor]]:
         self._check_enough(n)
         train = self.parts.train
         order = stratified_order(train.targets, self.split_seed)[:n]
@@ -273,18 +287,13 @@ class DataModule(pl.LightningDataModule):
     def _read(self, index: Tensor) -> Tensor:
         return Normalise(self.mean, self.std)(self.parts.train.read(index).cpu())
 
-    def _check_classes(self) -> None:
-        """ConfigError for settings of classes where they do not fit the task."""
-        settings = {"sampling": self.sampling, "class_weights": self.class_weights}
-        for key, value in settings.items():
-            if value is not None and self.task.word != Multiclass.word:
-                raise ConfigError(f"data.{key}", value, f"null for data that is {self.task.word}")
-        weights = self.class_weights
-        if isinstance(weights, list) and (len(weights) != self.num_classes or min(weights) <= 0):
-            allowed = f"a list of {self.num_classes} numbers above 0 (the classes), or balanced"
-            raise ConfigError("data.class_weights", weights, allowed)
+    def _first(self, batch: int) -> tuple[Tensor, Tensor]:
+        self._check_enough(batch)
+        train, index = self.parts.train, torch.arange(batch)
+        if (lengths := getattr(train, "lengths", None)) is not None:
+            index = (lengths - lengths.median()).abs().argsort(stable=True)[:batch]
+        return cut(train.read(index).cpu(), train.targets.cpu()[index])
 
     def _check_enough(self, n: int) -> None:
-        total = len(self.parts.train.targets)
-        if not 1 <= n <= total:
-            raise ValueError(f"n={n}: must be 1 to {total}, the training samples")
+        if not 1 <= n <= self.train_size:
+            raise ValueError(f"n={n}: must be 1 to {self.train_size}, the training samples")

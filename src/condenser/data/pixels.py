@@ -16,6 +16,8 @@ def pixel_statistics(samples: Samples) -> tuple[tuple[float, ...], tuple[float, 
     Exact, from a histogram of the 256 values. For a set that is not in memory, over 2,000
     images. A constant channel gets std 1.
     """
+    if isinstance(samples, Arrays) and samples.images.dtype == torch.int64:
+        return (), ()  # token ids
     if isinstance(samples, Arrays) and samples.images.dtype == torch.float32:
         return _of_floats(samples.images)
     everything = torch.arange(len(samples.targets))
@@ -33,8 +35,10 @@ def pixel_statistics(samples: Samples) -> tuple[tuple[float, ...], tuple[float, 
 def _of_floats(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     count = images.numel() / images.shape[1]
     parts = [part.double() for part in images.cpu().split(1000)]
-    mean = torch.stack([part.sum((0, 2, 3)) for part in parts]).sum(0) / count
-    squares = [(part - mean.view(-1, 1, 1)).square().sum((0, 2, 3)) for part in parts]
+    others = [axis for axis in range(images.ndim) if axis != 1]
+    mean = torch.stack([part.sum(others) for part in parts]).sum(0) / count
+    centre = mean.view(-1, *[1] * (images.ndim - 2))
+    squares = [(part - centre).square().sum(others) for part in parts]
     variance = torch.stack(squares).sum(0) / count
     std = torch.where(variance > 0, variance.sqrt(), 1.0)
     return tuple(mean.tolist()), tuple(std.tolist())

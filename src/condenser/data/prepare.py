@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from condenser.data.pixels import pixel_statistics
 from condenser.data.samples import Arrays, Samples, Splits, split_test
 from condenser.data.split import cut, take
 from condenser.errors import ConfigError, UnknownError
-from condenser.tasks import Binary, Multiclass, Multilabel, Task, task_of
+from condenser.tasks import Binary, Multiclass, Multilabel, Task, Vocabulary, task_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +29,7 @@ class Parts:
     std: tuple[float, ...]
     task: Task
     notes: tuple[str, ...] = ()
+    vocabulary: Vocabulary | None = None
 
     def to(self, device: torch.device) -> Parts:
         return replace(
@@ -37,7 +39,8 @@ class Parts:
     def fingerprint(self, settings: str) -> str:
         """sha256 over every image, target, split, normalisation, names, task, `settings`."""
         known = (self.mean, self.std, self.classes, settings, self.task.word)
-        digest = hashlib.sha256(repr(known).encode())
+        ids = repr(self.vocabulary) if self.vocabulary else ""
+        digest = hashlib.sha256((repr(known) + ids).encode())
         for part in (self.train, self.val, self.test):
             digest.update(f"{len(part.targets)} ".encode())
             part.digest(digest.update)
@@ -66,6 +69,7 @@ def prepare(
     task = task_of(loaded.task, len(loaded.classes))
     for part in (loaded.train, loaded.test, *([loaded.val] if loaded.val else [])):
         _check_targets(task, part.targets)
+        _check_ids(loaded.vocabulary, part)
     train, val = loaded.train, loaded.val
     if val is None:
         kept, held_out = cut(loaded.train.targets, val_fraction, split_seed)
@@ -73,7 +77,7 @@ def prepare(
     if mean is None or std is None:
         measured = pixel_statistics(train)
         mean, std = mean or measured[0], std or measured[1]
-    _check_channels(mean, std, train.shape[0])
+    _check_channels(mean, std, 0 if loaded.vocabulary else train.shape[0])
     if omit:
         train = train.select(_without(train.targets, omit, loaded.classes))
     if limit is not None:
@@ -81,7 +85,8 @@ def prepare(
             allowed = f"1 to {len(train.targets)} (the training samples) or null"
             raise ConfigError("data.limit", limit, allowed)
         train = train.select(take(train.targets, limit, split_seed))
-    return Parts(train, val, loaded.test, loaded.classes, mean, std, task, loaded.notes)
+    known = (loaded.classes, mean, std, task, loaded.notes, loaded.vocabulary)
+    return Parts(train, val, loaded.test, *known)
 
 
 def _named(samples: Arrays) -> Splits:
@@ -116,8 +121,33 @@ def _check_targets(task: Task, targets: Tensor) -> None:
         )
 
 
+def check_classes(settings: Mapping[str, Any], task: Task) -> None:
+    """ConfigError for settings of classes where they do not fit the task."""
+    for key, value in settings.items():
+        if value is not None and task.word != Multiclass.word:
+            raise ConfigError(f"data.{key}", value, f"null for data that is {task.word}")
+    weights = settings["class_weights"]
+    if isinstance(weights, list) and (len(weights) != task.outputs or min(weights) <= 0):
+        allowed = f"a list of {task.outputs} numbers above 0 (the classes), or balanced"
+        raise ConfigError("data.class_weights", weights, allowed)
+
+
+def _check_ids(vocabulary: Vocabulary | None, part: Samples) -> None:
+    """Token ids, all of them below the size of a vocabulary, or there is none."""
+    ids = part.images if isinstance(part, Arrays) else None
+    whole = ids is not None and ids.dtype == torch.int64
+    if whole != (vocabulary is not None):
+        raise ConfigError("data.source", vocabulary, "a vocabulary for data of token ids, no other")
+    if vocabulary is not None and ids is not None and ids.numel():
+        least, most = int(ids.min()), int(ids.max())
+        if least < 0 or most >= vocabulary.size:
+            allowed = f"0 up to {vocabulary.size - 1}, the last of the vocabulary"
+            raise ConfigError("data.source", f"token ids {least} to {most}", allowed)
+
+
 def _check_channels(mean: tuple[float, ...], std: tuple[float, ...], channels: int) -> None:
     for word, values in (("mean", mean), ("std", std)):
-        if len(values) != channels or (word == "std" and min(values) <= 0):
+        if len(values) != channels or (word == "std" and min(values, default=1) <= 0):
             what = f"a list of {channels} (the channels), std above 0, or null"
+            what = what if channels else "null for token ids"
             raise ConfigError(f"data.{word}", list(values), what)

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from condenser.data.lengths import lengths
 from condenser.data.split import cut
 from condenser.errors import ConfigError
-from condenser.tasks import Multiclass
+from condenser.tasks import Multiclass, Vocabulary
+
+INPUTS = (torch.uint8, torch.float32, torch.int64)
 
 
 class Samples(Protocol):
-    """Labelled images, read by index."""
+    """Labelled images, or other inputs, read by index."""
 
     @property
-    def targets(self) -> Tensor: ...  # int64 (N,), or float32 (N, labels) of 0 and 1
+    def targets(self) -> Tensor: ...  # int64 (N, …), or float32 (N, labels) of 0 and 1
 
     @property
-    def shape(self) -> tuple[int, int, int]: ...  # (C,H,W) of one image
+    def shape(self) -> tuple[int, ...]: ...  # of one input: (C,H,W) of an image
 
     def select(self, index: Tensor) -> Samples:
         """The subset at these indices."""
@@ -30,7 +34,7 @@ class Samples(Protocol):
         """The set moved to a device if it is in memory; else itself."""
 
     def read(self, index: Tensor) -> Tensor:
-        """uint8 or float32 (B,C,H,W) at these indices, without random transforms."""
+        """uint8, float32 or int64 (B, *shape) at these indices, without random transforms."""
 
     def stream(self, chunks: Sequence[Tensor], seed: int, view: int | None) -> Iterator[Tensor]:
         """The same for each chunk of indices; `view` None: no random transforms."""
@@ -41,9 +45,10 @@ class Samples(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Arrays:
-    """A data set in memory: images (N,C,H,W), targets int64 (N,) or float32 (N, labels).
+    """A data set in memory: inputs (N, …), targets int64 (N,) or (N, …), or float32 (N, labels).
 
-    Images are pixels in uint8, or float32 on a scale of their own.
+    Inputs are pixels in uint8 (N,C,H,W); float32 on a scale of their own, of any rank: (N,C,H,W),
+    (N,1,samples), (N,features); or token ids in int64, (N,L) or (N,2,L), padded with 0 at the end.
 
     Raises:
         ValueError: tensors of other types or shapes, or labels other than 0 and 1.
@@ -54,22 +59,31 @@ class Arrays:
     preparation: Mapping[str, object] = field(default_factory=dict)  # of files, before they were it
 
     def __post_init__(self) -> None:
-        if self.images.dtype not in (torch.uint8, torch.float32) or self.images.ndim != 4:
-            allowed = "torch.uint8 or torch.float32 (N, C, H, W)"
+        pixels = self.images.dtype == torch.uint8 and self.images.ndim != 4
+        if self.images.dtype not in INPUTS or self.images.ndim < 2 or pixels:
+            allowed = "torch.uint8 (N, C, H, W), or torch.float32 or torch.int64 (N, …)"
             raise ValueError(f"images are {_kind(self.images)}: must be {allowed}")
         form = (self.targets.dtype, self.targets.ndim)
-        known = form in ((torch.int64, 1), (torch.float32, 2))
+        known = form in ((torch.int64, 1), (torch.int64, 2), (torch.float32, 2))
         if not known or len(self.targets) != len(self.images):
             n = len(self.images)
-            allowed = f"torch.int64 ({n},) or torch.float32 ({n}, labels)"
+            allowed = f"torch.int64 ({n},) or ({n}, length), or torch.float32 ({n}, labels)"
             raise ValueError(f"targets are {_kind(self.targets)}: must be {allowed}")
-        if self.targets.ndim == 2 and bool(((self.targets != 0) & (self.targets != 1)).any()):
+        others = (self.targets != 0) & (self.targets != 1)
+        if self.targets.is_floating_point() and bool(others.any()):
             raise ValueError("targets of labels are other numbers too: must be 0 and 1")
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        _, c, h, w = self.images.shape
-        return c, h, w
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.images.shape[1:])
+
+    @cached_property
+    def lengths(self) -> Tensor | None:
+        """Of each sample of token ids, on the CPU; None where all are of one length, or no ids."""
+        if self.images.dtype != torch.int64:
+            return None
+        found = lengths(self.images).cpu()
+        return found if len(found) and int(found.min()) < int(found.max()) else None
 
     def select(self, index: Tensor) -> Arrays:
         index = index.to(self.images.device)
@@ -101,6 +115,7 @@ class Splits(NamedTuple):
 
     `classes` names the logits: the classes, the labels, or of a binary task the one that is yes.
     `task` is one of condenser.tasks by its word. `notes` are warnings for whoever trains on it.
+    `vocabulary` says what token ids are.
     """
 
     train: Samples
@@ -109,6 +124,7 @@ class Splits(NamedTuple):
     task: str = Multiclass.word
     val: Samples | None = None
     notes: tuple[str, ...] = ()
+    vocabulary: Vocabulary | None = None
 
 
 def split_test(

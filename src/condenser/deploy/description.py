@@ -11,8 +11,9 @@ import onnx
 import torch
 
 from condenser.compress.quantization import Quantized
-from condenser.deploy.graph import INPUT, OUTPUT
+from condenser.deploy.graph import IDS, INPUT, OUTPUT
 from condenser.deploy.runtimes import META
+from condenser.tasks import PAD
 
 if TYPE_CHECKING:
     from condenser.data import DataModule
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 MEANING = {
     "multiclass": "logits; softmax gives each class's probability, the largest is the answer",
     "binary": "one logit; sigmoid gives the probability of yes, above 0 is yes",
+    "tokens": "logits of every token at each place; softmax gives its probability there",
+    "ranking": "a score for every item; the largest come first, those already seen left out",
     "multilabel": "a logit for each label; sigmoid gives its probability, above 0 is yes",
 }
 Facts = dict[str, Any]
@@ -32,7 +35,7 @@ def described(data: DataModule, form: Form, operation: Quantized | None) -> Fact
         "input": input_facts(data, form),
         "output": {
             "name": OUTPUT,
-            "shape": [None if form.target != "executorch" else 1, data.num_classes],
+            "shape": output_shape(data, form),
             "dtype": "uint8" if form.codes else "float32",
             "task": data.task.word,
             "meaning": MEANING[data.task.word],
@@ -42,9 +45,18 @@ def described(data: DataModule, form: Form, operation: Quantized | None) -> Fact
     }
 
 
+def output_shape(data: DataModule, form: Form) -> list[int | None]:
+    """(batch, outputs), and between them the places of a task that decides at each."""
+    batch = None if form.target != "executorch" else 1
+    places = [] if data.task.by_sample else [None]
+    return [batch, *places, data.num_classes]
+
+
 def input_facts(data: DataModule, form: Form) -> Facts:
     shape = list(data.input_shape)
     batch = None if form.target != "executorch" else 1
+    if len(shape) != 3:
+        return other_facts(data, shape, batch)
     sides = [*shape[1:], shape[0]] if form.nhwc else shape
     inside = form.normalisation is not None
     how = getattr(data.parts.train, "preparation", {})
@@ -66,6 +78,24 @@ def input_facts(data: DataModule, form: Form) -> Facts:
     }
 
 
+def other_facts(data: DataModule, shape: list[int], batch: int | None) -> Facts:
+    """Of inputs that are no images: token ids of any length up to ``longest``, or numbers."""
+    if data.vocabulary is None:
+        unit = {"mean": list(map(float, data.mean)), "std": list(map(float, data.std))}
+        own = {"name": INPUT, "layout": "any", "shape": [batch, *shape], "dtype": "float32"}
+        return {**own, "image": shape, "unit": 1, "normalisation": unit}
+    return {
+        "name": IDS,
+        "layout": "ids",
+        "shape": [batch, *shape[:-1], None if shape[-1] > 1 else 1],
+        "dtype": "int64",
+        "image": shape,
+        "padding": PAD,
+        "ids": data.vocabulary.size,
+        "normalisation": None,
+    }
+
+
 def quantisation(form: Form, operation: Quantized | None) -> Facts | None:
     """Bits of weights and activations; None: all in float32."""
     if operation is None:
@@ -77,9 +107,12 @@ def quantisation(form: Form, operation: Quantized | None) -> Facts | None:
 
 def notes(facts: Mapping[str, Any]) -> dict[str, str]:
     """The facts as strings for the file's own metadata, each as JSON."""
+    found = dict(facts)
+    if facts["input"]["dtype"] == "int64":
+        found["shape"] = facts["input"]["image"]
     return {
         f"{META}_{key}": json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        for key, value in facts.items()
+        for key, value in found.items()
     }
 
 

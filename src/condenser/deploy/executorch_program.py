@@ -86,7 +86,7 @@ def to_executorch(
 
 def traced(model: nn.Module, one: Tensor) -> None:
     """Trace for one image; CondenserError if torch cannot."""
-    with refusing(WHAT, model, one.repeat(2, 1, 1, 1)), quiet(), torch.no_grad():
+    with refusing(WHAT, model, one.repeat(2, *[1] * (one.ndim - 1))), quiet(), torch.no_grad():
         torch.export.export(model, (one,))
 
 

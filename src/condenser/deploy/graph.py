@@ -24,14 +24,14 @@ from condenser.compress.quantization import (
 )
 from condenser.deploy.export_errors import refusing
 
-INPUT, OUTPUT = "image", "logits"
+INPUT, IDS, OUTPUT = "image", "ids", "logits"
 
 
 def to_onnx(model: nn.Module, example: Tensor, path: Path) -> None:
-    """Write ``model`` as an ONNX graph in float32, any batch size.
+    """Write ``model`` as an ONNX graph in float32, any batch size, and any length of token ids.
 
     Args:
-        example: (n, C, H, W) normalised images.
+        example: (n, C, H, W) normalised images, or others of the network's inputs.
 
     Raises:
         CondenserError: the export failed; names the layer if it is known.
@@ -44,14 +44,15 @@ def program(model: nn.Module, example: Tensor) -> Any:
     """The ONNX program as torch exports it."""
     plain = without_input_quantizers(model).cpu().eval()
     images = pair(example)
+    names, varying = form_of(images)
     with refusing("ONNX export", plain, images), quiet():
         return torch.onnx.export(
             plain,
             (images,),
             dynamo=True,
-            input_names=[INPUT],
+            input_names=[names],
             output_names=[OUTPUT],
-            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+            dynamic_shapes=(dict.fromkeys(varying, torch.export.Dim.DYNAMIC),),
             external_data=False,
             verbose=False,
         )
@@ -62,7 +63,14 @@ def pair(example: Tensor) -> Tensor:
 
     A slice would drag its whole storage into the file, and a batch of 1 would be burnt in.
     """
-    return example[:2].cpu().repeat(2, 1, 1, 1)[:2].clone()
+    return example[:2].cpu().repeat(2, *[1] * (example.ndim - 1))[:2].clone()
+
+
+def form_of(example: Tensor) -> tuple[str, list[int]]:
+    """The input's name, and its axes of any size: the batch, and of token ids the length."""
+    if example.dtype != torch.int64:
+        return INPUT, [0]
+    return IDS, [0, example.ndim - 1] if example.shape[-1] > 1 else [0]
 
 
 def without_input_quantizers(model: nn.Module) -> nn.Module:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +18,15 @@ import numpy as np
 META = "condenser"  # prefix of our metadata keys in a file
 SCALE, ZERO = f"{META}_logits_scale", f"{META}_logits_zero_point"
 LAYOUT = f"{META}_layout"  # NHWC, where images have their channels last
+SHAPE = f"{META}_shape"  # JSON: the longest input
+TYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32, "tensor(int64)": np.int64}
+
+
+def sides(found: Sequence[Any], longest: str | None) -> tuple[int, ...]:
+    """The sides of one input, where it may be of any length the longest that training saw."""
+    known = json.loads(longest) if longest else [1] * (len(found) - 1)
+    pairs = zip(found[1:], known, strict=True)
+    return tuple(side if isinstance(side, int) else most for side, most in pairs)
 
 
 class Running(ABC):
@@ -24,9 +34,9 @@ class Running(ABC):
 
     Attributes:
         name: of the runtime, as in records.
-        shape: (C, H, W) of an image, or (H, W, C).
+        shape: (C, H, W) of an image, or (H, W, C); of token ids, whose length varies, the longest.
         nhwc: whether it is the latter.
-        dtype: of the input: float32, normalised; or uint8, raw.
+        dtype: of the input: float32, normalised; uint8, raw; int64, token ids.
         grid: scale and zero point of integer logits, else None.
     """
 
@@ -69,9 +79,9 @@ class OnnxRuntime(Running):
         providers = ["CPUExecutionProvider"]
         self.session = onnxruntime.InferenceSession(str(path), options, providers=providers)
         (image,) = self.session.get_inputs()
-        self.image, self.shape = image.name, tuple(image.shape[1:])
-        self.dtype = np.dtype(np.uint8 if image.type == "tensor(uint8)" else np.float32)
         notes = self.session.get_modelmeta().custom_metadata_map
+        self.image, self.shape = image.name, sides(image.shape, notes.get(SHAPE))
+        self.dtype = np.dtype(TYPES[image.type])
         self.grid = (float(notes[SCALE]), int(notes[ZERO])) if SCALE in notes else None
         self.nhwc = LAYOUT in notes
 
@@ -103,7 +113,9 @@ class OpenVino(Running):
         }
         compiled = core.compile_model(model, "CPU", settings)
         image = compiled.input(0)
-        self.shape = tuple(side.get_length() for side in list(image.partial_shape)[1:])
+        found = [None if side.is_dynamic else side.get_length() for side in image.partial_shape]
+        known = [SHAPE] if model.has_rt_info([SHAPE]) else None
+        self.shape = sides(found, model.get_rt_info(known).astype(str) if known else None)
         self.dtype = np.dtype(image.element_type.to_dtype())
         if model.has_rt_info([SCALE]):
             notes = [model.get_rt_info([key]) for key in (SCALE, ZERO)]

@@ -19,7 +19,7 @@ class Outputs(NamedTuple):
     """A model's outputs for a batch.
 
     Attributes:
-        logits: (batch, outputs).
+        logits: (batch, outputs); in a loss (decisions, outputs), see ``Task.decisions``.
         features: outputs of the layers that the objective selects, by name.
         index: (batch,) the samples' indices in the training set.
     """
@@ -34,7 +34,7 @@ class Objective(nn.Module, ABC):
 
     Attributes:
         needs_teacher: it uses the teacher's outputs.
-        tasks: names of the tasks it is defined for.
+        tasks: names of the tasks that decisions may be of.
         least_classes: minimum number of classes, for a multiclass task.
         instead: the option of conf/distill to suggest for data that it rejects.
         takes_shares: targets may be shares of classes, as `data.mix` makes them.
@@ -72,10 +72,10 @@ class Objective(nn.Module, ABC):
         Raises:
             ConfigError: it is not defined for the task, or for so few classes.
         """
-        if task.word not in self.tasks:
+        if task.like not in self.tasks:
             allowed = f"{' or '.join(self.tasks)} data, this is {task.word}"
             raise ConfigError("distill", self.method, allowed, f"use distill={self.instead}")
-        if task.word == Multiclass.word and task.outputs < self.least_classes:
+        if task.like == Multiclass.word and task.outputs < self.least_classes:
             allowed = f"data of {self.least_classes} classes or more, this has {task.outputs}"
             raise ConfigError("distill", self.method, allowed, f"use distill={self.instead}")
         self.task = task
@@ -138,13 +138,13 @@ class LogitObjective(Objective):
 
     def setup(self, task: Task, targets: Tensor) -> None:
         super().setup(task, targets)
-        if self.standardize and (task.word != Multiclass.word or task.outputs < 3):
+        if self.standardize and (task.like != Multiclass.word or task.outputs < 3):
             allowed = f"false for data that is {task.word} with {task.outputs} outputs"
             raise ConfigError("distill.standardize", "true", allowed)
 
     def build_projectors(self, student: Outputs, teacher: Outputs) -> None:
         if student.logits.shape != teacher.logits.shape:
-            ours, theirs = student.logits.shape[1], teacher.logits.shape[1]
+            ours, theirs = student.logits.shape[-1], teacher.logits.shape[-1]
             allowed = f"a teacher with the student's {ours} outputs, this has {theirs} outputs"
             raise ConfigError("distill", self.method, allowed, "features cross tasks: distill=at")
 

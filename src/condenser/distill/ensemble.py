@@ -45,7 +45,7 @@ def ensemble(
     if how == "random":
         return Ensemble(teachers, None)
     if how == "learned":
-        seen = [predict(teacher, data.val_dataloader()) for teacher in teachers]
+        seen = [predict(teacher, data.val_dataloader(), data.task) for teacher in teachers]
         logits, target = torch.stack([s.logits for s in seen]), seen[0].targets
         return Ensemble(teachers, learned_weights(logits, target, data.task))
     weights = [1.0] * len(teachers) if how == "mean" else [float(w) for w in how]

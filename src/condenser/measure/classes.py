@@ -49,7 +49,8 @@ def damage(
     Returns:
         worst_class and worst_drop: of the largest drop (the first of equals); mean_drop; std_drop:
         over the classes, which are all there are, so by their number and not one less. All None
-        for a teacher whose logits have another shape: it does something else.
+        for a teacher whose logits have another shape: it does something else. Nothing of a task
+        whose outputs are no classes that are told apart.
 
     Raises:
         CondenserError: no samples.
@@ -57,6 +58,8 @@ def damage(
     Source: an equal mean can hide unequal classes: Hooker, Courville, Clark, Dauphin, Frome, "What
     Do Compressed Deep Neural Networks Forget?", 2019, https://arxiv.org/abs/1911.05248
     """
+    if not task.named:
+        return {}
     if teacher.shape != predictions.logits.shape:
         return dict.fromkeys(("worst_class", "worst_drop", "mean_drop", "std_drop"))
     own = accuracy_by_class(predictions, classes, task)

@@ -41,10 +41,28 @@ def compute(model: nn.Module, example: Tensor) -> dict[str, int]:
 
     counter = FlopCounterMode(display=False)
     weighted = [name for name, layer in model.named_modules() if isinstance(layer, WEIGHTED)]
-    with evaluating(model), watching(model, weighted, note), _counted_attention(), counter:
+    with (
+        evaluating(model),
+        watching(model, weighted, note),
+        _counted_attention(),
+        _counted_recurrence(),
+        counter,
+    ):
         model(example.to(device_of(model)))
     macs = counter.get_total_flops() // 2
     return {"macs": macs, "nonzero_macs": macs - skipped}
+
+
+@contextmanager
+def _counted_recurrence() -> Iterator[None]:
+    """Recurrent layers as plain matrix products: oneDNN's hide theirs from the counter."""
+    known = torch.backends.mkldnn
+    before = known.is_available() and torch._C._get_mkldnn_enabled()
+    known.set_flags(_enabled=False, _fp32_precision=None)
+    try:
+        yield
+    finally:
+        known.set_flags(_enabled=before, _fp32_precision=None)
 
 
 @contextmanager

@@ -25,8 +25,12 @@ class Predictions(NamedTuple):
     targets: Tensor
 
 
-def predict(model: Callable[[Tensor], Any], batches: Iterable[Batch]) -> Predictions:
+def predict(
+    model: Callable[[Tensor], Any], batches: Iterable[Batch], task: Task | None = None
+) -> Predictions:
     """The logits of ``model`` for every image of ``batches``, in their order.
+
+    ``task`` says which decisions are asked for (``Task.decisions``); None: one for each image.
 
     A module runs in eval mode, without gradients, on the device of its parameters, and its modes
     are restored. Any other callable (such as an onnxruntime session) gets the images unchanged and
@@ -39,8 +43,11 @@ def predict(model: Callable[[Tensor], Any], batches: Iterable[Batch]) -> Predict
     with evaluating(model):
         for batch in batches:
             output = model(batch.image.to(device))
-            logits.append(torch.as_tensor(output).detach().float().cpu())
-            targets.append(batch.target.cpu())
+            said, target = torch.as_tensor(output).detach().float().cpu(), batch.target.cpu()
+            if task is not None:
+                said, target = task.decisions(said, target)
+            logits.append(said)
+            targets.append(target)
     if not logits:
         raise CondenserError("nothing to predict: the data held no batch")
     return Predictions(torch.cat(logits), torch.cat(targets))
@@ -57,7 +64,10 @@ def quality(
     accuracy, top5: fractions; top5 is None with five classes or fewer, and of labels.
     ece: Σ_b n_b/N · |accuracy_b - confidence_b| over 15 equal-width bins of the largest
     probability (of a label: of what was decided). nll: mean of -log p(target), nats.
-    Of a binary task also f1 and auroc, the latter None where all targets are equal. Of labels also
+    Of a binary task also f1 and auroc, the latter None where all targets are equal. Of tokens also
+    perplexity e^nll and bits = nll / ln 2, each a token. Of a ranking, whose accuracy is recall@1,
+    also recall10 and ndcg10: means of whether the item is among the first ten, and, if it is, of
+    1 / log₂(2 + items before it). Of labels also
     exact_match: fraction of samples with every label right; f1: mean over the labels; map: mean
     over the labels that occur of the average precision.
     teacher_accuracy; teacher_agreement: fraction of equal decisions; teacher_kl: mean of
@@ -81,7 +91,7 @@ def _beside(logits: Tensor, targets: Tensor, teacher: Tensor, task: Task) -> sco
         return dict.fromkeys(("teacher_accuracy", "teacher_agreement", "teacher_kl"))
     _must_be_finite(teacher, "the teacher's")
     log_p, log_t = (F.log_softmax(task.choices(z.double()), dim=1) for z in (logits, teacher))
-    classes = task.word == Multiclass.word
+    classes = task.like == Multiclass.word
     accuracy = scores.class_accuracy if classes else scores.label_accuracy
     return {
         "teacher_accuracy": accuracy(teacher, targets),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -9,10 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from condenser.functional.losses import yes_or_no
-from condenser.tasks import Binary, Multiclass, Multilabel
+from condenser.functional.ranking import ndcg, recall
+from condenser.tasks import Binary, Multiclass, Multilabel, Ranking, TokenPrediction
 
 BINS = 15  # equal-width confidence bins, as in Guo et al. 2017
 TOP5_FROM = 6  # with five classes or fewer top-5 is trivial
+MOST = 700.0  # nats whose exponential is a float
 Scores = dict[str, float | None]
 
 
@@ -71,10 +74,27 @@ def of_each_label(logits: Tensor, targets: Tensor) -> Scores:
     }
 
 
+def of_tokens(logits: Tensor, targets: Tensor) -> Scores:
+    """Logits (N, tokens), targets (N,): N positions."""
+    found = of_classes(logits, targets)
+    nll = float(found["nll"] or 0.0)
+    return found | {"perplexity": math.exp(min(nll, MOST)), "bits": nll / math.log(2)}
+
+
+def of_ranking(logits: Tensor, targets: Tensor) -> Scores:
+    """Logits (N, items), targets (N,); the items already seen left out."""
+    return of_classes(logits, targets) | {
+        "recall10": rounded(recall(logits, targets, 10).double().mean()),
+        "ndcg10": rounded(ndcg(logits, targets, 10).double().mean()),
+    }
+
+
 OF: dict[str, Callable[[Tensor, Tensor], Scores]] = {
     Multiclass.word: of_classes,
     Binary.word: of_answer,
     Multilabel.word: of_labels,
+    TokenPrediction.word: of_tokens,
+    Ranking.word: of_ranking,
 }
 
 

@@ -3,8 +3,10 @@
 A network is a class or function that is called as
 ``target(input_shape=(channels, height, width), num_classes=n, **settings)``; a file in conf/model
 names it as ``_target_``. A new file in this folder needs no entry here: its full path will do.
-A network from outside the package gets the arguments of these two that it accepts, and may return a
-tuple or an object with ``logits``.
+Where inputs are no images ``input_shape`` has another rank (such a network annotates it as
+``tuple[int, ...]``), and one of token ids takes ``vocab_size``. A network from outside the package
+gets the arguments of these three that it accepts, and may return a tuple or an object with
+``logits``.
 """
 
 from __future__ import annotations
@@ -46,29 +48,35 @@ __all__ = [
 ]
 
 LIBRARIES = ("torchvision_model", "timm_model", "transformers_model")  # whose code is others'
-GIVEN = ("input_shape", "num_classes")
+GIVEN = ("input_shape", "num_classes", "vocab_size")
+IMAGES = "tuple[int, int, int]"  # the annotation of an input_shape that is an image's
 
 
 def build(
     architecture: Mapping[str, Any],
-    input_shape: tuple[int, int, int],
+    input_shape: tuple[int, ...],
     num_classes: int,
     trusted: Sequence[str] = (),
+    vocab_size: int | None = None,
 ) -> nn.Module:
     """Build the network that ``architecture`` describes: ``_target_``, ``name``, settings.
+
+    ``vocab_size`` is given where the inputs are token ids.
 
     A description can come from a stored file, which must not be able to run arbitrary code:
     only networks of this package and of conf/model are called, and what is in ``trusted``, by its
     dotted path or its package (the config of the run that the user typed puts its own there).
 
-    Raises ConfigError for a target that is not allowed or does not exist, and for settings that
-    it does not take.
+    Raises ConfigError for a target that is not allowed or does not exist, for settings that it does
+    not take, and for one of ours that takes other inputs.
     """
     path = str(architecture.get("_target_", ""))
     target = _network(path, trusted)
     settings = {k: v for k, v in architecture.items() if k not in ("_target_", "name")}
     _check_settings(path, target, settings)
-    given = _taken(target, {"input_shape": tuple(input_shape), "num_classes": num_classes})
+    _check_inputs(path, target, input_shape, vocab_size)
+    known = {"input_shape": tuple(input_shape), "num_classes": num_classes}
+    given = _taken(target, known | ({} if vocab_size is None else {"vocab_size": vocab_size}))
     try:
         model = target(**given, **settings)
     except TypeError as error:
@@ -78,7 +86,7 @@ def build(
         raise ConfigError("model", settings, kinds, str(error)) from error
     if not isinstance(model, nn.Module):
         raise ConfigError("model._target_", path, "a network (nn.Module, or a function giving one)")
-    return adapted(model, input_shape) if outside(path) else model
+    return adapted(model, input_shape, vocab_size) if outside(path) else model
 
 
 def outside(target: str) -> bool:
@@ -107,6 +115,22 @@ def _taken(target: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, An
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return dict(given)
     return {name: value for name, value in given.items() if name in parameters}
+
+
+def _check_inputs(
+    path: str, target: Callable[..., Any], shape: tuple[int, ...], vocab_size: int | None
+) -> None:
+    """ConfigError for a network of ours that takes other inputs than the data's."""
+    parameters, key = inspect.signature(target).parameters, "model._target_"
+    if "vocab_size" in parameters:
+        if vocab_size is None and parameters["vocab_size"].default is inspect.Parameter.empty:
+            raise ConfigError(key, path, "a network of images or numbers: this takes token ids")
+    elif vocab_size is not None and not outside(path):
+        raise ConfigError(key, path, "a network of token ids, which takes vocab_size")
+    takes = getattr(parameters.get("input_shape"), "annotation", None)
+    if takes == IMAGES and len(shape) != 3 and not outside(path) and vocab_size is None:
+        side = "x".join(map(str, shape))
+        raise ConfigError(key, path, f"a network of inputs of {side}: this takes images")
 
 
 def _check_settings(path: str, target: Callable[..., Any], settings: Mapping[str, Any]) -> None:

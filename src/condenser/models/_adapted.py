@@ -13,11 +13,14 @@ from torch.nn.utils.weight_norm import WeightNorm
 from condenser.errors import CondenserError
 
 
-def adapted(model: nn.Module, input_shape: tuple[int, int, int]) -> nn.Module:
+def adapted(
+    model: nn.Module, input_shape: tuple[int, ...], vocab_size: int | None = None
+) -> nn.Module:
     """The network with lazy layers materialised and its output reduced to logits."""
     if any(is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
         with torch.no_grad():
-            model.eval()(torch.zeros(2, *input_shape))
+            kind = torch.float32 if vocab_size is None else torch.int64
+            model.eval()(torch.zeros(2, *input_shape, dtype=kind))
         model.train()
     for module in model.modules():
         for hook in module._forward_pre_hooks.values():

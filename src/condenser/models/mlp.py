@@ -15,9 +15,9 @@ LARGEST = 2**16  # numbers of an image
 class MLP(nn.Sequential):
     """ReLU layers of the given widths, then a linear layer to the classes.
 
-    images (batch, C, H, W) → logits (batch, classes). Layers are named fc1, relu1, fc2, …;
-    the last fc gives the logits. ``input_dropout`` drops pixels, ``dropout`` hidden units
-    (Hinton's large net: 0.2 and 0.5). Initialisation is torch's default.
+    images (batch, C, H, W), or other numbers → logits (batch, classes). Layers are named fc1,
+    relu1, fc2, …; the last fc gives the logits. ``input_dropout`` drops pixels, ``dropout`` hidden
+    units (Hinton's large net: 0.2 and 0.5). Initialisation is torch's default.
 
     Source: Hinton, Vinyals, Dean, Distilling the Knowledge in a Neural Network, 2015,
     https://arxiv.org/abs/1503.02531
@@ -28,7 +28,7 @@ class MLP(nn.Sequential):
 
     def __init__(
         self,
-        input_shape: tuple[int, int, int],
+        input_shape: tuple[int, ...],
         num_classes: int,
         widths: Sequence[int],
         dropout: float = 0.0,
@@ -50,7 +50,7 @@ class MLP(nn.Sequential):
         self.add_module(f"fc{len(widths) + 1}", nn.Linear(before, num_classes))
 
 
-def _inputs(shape: tuple[int, int, int]) -> int:
+def _inputs(shape: tuple[int, ...]) -> int:
     count = prod(shape)
     if count > LARGEST:
         size = "×".join(map(str, shape))

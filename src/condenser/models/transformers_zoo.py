@@ -11,17 +11,19 @@ from torch import Tensor, nn
 from condenser.errors import ConfigError, nearest
 from condenser.models.timm_zoo import needed
 from condenser.models.torchvision_zoo import out_of_place
+from condenser.tasks import PAD
 
 OUTPUTS = ("logits", "embedding")
 
 
 def transformers_model(
-    input_shape: tuple[int, int, int],
+    input_shape: tuple[int, ...],
     num_classes: int,
     architecture: str,
     settings: Mapping[str, Any] | None = None,
     outputs: str = "logits",
     weights: str | None = None,
+    vocab_size: int | None = None,
 ) -> nn.Module:
     """A network of transformers: images or token ids → logits (batch, num_classes).
 
@@ -34,23 +36,29 @@ def transformers_model(
         weights: null: random, or as ``teacher.load`` loads them; DEFAULT: those on the hub.
 
     Images keep their size: a position table is made for it. Of texts the input is
-    (batch, digits, 1, length): tokens as the data have them, ids in base 256 where there are
-    several digits, lowest first; or int64 (batch, length). What equals the config's
-    ``pad_token_id`` is padding.
+    int64 (batch, length); or (batch, digits, 1, length): tokens of a set of bytes, ids in base 256
+    where there are several digits, lowest first. What equals the config's ``pad_token_id`` is
+    padding. Of token ids the vocabulary is the data's where ``settings`` say no other.
 
     Raises ConfigError where transformers is not installed, for a kind that it does not know or
-    that classifies neither images nor texts, and for a width other than ``num_classes``.
+    that classifies neither images nor texts, for a width other than ``num_classes``, and for data
+    with longer texts or more ids than the network has places for.
 
     Source: https://huggingface.co/docs/transformers
     """
     needed("transformers", architecture)
     if outputs not in OUTPUTS:
         raise ConfigError("model.outputs", outputs, "logits or embedding")
-    config = config_of(architecture, dict(settings or {}))
+    own = dict(settings or {})
+    if architecture in known() and vocab_size is not None:
+        own = {"vocab_size": vocab_size, "pad_token_id": PAD, **own}
+    config = config_of(architecture, own)
     config.num_labels = num_classes
     of_text = type(config) in kinds("SEQUENCE_CLASSIFICATION")
-    if not of_text:
-        sized(config, input_shape)
+    if of_text:
+        sized_for_text(config, architecture, input_shape, vocab_size)
+    else:
+        sized(config, architecture, input_shape)
     if outputs == "embedding":
         return embedding(config, architecture, weights, num_classes)
     if not of_text and type(config) not in kinds("IMAGE_CLASSIFICATION"):
@@ -117,16 +125,23 @@ def embedding(config: Any, architecture: str, weights: str | None, num_classes: 
 
 def config_of(architecture: str, settings: dict[str, Any]) -> Any:
     """A kind's config with these settings, or the hub's."""
-    from transformers import CONFIG_MAPPING, AutoConfig
+    from transformers import AutoConfig
 
     try:
-        if architecture in CONFIG_MAPPING:
+        if architecture in known():
             return AutoConfig.for_model(architecture, **settings)
         return AutoConfig.from_pretrained(architecture, trust_remote_code=False, **settings)
     except Exception as error:  # of the hub, or of a setting that makes no sense
-        hint = nearest(architecture, CONFIG_MAPPING) or " ".join(str(error).split())[:160]
+        hint = nearest(architecture, known()) or " ".join(str(error).split())[:160]
         allowed = "a kind of transformers, a folder with a config.json, or a name on the hub"
         raise ConfigError("model.architecture", architecture, allowed, hint) from error
+
+
+def known() -> Any:
+    """The kinds of networks, by name."""
+    from transformers import CONFIG_MAPPING
+
+    return CONFIG_MAPPING
 
 
 def kinds(task: str) -> Any:
@@ -136,8 +151,26 @@ def kinds(task: str) -> Any:
     return getattr(transformers, f"MODEL_FOR_{task}_MAPPING")
 
 
-def sized(config: Any, input_shape: tuple[int, int, int]) -> None:
+def sized_for_text(
+    config: Any, architecture: str, shape: tuple[int, ...], vocab_size: int | None
+) -> None:
+    """ConfigError for data with longer texts, or ids that have no embedding."""
+    if vocab_size is None:
+        return
+    places, ids = getattr(config, "max_position_embeddings", None), config.vocab_size
+    if vocab_size > ids:
+        allowed = f"a network of {vocab_size} token ids, those of the data; it has {ids}"
+        raise ConfigError("model.architecture", architecture, allowed)
+    if places is not None and 0 < places < shape[-1]:
+        allowed = f"a network of {shape[-1]} places, the longest text; its position table has"
+        raise ConfigError("model.architecture", architecture, f"{allowed} {places}")
+
+
+def sized(config: Any, architecture: str, input_shape: tuple[int, ...]) -> None:
     """Fit the config of a network of images to those of the data."""
+    if len(input_shape) != 3:
+        allowed = f"a network of inputs of {'x'.join(map(str, input_shape))}: this takes images"
+        raise ConfigError("model.architecture", architecture, allowed)
     channels, height, width = input_shape
     if hasattr(config, "num_channels"):
         config.num_channels = channels

@@ -54,8 +54,9 @@ class Mutual(Student):
 
     def validation_step(self, batch: Batch, number: int) -> None:
         super().validation_step(batch, number)
-        right = self.data.task.decide(self.peer(batch.image)) == batch.target
-        self.peer_accuracy.update(right.float())
+        task = self.data.task
+        decided = task.decisions(self.peer(batch.image), batch.target)
+        self.peer_accuracy.update(task.credit(*decided))
 
     def on_validation_epoch_end(self) -> None:
         super().on_validation_epoch_end()

@@ -29,9 +29,12 @@ STOCHASTIC = (nn.modules.dropout._DropoutNd,)
 
 @dataclass
 class Best:
-    """The best epoch on validation, and its weights."""
+    """The best epoch on validation, and its weights.
 
-    accuracy: float = -1.0
+    ``accuracy`` is the metric that the task chooses by, less being worse.
+    """
+
+    accuracy: float = float("-inf")
     loss: float = float("inf")
     epoch: int | None = None
     state: State = field(default_factory=dict)
@@ -145,6 +148,11 @@ class Student(pl.LightningModule):
         """The objective's terms; on the global batch if it compares samples."""
         if self.sharded:
             student, teacher = assembled(student), teacher and assembled(teacher)
+        decisions, answer = self.data.task.decisions, target
+        if teacher is not None and teacher.logits.shape == student.logits.shape:
+            teacher = teacher._replace(logits=decisions(teacher.logits, answer)[0])
+        logits, target = decisions(student.logits, answer)
+        student = student._replace(logits=logits)
         if objective.relational and self.peers.size > 1:
             everyones = self.peers.everyones
             student, teacher = everyones(student), teacher and everyones(teacher)
@@ -243,7 +251,8 @@ class Student(pl.LightningModule):
             logger.log_metrics(self.row, self.steps)
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, Progress):
-                callback.epoch_over(self.trainer, means["train/loss"], self.row.get("val/accuracy"))
+                chosen = self.row.get(f"val/{self.data.task.chosen}")
+                callback.epoch_over(self.trainer, means["train/loss"], chosen)
         self.row = {}
         self.peers.align(self.model)
         self.stop_in_time(self.current_epoch)
@@ -258,16 +267,17 @@ class Student(pl.LightningModule):
 
     def validation_step(self, batch: Batch, _: int) -> None:
         batch = as_batch(batch)
-        logits = self.model(batch.image)
         task = self.data.task
-        self.val_accuracy.update((task.decide(logits) == batch.target).float())
-        self.val_loss.update(task.hard_loss(logits, batch.target), weight=len(batch.target))
+        logits, target = task.decisions(self.model(batch.image), batch.target)
+        self.val_accuracy.update(task.credit(logits, target))
+        self.val_loss.update(task.hard_loss(logits, target), weight=len(target))
 
     def on_validation_epoch_end(self) -> None:
+        task = self.data.task
         accuracy, loss = float(self.val_accuracy.compute()), float(self.val_loss.compute())
         self.val_accuracy.reset()
         self.val_loss.reset()
         if self.compression is None or self.compression.ready:
             accuracy, loss = agreed((accuracy, loss))
-            self.best.update(accuracy, loss, self.current_epoch, self.model)
-        self.row = {"val/accuracy": accuracy, "val/loss": loss}
+            self.best.update(task.sign * accuracy, loss, self.current_epoch, self.model)
+        self.row = {f"val/{task.chosen}": accuracy, "val/loss": loss}

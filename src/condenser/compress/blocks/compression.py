@@ -143,11 +143,11 @@ class CutBlocks(Structural):
 
     def named(self, model: nn.Module, image: Tensor | None) -> dict[str, Patterns]:
         assert image is not None
-        found, left = removable(model, image.repeat(IMAGES, 1, 1, 1))
+        found, left = removable(model, image.repeat(IMAGES, *[1] * (image.ndim - 1)))
         return {"cut.exclude": (self.exclude, [*found, *left])}
 
     def check(self, model: nn.Module, image: Tensor) -> None:
-        self.number(model, image, self.find(model, image.repeat(IMAGES, 1, 1, 1)))
+        self.number(model, image, self.find(model, image.repeat(IMAGES, *[1] * (image.ndim - 1))))
 
     def cut(self, model: nn.Module, image: Tensor, calibration: CalibrationData) -> None:
         blocks = self.find(model, calibration.sample(IMAGES)[0])

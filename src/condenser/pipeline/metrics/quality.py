@@ -23,18 +23,19 @@ from condenser.tasks import Task
 
 LOGITS = "test_logits.safetensors"
 IMAGES = 1000  # that features are compared on
+MOST = 2**26  # logits that are stored, of the first decisions
 
 
 def graded(predictions: Predictions, task: Task) -> dict[str, float | None]:
     """Their quality; none of a network that was made for another task."""
     if predictions.logits.shape[1] != task.outputs:
-        return dict.fromkeys(("accuracy", "top5", "ece", "nll"))
+        return dict.fromkeys(("accuracy", "top5", "ece", "nll", task.chosen))
     return measure.quality(predictions, task=task)
 
 
 def by_class(test: Predictions, data: DataModule) -> dict[str, float | None]:
     """Test accuracy of each class; nothing of a network that was made for another task."""
-    if test.logits.shape[1] != data.task.outputs:
+    if test.logits.shape[1] != data.task.outputs or not data.task.named:
         return {}
     found = measure.accuracy_by_class(test, data.classes, data.task)
     return {f"class/{name}": value for name, value in found.items()}
@@ -87,7 +88,10 @@ def agreement(word: str, file: Predictions, simulated: Predictions, task: Task) 
 
 
 def save_logits(folder: Path, test: Predictions) -> None:
-    save_file(test._asdict(), folder / LOGITS)
+    rows = max(1, MOST // test.logits.shape[1])
+    save_file(
+        {name: part[:rows].contiguous() for name, part in test._asdict().items()}, folder / LOGITS
+    )
 
 
 def load_logits(entry: Entry) -> Predictions:

@@ -27,18 +27,21 @@ def measured(
         return unmeasured(outcome, folder)
     predictor = deploy.session(outcome.file, outcome.threads) if outcome.file else model
     raw = isinstance(predictor, deploy.Session) and predictor.pixels
-    test = measure.predict(predictor, batches(data.test_dataloader(), raw))
+    test = measure.predict(predictor, batches(data.test_dataloader(), raw), data.task)
     quality.save_logits(folder, test)
-    val = quality.graded(measure.predict(predictor, batches(data.val_dataloader(), raw)), data.task)
+    seen = measure.predict(predictor, batches(data.val_dataloader(), raw), data.task)
+    val = quality.graded(seen, data.task)
     best = quality.graded(test, data.task)
-    metrics = {f"test/{k}": v for k, v in best.items()} | {"val/accuracy": val["accuracy"]}
-    metrics |= {"val/accuracy_last": val["accuracy"], "test/accuracy_last": best["accuracy"]}
+    chosen = tuple(dict.fromkeys(("accuracy", data.task.chosen)))
+    metrics = {f"test/{k}": v for k, v in best.items()} | {f"val/{k}": val[k] for k in chosen}
+    for key in chosen:
+        metrics |= {f"val/{key}_last": val[key], f"test/{key}_last": best[key]}
     if outcome.last is not None:
         for split, loader in (("val", data.val_dataloader()), ("test", data.test_dataloader())):
-            last = quality.graded(measure.predict(outcome.last, loader), data.task)
-            metrics[f"{split}/accuracy_last"] = last["accuracy"]
+            last = quality.graded(measure.predict(outcome.last, loader, data.task), data.task)
+            metrics |= {f"{split}/{key}_last": last[key] for key in chosen}
     if outcome.file:
-        simulated = measure.predict(model, data.test_dataloader())
+        simulated = measure.predict(model, data.test_dataloader(), data.task)
         metrics |= quality.agreement(stage.word, test, simulated, data.task)
     metrics |= quality.by_class(test, data)
     if stage.uses_teacher:

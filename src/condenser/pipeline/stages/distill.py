@@ -137,7 +137,9 @@ def network(model: Mapping[str, Any], ctx: RunContext) -> nn.Module:
     """A network of the config, its weights as initialised."""
     from condenser import models
 
-    return models.build(model, ctx.data.input_shape, ctx.data.num_classes, ctx.trusted)
+    data = ctx.data
+    size = data.vocabulary.size if data.vocabulary is not None else None
+    return models.build(model, data.input_shape, data.num_classes, ctx.trusted, size)
 
 
 def parameters(model: nn.Module) -> int:

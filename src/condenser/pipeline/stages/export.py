@@ -78,12 +78,18 @@ class Export(Stage):
         """Networks from outside are tried whole, see tryout.
 
         Raises:
-            ConfigError: uint8 is asked for as input, and the data are floats.
+            ConfigError: uint8 is asked for as input, and the data are others; or of what are no
+                images channels last, or of token ids, whose length varies, a program of fixed size.
         """
         import torch
 
-        if self.settings["input"] == "uint8" and ctx.data.raw != torch.uint8:
-            raise ConfigError("export.input", "uint8", "float32 for data that are floats")
+        own, data = self.settings, ctx.data
+        if own["input"] == "uint8" and data.raw != torch.uint8:
+            raise ConfigError("export.input", "uint8", "float32 for data that are no pixels")
+        if own["layout"] == "NHWC" and len(data.input_shape) != 3:
+            raise ConfigError("export.layout", "NHWC", "NCHW for data that are no images")
+        if own["target"] == "executorch" and data.vocabulary is not None:
+            raise ConfigError("export.target", "executorch", "onnx or openvino for token ids")
 
     def run(self, ctx: RunContext, inputs: StageInputs, place: StageDir) -> StageResult:
         from condenser import deploy, measure

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from condenser.checkpoint.model_spec import ModelSpec
+    from condenser.data import DataModule
 
 
 class Teacher(TrainingStage):
@@ -106,6 +107,8 @@ class Teacher(TrainingStage):
         from condenser.checkpoint.input_adapter import adapter
 
         plain, seen = super().spec(ctx), self.settings["input"]
+        if plain.vocabulary is not None:
+            return plain
         data = (ctx.data.mean, ctx.data.std)
         mean, std = seen["mean"] or data[0], seen["std"] or data[1]
         if len(mean) != len(std):
@@ -166,12 +169,33 @@ class Teacher(TrainingStage):
 
         assert self.folder is not None
         found, model = self.read(ctx)
+        fit_ids(found, ctx.data)
         inputs = (ctx.data.mean, ctx.data.std)
         own = found.normalisation or inputs
         bare = replace(
             found, operations=tuple(o for o in found.operations if type(o) is not InputAdapter)
         )
-        fitted = bare.then(adapter(found.input_shape, own, ctx.data.input_shape, inputs))
+        if found.vocabulary is None:
+            bare = bare.then(adapter(found.input_shape, own, ctx.data.input_shape, inputs))
+        fitted = bare
         again = fitted.build(ctx.trusted)
         weights.fill(again, model.state_dict())
         return fitted, again.eval()
+
+
+def fit_ids(found: ModelSpec, data: DataModule) -> None:
+    """ConfigError for a network whose token ids are not the data's, or that has too few places."""
+    key, shown_as = "teacher.load", "a network that was trained on the same kind of inputs"
+    if (found.vocabulary is None) != (data.vocabulary is None):
+        kinds = [("token ids" if ids else "numbers") for ids in (found.vocabulary, data.vocabulary)]
+        raise ConfigError(key, f"a network of {kinds[0]}", shown_as, f"{data.name} has {kinds[1]}")
+    if found.vocabulary is None or data.vocabulary is None:
+        return
+    if found.vocabulary != data.vocabulary:
+        allowed = "a network with the tokenizer of the data"
+        raise ConfigError(
+            key, f"{found.vocabulary.size} token ids", allowed, "data.source.tokenizer"
+        )
+    if found.input_shape[-1] < data.input_shape[-1]:
+        allowed = f"one of {data.input_shape[-1]} or more, the longest of {data.name}"
+        raise ConfigError(key, f"a network of {found.input_shape[-1]} places", allowed)

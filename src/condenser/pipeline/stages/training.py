@@ -217,7 +217,7 @@ class TrainingStage(Stage):
         def in_parts(count: int) -> Iterator[tuple[Tensor, Tensor]]:
             return ctx.data.in_parts(min(count, ctx.data.train_size))
 
-        return CalibrationData(in_parts, ctx.data.task.hard_loss, origin, spec.operations)
+        return CalibrationData(in_parts, ctx.data.task.loss, origin, spec.operations)
 
     def spec(self, ctx: RunContext) -> ModelSpec:
         from condenser.checkpoint.model_spec import ModelSpec
@@ -228,7 +228,8 @@ class TrainingStage(Stage):
             nameless(self.architecture),
             data.input_shape,
             data.num_classes,
-            normalisation=(data.mean, data.std),
+            normalisation=(data.mean, data.std) if data.vocabulary is None else None,
+            vocabulary=data.vocabulary,
         )
 
     def module(self, ctx: RunContext, training: Training) -> Student:

@@ -56,8 +56,10 @@ def answer(trial: Trial, model: nn.Module, ctx: RunContext) -> None:
             logits, again = said(model, images), said(model, images.clone())
         if not torch.equal(images, before):
             refuse(trial.named, "changes the images that it is given in place; it must leave them")
-        if logits.shape != (count, outputs):
-            right = f"{count}x{outputs}, a logit for each class of {ctx.data.name}"
+        places = () if ctx.data.task.by_sample else (images.shape[-1],)
+        if logits.shape != (count, *places, outputs):
+            sides = "x".join(map(str, (count, *places, outputs)))
+            right = f"{sides}, a logit for each class of {ctx.data.name}"
             what = f"answers {count} images with a tensor of {shape(logits)}; must be of {right}"
             refuse(trial.named, what)
         if not same(logits, again):
@@ -78,14 +80,14 @@ def learn(trial: Trial, model: nn.Module, ctx: RunContext) -> None:
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
         refuse(trial.named, "has no parameter to train: none has requires_grad")
-    optimizer, first = torch.optim.SGD(parameters, lr=1e-3), ctx.data.targets[:2].cpu()
+    optimizer = torch.optim.SGD(parameters, lr=1e-3)
     for count in (2, 1) if trial.least == 1 else (2,):
         mend = "" if count == 2 else "optim.batch_size and data.limit must be above 1"
         with step(trial.named, f"cannot be trained on a batch of {count}", mend):
+            images, targets = ctx.data.labelled(count)
             for _ in range(2):
                 optimizer.zero_grad()
-                logits = model.train()(ctx.data.example(count))
-                loss = ctx.data.task.hard_loss(logits, first[:count])
+                loss = ctx.data.task.loss(model.train()(images), targets)
                 if not loss.requires_grad:
                     raise CondenserError("its logits depend on no parameter that has requires_grad")
                 loss.backward()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -51,6 +51,7 @@ def load_or_compute(
     drawn = getattr(teacher, "stochastic", False)
     cache.check(data, given.names, drawn)
     views, blind = views_of(data), bool(given.names) and not cache.features
+    blind |= not cacheable(data, given.names)
     if cache.keep == "none" or views is None or drawn or blind:
         return None
     device = torch.device(device)
@@ -67,6 +68,11 @@ def load_or_compute(
         return CachedOutputs(manifest, whole).to(device)
     own = warn if cache.folder is None else None
     return load_or_make(cache.where(cache_dir, manifest.key), manifest, ask, own).to(device)
+
+
+def cacheable(data: DataModule, layers: Sequence[str]) -> bool:
+    """Whether outputs have one shape for all samples: features of token ids have their lengths."""
+    return data.task.by_sample and (data.vocabulary is None or not layers)
 
 
 def describe(

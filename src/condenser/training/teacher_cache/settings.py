@@ -70,6 +70,9 @@ class Cache:
             raise ConfigError("teacher.cache.logits", self.logits, allowed)
         if not self.asked:
             return
+        if not data.task.by_sample or (layers and data.vocabulary is not None):
+            allowed = "none, or auto without a folder, where samples have outputs of other lengths"
+            raise ConfigError("teacher.cache.keep", self.keep, allowed)
         if views_of(data) is None:
             allowed = "none, or auto without a folder, where every epoch shows new images"
             hint = "data.views=8 shows the same eight versions of each image again and again"

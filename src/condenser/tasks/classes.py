@@ -1,58 +1,16 @@
-"""Tasks: multiclass, multilabel and binary classification, with their losses and decisions."""
+"""Multiclass, multilabel and binary classification."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from condenser.errors import ConfigError, UnknownError
-from condenser.functional.losses import binary_loss, hard_loss, soft_loss, yes_or_no
-
-
-@dataclass(frozen=True)
-class Task(ABC):
-    """What a network's logits mean.
-
-    Attributes:
-        outputs: length of the logits.
-        word: its name in data sets and records.
-        target: dtype and shape of the targets, for messages.
-    """
-
-    outputs: int
-    word: ClassVar[str]
-    target: ClassVar[str]
-
-    @abstractmethod
-    def hard_loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Loss on the labels, mean over all decisions."""
-
-    def soft_loss(self, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-        """T² · KL of the teacher's and the student's softened outputs, mean over all decisions.
-
-        The same mean as in ``hard_loss``, so that α weighs both equally however many labels there
-        are. Hinton et al. 2015, https://arxiv.org/abs/1503.02531
-        """
-        return soft_loss(self.choices(student), self.choices(teacher), temperature)
-
-    @abstractmethod
-    def choices(self, logits: Tensor) -> Tensor:
-        """(decisions, alternatives) logits whose softmax gives each decision's probabilities.
-
-        One row per decision of the batch: one per sample, or samples times labels.
-        """
-
-    @abstractmethod
-    def decide(self, logits: Tensor) -> Tensor:
-        """The most likely target, in the target's shape and dtype."""
-
-    @abstractmethod
-    def fits(self, targets: Tensor) -> bool:
-        """Whether these are valid targets of the task."""
+from condenser.errors import ConfigError
+from condenser.functional.losses import binary_loss, hard_loss, yes_or_no
+from condenser.tasks.base import Task
 
 
 @dataclass(frozen=True)
@@ -61,6 +19,7 @@ class Multiclass(Task):
 
     weights: tuple[float, ...] | None = None  # of classes in the loss on labels
     word: ClassVar[str] = "multiclass"
+    like: ClassVar[str] = "multiclass"
     target: ClassVar[str] = "torch.int64 (samples,), each at least 0 and below the number of names,"
 
     def hard_loss(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -86,6 +45,7 @@ class Multilabel(Task):
     """
 
     word: ClassVar[str] = "multilabel"
+    like: ClassVar[str] = "multilabel"
     target: ClassVar[str] = "torch.float32 (samples, names) of 0 and 1"
 
     def hard_loss(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -106,23 +66,9 @@ class Binary(Multilabel):
     """Yes or no. Logits (batch, 1); target float32 (batch, 1), 0 or 1."""
 
     word: ClassVar[str] = "binary"
+    like: ClassVar[str] = "binary"
 
     def __post_init__(self) -> None:
         if self.outputs != 1:
             allowed = "one name, of what is to be told from the rest, where the task is binary"
             raise ConfigError("data.classes", f"{self.outputs} names", allowed)
-
-
-TASKS: dict[str, type[Task]] = {task.word: task for task in (Multiclass, Binary, Multilabel)}
-EVERY = tuple(TASKS)
-
-
-def task_of(word: str, outputs: int) -> Task:
-    """The task named by a data set, for this number of logits.
-
-    Raises:
-        ConfigError: an unknown task, or a binary one with several outputs.
-    """
-    if word not in TASKS:
-        raise UnknownError("data.task", word, TASKS)
-    return TASKS[word](outputs)

@@ -1,0 +1,43 @@
+"""Tasks: what logits mean, with the losses, decisions and the metric that chooses a model."""
+
+from __future__ import annotations
+
+from condenser.errors import UnknownError
+from condenser.tasks.base import NOTHING, Task
+from condenser.tasks.classes import Binary, Multiclass, Multilabel
+from condenser.tasks.ranking import Ranking
+from condenser.tasks.tokens import TokenPrediction
+from condenser.tasks.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
+
+__all__ = [
+    "BOS",
+    "EOS",
+    "EVERY",
+    "NOTHING",
+    "PAD",
+    "TASKS",
+    "UNK",
+    "Binary",
+    "Multiclass",
+    "Multilabel",
+    "Ranking",
+    "Task",
+    "TokenPrediction",
+    "Vocabulary",
+    "task_of",
+]
+
+KINDS = (Multiclass, Binary, Multilabel, TokenPrediction, Ranking)
+TASKS: dict[str, type[Task]] = {task.word: task for task in KINDS}
+EVERY = (Multiclass.word, Binary.word, Multilabel.word)  # that decisions may be
+
+
+def task_of(word: str, outputs: int) -> Task:
+    """The task named by a data set, for this number of logits.
+
+    Raises:
+        ConfigError: an unknown task, or a binary one with several outputs.
+    """
+    if word not in TASKS:
+        raise UnknownError("data.task", word, TASKS)
+    return TASKS[word](outputs)
