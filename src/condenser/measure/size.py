@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -76,9 +77,18 @@ def _row(name: str, module: nn.Module, own: dict[str, Tensor]) -> LayerSize:
         shape=tuple(own[main].shape),
         params=sum(tensor.numel() for tensor in own.values()),
         nonzero=sum(nonzero.values()),
-        distinct=sum(len(tensor[tensor != 0].unique()) for tensor in own.values()),
+        distinct=sum(map(distinct, own.values())),
         sparsity=1 - nonzero[main] / max(own[main].numel(), 1),
     )
+
+
+def distinct(tensor: Tensor) -> int:
+    """How many non-zero values it has; numpy sorts a quarter as long as torch.unique."""
+    values = tensor.detach().flatten().cpu()
+    values = values.float() if values.dtype == torch.bfloat16 else values  # numpy has none
+    ordered = np.sort(values.numpy())
+    changes = int(np.count_nonzero(ordered[1:] != ordered[:-1]))
+    return changes + (ordered.size > 0) - bool((ordered == 0).any())
 
 
 def _modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:

@@ -75,14 +75,18 @@ def encoded(spec: ModelSpec, model: nn.Module) -> Parts:
 
 def assembled(spec: ModelSpec, model: nn.Module, coded: Parts) -> bytes:
     """Assemble the file from the spec and these tensors."""
+    body = b"".join([start(spec, model, coded), *(code.data for _, code in coded.values())])
+    return body + checksum(body)
+
+
+def start(spec: ModelSpec, model: nn.Module, coded: Parts) -> bytes:
+    """The file up to its tensors."""
     rows = [
         (name, NAMES[t.dtype], list(t.shape), code.kind, len(code.data))
         for name, (t, code) in coded.items()
     ]
     head = written(described(spec, model), rows, known(spec))
-    body = START.pack(MAGIC, VERSION) + codes.numbers([len(head)]) + head
-    body += b"".join(code.data for _, code in coded.values())
-    return body + checksum(body)
+    return START.pack(MAGIC, VERSION) + codes.numbers([len(head)]) + head
 
 
 def known(spec: ModelSpec) -> Layout | None:
@@ -144,7 +148,7 @@ def table(spec: ModelSpec, model: nn.Module) -> list[Row]:
         Row(name, code.kind, tensor.numel(), len(code.data), code.bound, code.overhead)
         for name, (tensor, code) in coded.items()
     ]
-    around = len(assembled(spec, model, coded)) - sum(row.bytes for row in rows)
+    around = len(start(spec, model, coded)) + CHECK
     return [*rows, Row("head and checksum", "json", 0, around, 0.0, around)]
 
 
