@@ -73,6 +73,8 @@ def before() -> dict[str, str]:
         ("distill=dkd", {"distill", "prune"}),
         ("distill.temperature=9", {"distill", "prune"}),
         ("distill.alpha=0.77", {"distill", "prune"}),
+        ("distill.divergence=reverse", {"distill", "prune"}),
+        ("~distill.divergence", set()),  # the default came later
         ("prune.rate=0.4", {"prune"}),
         ("prune=random", {"prune"}),
         ("prune.objective=labels", {"prune"}),

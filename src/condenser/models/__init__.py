@@ -19,6 +19,7 @@ from torch import nn
 
 from condenser.errors import ConfigError, NoSuchKeyError, UnknownError
 from condenser.models._adapted import adapted
+from condenser.models.causal import CausalTransformer
 from condenser.models.lenet import LeNet5
 from condenser.models.mlp import MLP
 from condenser.models.mobilenet import MobileNetV2
@@ -28,6 +29,7 @@ from condenser.models.shufflenet_v2 import ShuffleNetV2
 from condenser.models.timm_zoo import timm_model
 from condenser.models.torchvision_zoo import torchvision_model
 from condenser.models.transformers_zoo import transformers_model
+from condenser.models.translator import Translator
 from condenser.models.vgg import VGG
 from condenser.models.wrn import WideResNet
 from condenser.outside import trust
@@ -35,11 +37,13 @@ from condenser.outside import trust
 __all__ = [
     "MLP",
     "VGG",
+    "CausalTransformer",
     "LeNet5",
     "MobileNetV2",
     "ResNet",
     "ShuffleNetV1",
     "ShuffleNetV2",
+    "Translator",
     "WideResNet",
     "build",
     "timm_model",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from condenser.training.student import Student
 
 LABELS = {"_target_": "condenser.distill.Labels"}
+LATER = (("divergence", "forward"),)  # settings that came later: their defaults change no key
 AROUND = (
     "epochs",
     "optim",
@@ -98,7 +99,7 @@ class TrainingStage(Stage):
         return {
             "architecture": self.architecture and nameless(self.architecture),
             "optim": self.settings["optim"],
-            "objective": dict(self.objective),
+            "objective": {k: v for k, v in self.objective.items() if (k, v) not in LATER},
             "compression": self.compression,
             **({"trainer": stepping} if stepping else {}),
         } | (several | rounded if self.uses_teacher else {})
