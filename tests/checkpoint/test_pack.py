@@ -135,7 +135,8 @@ def rounding(bits: int, **settings: Any) -> Any:
 
 SIDE = (1, 16, 16)
 NO_NAME = ("own", "timm", "torchvision", "transformers")
-ZOO = sorted(path.stem for path in (CONF / "model").glob("*.yaml") if path.stem not in NO_NAME)
+STEMS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
+ZOO = [name for name in STEMS if name not in NO_NAME and not name.startswith(SEQUENCES)]
 LARGE = {"hinton_1200", "resnet110", "resnet32x4", "resnet8x4", "shufflenet_v2", "wrn_40_2"}
 LARGE |= {"resnet18", "vgg8", "vgg13"}
 MOST = 2**15  # weights of a layer that is factorised and shared: more take seconds

@@ -11,7 +11,7 @@ from urllib.error import URLError
 import pytest
 import torch
 from omegaconf import OmegaConf
-from places import CONF
+from places import CONF, SEQUENCES
 from torch import Tensor, nn
 
 from condenser.errors import ConfigError
@@ -19,7 +19,8 @@ from condenser.models import build, torchvision_model
 from condenser.models.shufflenet import ChannelShuffle
 
 OTHERS = ("own", "timm", "transformers")  # name no network of their own
-NAMES = sorted(p.stem for p in (CONF / "model").glob("*.yaml") if p.stem not in OTHERS)
+STEMS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
+NAMES = [name for name in STEMS if name not in OTHERS and not name.startswith(SEQUENCES)]
 DIGITS, MNIST, CIFAR = (1, 8, 8), (1, 28, 28), (3, 32, 32)
 
 

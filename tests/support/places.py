@@ -5,3 +5,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SRC, CONF, EXPERIMENTS = ROOT / "src", ROOT / "conf", ROOT / "experiments"
 GOLDENS, STANDINS = ROOT / "tests/golden", ROOT / "tests/support/standins"
+
+# conf/model's networks of inputs that are no images, by the first word of their names
+SEQUENCES = ("decoder_", "translator_")

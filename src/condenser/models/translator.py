@@ -50,23 +50,25 @@ class Translator(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         source, said = ids.unbind(1)
-        return self.decode(self.encode(source), seen(source), said)
+        logits: Tensor = self.head(self.states(self.encode(source), seen(source), said))
+        return logits
 
     def encode(self, source: Tensor) -> Tensor:
-        """(batch, length) → (batch, length, width), to be decoded with ``seen(source)``."""
+        """(batch, length) → (batch, length, width), what the decoder looks at."""
         x, mask = self.drop(self.embedding(source)), seen(source)
         for block in self.encoder:
             x = block(x, None, mask)
         memory: Tensor = self.norm1(x)
         return memory
 
-    def decode(self, memory: Tensor, mask: Tensor, said: Tensor) -> Tensor:
-        """Logits of the token that follows each of ``said``."""
+    def states(self, memory: Tensor, mask: Tensor, said: Tensor) -> Tensor:
+        """(batch, length, width): what the head turns into the token that follows each of
+        ``said``."""
         x = self.drop(self.embedding(said))
         for block in self.decoder:
             x = block(x, memory, mask)
-        logits: Tensor = self.head(self.norm2(x))
-        return logits
+        states: Tensor = self.norm2(x)
+        return states
 
 
 def seen(ids: Tensor) -> Tensor:

@@ -25,6 +25,8 @@ def agrees(model: nn.Module, image: Tensor, groups: list[Group]) -> bool:
     gone = removed(groups, masks)
     tried = scramble(model, generator)
     noise = torch.randn(2, *image.shape[1:], generator=generator).double().to(image.device)
+    if not image.is_floating_point():  # ids: of noise none has an embedding
+        noise = image.repeat(2, *[1] * (image.ndim - 1))
     cut = KeptChannels.without(tried, gone)
     try:
         with evaluating(tried):
