@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import CONF
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from places import CONF, SEQUENCES
 from running import run_in
 from torch import Tensor, nn
 
