@@ -28,8 +28,8 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int, causal: bool = False, dropout: float = 0.0) -> None:
         super().__init__()
         self.head_dim, self.causal, self.dropout = width // heads, causal, dropout
-        for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
-            self.add_module(name, nn.Linear(width, width, bias=False))
+        square = (nn.Linear(width, width, bias=False) for _ in range(4))
+        self.q_proj, self.k_proj, self.v_proj, self.o_proj = square
 
     def apart(self, x: Tensor) -> Tensor:
         """(batch, tokens, heads·d) → (batch, heads, tokens, d)."""
