@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from condenser.distill import KD, Outputs
+from condenser.distill.divergence import divergence_of
 from condenser.errors import ConfigError
-from condenser.functional.divergences import BY_NAME, divergence_of
+from condenser.functional.divergences import BY_NAME
 from condenser.functional.losses import soft_loss
 from condenser.tasks import Multilabel
 

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from condenser.distill.base import LogitObjective
+from condenser.distill.divergence import divergence_of
 from condenser.errors import fraction, positive
-from condenser.functional.divergences import divergence_of
 from condenser.tasks import EVERY
 
 

@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from condenser.errors import ConfigError, NoSuchKeyError, UnknownError, positive
 from condenser.functional.losses import soft_loss
 
 Divergence = Callable[[Tensor, Tensor, float], Tensor]  # student, teacher, temperature
-KEY = "distill.divergence"
 
 
 def reverse(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
@@ -104,31 +100,3 @@ BY_NAME: Mapping[str, Divergence] = {
     "skew_reverse": skew_reverse,
     "alpha_beta": alpha_beta,
 }
-SETTINGS: Mapping[str, tuple[str, ...]] = {
-    "jensen_shannon": ("beta",),
-    "skew": ("weight",),
-    "skew_reverse": ("weight",),
-    "alpha_beta": ("alpha", "beta"),
-}
-
-
-def divergence_of(chosen: str | Mapping[str, Any]) -> Divergence:
-    """The one that ``skew``, or with settings of its own ``{skew: {weight: 0.2}}``, means.
-
-    Raises:
-        ConfigError: no such divergence or setting, or a value out of range.
-    """
-    entry = {chosen: {}} if isinstance(chosen, str) else dict(chosen)
-    if len(entry) != 1:
-        raise ConfigError(KEY, chosen, "a name, or one with its settings, as {skew: {weight: 0.1}}")
-    ((name, settings),) = entry.items()
-    if name not in BY_NAME:
-        raise UnknownError(KEY, name, BY_NAME)
-    known = SETTINGS.get(name, ())
-    for key, value in (settings or {}).items():
-        if key not in known:
-            raise NoSuchKeyError(f"{KEY}.{name}.{key}", known)
-        place = f"{KEY}.{name}.{key}"
-        if positive(place, value) >= 1 and name != "alpha_beta":
-            raise ConfigError(place, value, "a number above 0 and below 1")
-    return partial(BY_NAME[name], **settings) if settings else BY_NAME[name]
