@@ -29,16 +29,10 @@ if TYPE_CHECKING:
 
 LABELS = {"_target_": "condenser.distill.Labels"}
 LATER = (("divergence", "forward"),)  # settings that came later: their defaults change no key
-AROUND = (
-    "epochs",
-    "optim",
-    "objective",
-    "teachers",
-    "ensemble",
-    "model",
-    "inherit",
-    "repair",
-)  # not the method's own
+AROUND = (  # not the method's own
+    *("epochs", "optim", "objective", "teachers"),
+    *("ensemble", "model", "inherit", "repair"),
+)
 
 
 @dataclass(frozen=True)
