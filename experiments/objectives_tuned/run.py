@@ -27,7 +27,7 @@ KNOBS = {
     "at": ("distill.terms.at.weight", "100,1000,10000"),
     "rkd": ("distill.terms.rkd.weight", "0.1,1,10"),
     "pkt": ("distill.terms.pkt.weight", "3000,30000,300000"),
-    "crd": ("distill.terms.crd.weight", "0.2,0.8,3.2"),
+    "infonce": ("distill.terms.infonce.weight", "0.2,0.8,3.2"),
     "srd": ("distill.terms.srd.weight", "0.5,2,8"),
 }
 

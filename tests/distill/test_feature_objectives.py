@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from places import CONF, GOLDENS
 from torch import Tensor, nn
 
+import condenser.distill
 from condenser.capture import Capture
 from condenser.config.instantiate import build
 from condenser.distill import (
@@ -23,6 +24,7 @@ from condenser.distill import (
     FSP,
     FT,
     KD,
+    MGD,
     NST,
     OFA,
     PKT,
@@ -30,15 +32,18 @@ from condenser.distill import (
     SP,
     SRD,
     VID,
+    WKDF,
     AdjacentCC,
     FeatureObjective,
     FitNet,
+    InfoNCE,
     Labels,
-    MemoryCRD,
     Objective,
     Outputs,
+    ProjectorEnsemble,
     ReviewKD,
     Sum,
+    VkD,
 )
 from condenser.errors import CondenserError, ConfigError
 from condenser.functional.features import tokens_as_map
@@ -69,6 +74,8 @@ MAPS: dict[str, Callable[[], FeatureObjective]] = {
     "fitnet linear": lambda: FitNet(activation=False),
     "reviewkd": ReviewKD,
     "ft": FT,
+    "wkd_f": WKDF,
+    "mgd": lambda: MGD(masked=0.0),
 }
 VECTORS: dict[str, Callable[[], FeatureObjective]] = {
     "sp": SP,
@@ -76,8 +83,10 @@ VECTORS: dict[str, Callable[[], FeatureObjective]] = {
     "pkt": PKT,
     "cc": CC,
     "adjacent cc": lambda: AdjacentCC(dimensions=8),
-    "crd": lambda: CRD(dimensions=8),
+    "infonce": lambda: InfoNCE(dimensions=8),
     "srd": SRD,
+    "vkd": VkD,
+    "projector ensemble": ProjectorEnsemble,
 }
 ALL = MAPS | VECTORS
 TARGET = torch.tensor([0, 1, 2, 0, 1, 3, 2, 2])
@@ -130,11 +139,17 @@ def loss_of(
 def test_the_authors_numbers(name: str) -> None:
     case = GOLDEN[name]
     student, teacher = ([wave(*f).float() for f in case[who]] for who in ("student", "teacher"))
-    kind = {cls.__name__: cls for cls in FeatureObjective.__subclasses__()}[case["objective"]]
+    kind = getattr(condenser.distill, case["objective"])
     objective = connected(lambda: kind(**case["settings"]), student, teacher)
-    fill(objective, case.get("parameters", {}))
+    if "orthogonal" in case:
+        q, weight = torch.linalg.qr(wave(*case["orthogonal"]))[0], objective.projectors[0].weight
+        objective.projectors[0].weight = (q if q.shape == weight.shape else q.T).float()
+    else:
+        fill(objective, case.get("parameters", {}))
     if "progress" in case:
         objective.progress(case["progress"])
+    if "draw" in case:
+        objective.draw = lambda _: (wave(*case["draw"]).float() + 1) / 2
     target = torch.tensor(case.get("target", [0] * len(student[0])))
     assert loss_of(objective, student, teacher, target).item() == pytest.approx(
         case["loss"], rel=1e-5
@@ -172,7 +187,7 @@ def test_no_gradient_to_the_teacher_and_some_to_all_the_rest(name: str) -> None:
             continue
         assert p.grad is not None and p.grad.isfinite().all(), key
         # A bias before a batch norm shifts nothing.
-        shifts = key.endswith("bias") and name in ("ab", "fitnet", "srd")
+        shifts = key.endswith("bias") and name in ("ab", "fitnet", "srd", "wkd_f")
         assert shifts or p.grad.abs().sum() > 0, key
 
 
@@ -238,16 +253,16 @@ def test_rkd_sees_neither_place_nor_direction() -> None:
     assert moved == pytest.approx(loss_of(objective, student, teacher).item(), rel=1e-4)
 
 
-def test_crd_is_won_by_who_finds_his_own_and_strangers_of_his_class_do_not_count() -> None:
+def test_infonce_is_won_by_who_finds_his_own_and_strangers_of_his_class_do_not_count() -> None:
     vector, target = [normal(4, 8)], torch.tensor([0, 0, 1, 1])
-    objective = connected(VECTORS["crd"], vector, vector)
+    objective = connected(VECTORS["infonce"], vector, vector)
     objective.embed_teacher.load_state_dict(objective.embed_student.state_dict())
     found = loss_of(objective, vector, vector, target).item()
     assert found < loss_of(objective, [vector[0].flip(0)], vector, target).item() - 1
     assert loss_of(objective, vector, [normal(4, 8, seed=1)], torch.zeros(4)).item() == 0
 
 
-def test_samples_of_the_same_labels_are_no_rivals_of_crd() -> None:
+def test_samples_of_the_same_labels_are_no_rivals_of_infonce() -> None:
     s, t = (torch.nn.functional.normalize(normal(6, 4, seed=i), dim=1) for i in (0, 1))
     classes, yes = torch.tensor([0, 1, 2, 0, 1, 1]), torch.tensor([0.0, 1, 1, 0, 1, 0])
     labels = torch.tensor([[0.0, 0], [0, 1], [1, 0], [0, 0], [0, 1], [0, 1]])
@@ -256,6 +271,30 @@ def test_samples_of_the_same_labels_are_no_rivals_of_crd() -> None:
     assert contrast(s, t, labels.flip(1), 0.1).item() == expected.item()
     assert contrast(s, t, yes[:, None], 0.1).item() == contrast(s, t, yes.long(), 0.1).item()
     assert contrast(s, t, yes[:, None], 0.1).item() != pytest.approx(expected.item())
+
+
+def test_mgd_hides_whole_channels_by_chance() -> None:
+    maps = [normal(8, 5, 4, 4)]
+    objective = connected(lambda: MGD(masked=0.5), maps, maps)
+    shown: list[Tensor] = []
+    objective.generators[0].register_forward_pre_hook(lambda _, args: shown.append(args[0]))
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        loss_of(objective, maps, maps)
+    kept = [(one != 0).flatten(2).float().mean(dim=2) for one in shown]
+    assert torch.equal(kept[0], kept[1]) and not torch.equal(kept[0], kept[2])
+    assert set(kept[0].unique().tolist()) == {0.0, 1.0} and 0.2 < kept[0].mean() < 0.8
+    assert objective.stochastic
+
+
+def test_vkd_projects_without_stretching() -> None:
+    for ours, theirs in ((7, 11), (11, 7)):
+        objective = connected(VkD, [normal(8, ours)], [normal(8, theirs)])
+        moved = objective.projectors[0].parametrizations.weight.original
+        moved.data += normal(*moved.shape).tril(-1)  # anywhere a step may lead
+        w = objective.projectors[0].weight
+        gram = w.T @ w if ours < theirs else w @ w.T
+        torch.testing.assert_close(gram, torch.eye(7), atol=1e-5, rtol=0)
 
 
 def test_a_paraphraser_learns_first_and_then_rests() -> None:
@@ -554,23 +593,23 @@ def test_what_ofa_refuses() -> None:
 # A memory
 
 
-def remembering(targets: Tensor, **settings: Any) -> MemoryCRD:
-    """A MemoryCRD for student features (batch, 7) and teacher features (batch, 9)."""
+def remembering(targets: Tensor, **settings: Any) -> CRD:
+    """A CRD for student features (batch, 7) and teacher features (batch, 9)."""
     torch.manual_seed(0)
-    objective = MemoryCRD(**({"dimensions": 4, "temperature": 0.2} | settings))
+    objective = CRD(**({"dimensions": 4, "temperature": 0.2} | settings))
     objective.setup(Multiclass(10), targets)
     objective.student_layers = objective.teacher_layers = ["layer0"]
     objective.build_projectors(outputs([normal(8, 7)]), outputs([normal(8, 9)]))
     return objective
 
 
-def remembered(objective: MemoryCRD, student: Tensor, teacher: Tensor, index: list[int]) -> Tensor:
+def remembered(objective: CRD, student: Tensor, teacher: Tensor, index: list[int]) -> Tensor:
     own = outputs([student])._replace(index=torch.tensor(index))
     return objective(own, outputs([teacher]), torch.zeros(len(index)))["loss"]
 
 
-def test_crd_with_a_memory_has_the_authors_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    case = golden("crd_memory")
+def test_crd_has_the_authors_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = golden("crd")
     objective = remembering(torch.tensor(case["targets"]), **case["settings"])
     fill(objective, case["parameters"])
     for memory, who in zip(objective.memories[0], ("student", "teacher"), strict=True):
@@ -624,7 +663,7 @@ def test_a_memory_is_drawn_from_by_chance_and_resumed_from_a_checkpoint() -> Non
     assert times.min() > 50 and times.max() < 110
     batches = [(normal(8, 7, seed=s), normal(8, 9, seed=9 + s), s) for s in range(4)]
 
-    def losses(objective: MemoryCRD, steps: range) -> list[float]:
+    def losses(objective: CRD, steps: range) -> list[float]:
         found = []
         for step in steps:
             student, teacher, start = batches[step]
@@ -645,8 +684,8 @@ def test_a_memory_is_drawn_from_by_chance_and_resumed_from_a_checkpoint() -> Non
 
 
 def test_training_data_of_one_class_has_no_rivals() -> None:
-    with pytest.raises(ConfigError, match=r"distill=crd_memory.*2 classes"):
-        MemoryCRD().setup(Binary(1), torch.ones(5, 1))
+    with pytest.raises(ConfigError, match=r"distill=crd.*2 classes"):
+        CRD().setup(Binary(1), torch.ones(5, 1))
 
 
 # Sums
@@ -749,10 +788,10 @@ def test_what_a_sum_refuses(terms: dict[str, Any], words: list[str]) -> None:
         (lambda: RKD(angle_weight=-1.0), ["distill.angle_weight=-1.0"]),
         (lambda: CC(order=0), ["distill.order=0"]),
         (lambda: CC(gamma=0.0), ["distill.gamma=0.0"]),
-        (lambda: CRD(temperature=0.0), ["distill.temperature=0.0"]),
-        (lambda: CRD(dimensions=0), ["distill.dimensions=0"]),
-        (lambda: MemoryCRD(memory=0), ["distill.memory=0"]),
-        (lambda: MemoryCRD(momentum=1.5), ["distill.momentum=1.5"]),
+        (lambda: InfoNCE(temperature=0.0), ["distill.temperature=0.0"]),
+        (lambda: InfoNCE(dimensions=0), ["distill.dimensions=0"]),
+        (lambda: CRD(memory=0), ["distill.memory=0"]),
+        (lambda: CRD(momentum=1.5), ["distill.momentum=1.5"]),
         (lambda: FT(factor_weight=-1.0), ["distill.factor_weight=-1.0"]),
         (lambda: FT(rate=0.0), ["distill.rate=0.0"]),
         (lambda: FT(paraphrase=2.0), ["distill.paraphrase=2.0"]),
@@ -762,6 +801,10 @@ def test_what_a_sum_refuses(terms: dict[str, Any], words: list[str]) -> None:
         (lambda: SRD(exponent=0.5), ["distill.exponent=0.5"]),
         (lambda: AB(margin=0.0), ["distill.margin=0.0"]),
         (lambda: VID(variance=0.0), ["distill.variance=0.0"]),
+        (lambda: WKDF(mean_weight=-1.0), ["distill.mean_weight=-1.0"]),
+        (lambda: WKDF(decay=2.0), ["distill.decay=2.0"]),
+        (lambda: MGD(masked=1.5), ["distill.masked=1.5"]),
+        (lambda: ProjectorEnsemble(projectors=0), ["distill.projectors=0"]),
     ],
 )
 def test_what_objectives_refuse(make: Callable[[], Objective], words: list[str]) -> None:
@@ -801,6 +844,7 @@ def test_the_configs_have_the_weights_of_the_table() -> None:
     """Tian et al. 2020, README of RepDistiller: -r 1 -a 0 -b β for each."""
     table = {"fitnet": 100, "at": 1000, "sp": 3000, "adjacent_cc": 0.02, "vid": 1, "rkd": 1}
     table |= {"pkt": 30000, "nst": 50, "crd": 0.8}
+    table |= {"wkd_f": 0.08, "mgd": 7e-5, "projector_ensemble": 25, "srrl": 1}  # their own code
     for name, weight in table.items():
         objective = of_conf(name)
         assert objective.names == ["hard", name]

@@ -31,8 +31,8 @@ from condenser.distill import (
     SP,
     SRD,
     AdjacentCC,
+    InfoNCE,
     Labels,
-    MemoryCRD,
     MultiTemperature,
     Objective,
     Sum,
@@ -77,8 +77,8 @@ OBJECTIVES: Mapping[str, Callable[[], Objective]] = {
     "sp": SP,
     "pkt": PKT,
     "srd": SRD,
-    "crd": partial(CRD, dimensions=8),
-    "crd_memory": partial(MemoryCRD, memory=40, dimensions=8),
+    "infonce": partial(InfoNCE, dimensions=8),
+    "crd": partial(CRD, memory=40, dimensions=8),
 }
 
 
@@ -120,7 +120,7 @@ def every_way(config: Mapping[str, Any], file: str | None) -> None:
     for word in strategies.SHARDED:
         own = {**config, "strategy": word}
         batch = 50 if word == "fsdp" else 100  # where tensors are cut up, both see all samples
-        for name in ("kd", "kd_rkd", "crd"):
+        for name in ("kd", "kd_rkd", "infonce"):
             found[word, name] = weights(trained(OBJECTIVES[name](), batch, own))
     if group.is_main:
         assert file is not None

@@ -41,7 +41,7 @@ def stages_of(model: nn.Module, image: Tensor) -> list[str]:
     """
     calls = calls_of(model, image)
     # Deeper modules may hold maps in a layout of their own (ConvNeXt's blocks).
-    maps = [c for c in calls if _is_map(c) and c.name.count(".") < 2]
+    maps = [c for c in calls if is_map(c) and c.name.count(".") < 2]
     blocks, steps = _token_blocks(calls), range(1, TOKEN_STAGES + 1)
     order = {c.name: turn for turn, c in enumerate(calls)}
     if blocks and order[blocks[-1]] > max((order[c.name] for c in maps), default=-1):
@@ -128,7 +128,8 @@ def calls_of(model: nn.Module, image: Tensor) -> list[Call]:
     return calls
 
 
-def _is_map(call: Call) -> bool:
+def is_map(call: Call) -> bool:
+    """Whether it gives a map (batch, channels, height, width) larger than 1×1."""
     shape = call.output.shape
     return len(shape) == 4 and min(shape[2:]) > 1 and not isinstance(call.module, RESIZING)
 

@@ -4,9 +4,9 @@ from condenser.distill.ab import AB
 from condenser.distill.adjacent_cc import AdjacentCC
 from condenser.distill.at import AT
 from condenser.distill.base import LogitObjective, Objective, Outputs
+from condenser.distill.cat_kd import CATKD
 from condenser.distill.cc import CC
 from condenser.distill.crd import CRD
-from condenser.distill.crd_memory import MemoryCRD
 from condenser.distill.ctkd import CTKD
 from condenser.distill.dist import DIST
 from condenser.distill.dkd import DKD
@@ -15,29 +15,39 @@ from condenser.distill.fitnet import FitNet
 from condenser.distill.fsp import FSP
 from condenser.distill.ft import FT
 from condenser.distill.hard_teacher import HardTeacher
+from condenser.distill.infonce import InfoNCE
 from condenser.distill.kd import KD
 from condenser.distill.label_smoothing import LabelSmoothing
 from condenser.distill.labels import Labels
 from condenser.distill.logit_mse import LogitMSE
+from condenser.distill.mgd import MGD
 from condenser.distill.multi_temperature import MultiTemperature
 from condenser.distill.nkd import NKD
 from condenser.distill.nst import NST
 from condenser.distill.ofa import OFA
 from condenser.distill.pkt import PKT
+from condenser.distill.projector_ensemble import ProjectorEnsemble
 from condenser.distill.reviewkd import ReviewKD
 from condenser.distill.rkd import RKD
+from condenser.distill.sdd import SDD
 from condenser.distill.sp import SP
 from condenser.distill.srd import SRD
+from condenser.distill.srrl import SRRL
 from condenser.distill.standardized_kd import StandardizedKD
 from condenser.distill.sum import Sum
+from condenser.distill.tekap import TeKAP
 from condenser.distill.ttm import TTM
 from condenser.distill.vid import VID
 from condenser.distill.virtual_teacher import VirtualTeacher
+from condenser.distill.vkd import VkD
+from condenser.distill.wkd_f import WKDF
+from condenser.distill.wkd_l import WKDL
 from condenser.distill.wttm import WTTM
 
 __all__ = [
     "AB",
     "AT",
+    "CATKD",
     "CC",
     "CRD",
     "CTKD",
@@ -46,30 +56,38 @@ __all__ = [
     "FSP",
     "FT",
     "KD",
+    "MGD",
     "NKD",
     "NST",
     "OFA",
     "PKT",
     "RKD",
+    "SDD",
     "SP",
     "SRD",
+    "SRRL",
     "TTM",
     "VID",
+    "WKDF",
+    "WKDL",
     "WTTM",
     "AdjacentCC",
     "FeatureObjective",
     "FitNet",
     "HardTeacher",
+    "InfoNCE",
     "LabelSmoothing",
     "Labels",
     "LogitMSE",
     "LogitObjective",
-    "MemoryCRD",
     "MultiTemperature",
     "Objective",
     "Outputs",
+    "ProjectorEnsemble",
     "ReviewKD",
     "StandardizedKD",
     "Sum",
+    "TeKAP",
     "VirtualTeacher",
+    "VkD",
 ]

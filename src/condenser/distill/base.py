@@ -155,6 +155,12 @@ class LogitObjective(Objective):
     def match(self, student: Tensor, teacher: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Terms by name, from logits (batch, outputs) and the task's targets."""
 
+    def soft_terms(self, student: Tensor, teacher: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """``match`` of the logits, or of their z-scores."""
+        if self.standardize:
+            student, teacher = standardize(student), standardize(teacher)
+        return self.match(student, teacher, target)
+
     def forward(
         self, student: Outputs, teacher: Outputs | None, target: Tensor
     ) -> dict[str, Tensor]:
@@ -162,8 +168,6 @@ class LogitObjective(Objective):
         with torch.autocast(student.logits.device.type, enabled=False):
             own, given = student.logits.float(), teacher.logits.detach().float()
             terms = {"hard": self.task.hard_loss(own, target)}
-            if self.standardize:
-                own, given = standardize(own), standardize(given)
-            terms |= self.match(own, given, target)
+            terms |= self.soft_terms(own, given, target)
         loss = torch.stack([w * terms[name] for name, w in self.weights.items()]).sum()
         return {"loss": loss, **terms}

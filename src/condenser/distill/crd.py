@@ -1,4 +1,4 @@
-"""Contrastive representation distillation within a batch."""
+"""Contrastive representation distillation, against a memory of the whole training set."""
 
 from __future__ import annotations
 
@@ -7,64 +7,97 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from condenser.capture import penultimate_pair
-from condenser.distill.feature import FeatureObjective, Layers
-from condenser.errors import count, positive
-from condenser.functional.features import unit
-from condenser.functional.relation_losses import contrast
+from condenser.distill.base import Outputs
+from condenser.distill.contrastive import Contrastive, embedded
+from condenser.distill.feature import Layers
+from condenser.distill.memory import Memory
+from condenser.errors import ConfigError, count, fraction
+from condenser.functional.relation_losses import noise_contrast
+from condenser.tasks import Task
 
 
-class CRD(FeatureObjective):
-    """L = InfoNCE(s → t) + InfoNCE(t → s) between learnt embeddings s, t of the two networks.
+class CRD(Contrastive):
+    """L = NCE(s → t) + NCE(t → s) between learned embeddings, negatives from a memory bank.
 
-    -log e^(s_i·t_i/τ) / Σ_j e^(s_i·t_j/τ), mean over the batch; s = W_s·x/‖W_s·x‖, t likewise. The
-    rivals j are the batch's samples of other classes. The authors draw 16384 of them from a memory
-    of the whole training set and estimate the denominator instead (NCE): ``MemoryCRD``.
+    NCE: log(1 + e^-x_ii) + K·mean_j log(1 + e^x_ij), x_ij = log(p_ij·n/K), p_ij = e^(s_i·m_j/τ)/Z:
+    sample i's own m_i, the memory of the teacher's embedding, is to be told from K draws j, among n
+    samples, of other classes; then the same with s and t exchanged. Z = n·mean e^(s_i·m_j/τ) of the
+    first batch. After each batch m_i ← unit(μ·m_i + (1 - μ)·t_i).
+
+    K samples are drawn for a batch, and each mean is over those of another class than i; the
+    authors draw K of these for every i, which has the same expectation and reads batch times as
+    much. They add 1e-7 under the logarithms. Memories are part of the training checkpoint, not of
+    the student. Usual weight 0.8.
 
     Args:
+        memory: K, at least 1.
+        momentum: μ from 0 to 1.
         temperature: τ > 0.
         dimensions: of the embeddings, at least 1.
 
     Raises:
-        ConfigError: a setting out of range.
+        ConfigError: a setting out of range, or training data of one class.
 
     Source: Tian, Krishnan, Isola, "Contrastive Representation Distillation", ICLR 2020,
-    https://arxiv.org/abs/1910.10699; InfoNCE: van den Oord, Li, Vinyals, "Representation Learning
-    with Contrastive Predictive Coding", 2018, https://arxiv.org/abs/1807.03748
+    https://arxiv.org/abs/1910.10699; code: https://github.com/HobbitLong/RepDistiller
     """
 
-    takes_shares: ClassVar[bool] = False
-
-    pairs = penultimate_pair
-    relational = True
+    stochastic: ClassVar[bool] = True
+    kind: Tensor  # of each sample of the training set, its class
 
     def __init__(
         self,
+        memory: int = 16384,
+        momentum: float = 0.5,
         temperature: float = 0.07,
         dimensions: int = 128,
         student_layers: Layers = "auto",
         teacher_layers: Layers = "auto",
     ) -> None:
-        super().__init__(student_layers, teacher_layers)
-        self.temperature, self.dimensions = (
-            positive("distill.temperature", temperature),
-            count("distill.dimensions", dimensions),
+        super().__init__(temperature, dimensions, student_layers, teacher_layers)
+        self.memory, self.momentum = (
+            count("distill.memory", memory),
+            fraction("distill.momentum", momentum),
         )
 
-    def build(self, student: list[Tensor], teacher: list[Tensor]) -> None:
-        def embedding(feature: Tensor) -> nn.Module:
-            return nn.Linear(feature[0].numel(), self.dimensions)
+    def setup(self, task: Task, targets: Tensor) -> None:
+        super().setup(task, targets)
+        classes, kind = torch.unique(targets, dim=0, return_inverse=True)
+        if len(classes) < 2:
+            allowed = "training data of 2 classes or more"
+            raise ConfigError("distill", self.method, allowed, "use distill=kd")
+        self.register_buffer("kind", kind, persistent=False)
 
-        self.embed_student = nn.ModuleList(embedding(feature) for feature in student)
-        self.embed_teacher = nn.ModuleList(embedding(feature) for feature in teacher)
+    def build(self, student: list[Tensor], teacher: list[Tensor]) -> None:
+        super().build(student, teacher)
+        size = len(self.kind), self.dimensions, self.memory
+        self.memories = [(Memory(*size), Memory(*size)) for _ in student]
+        self.kept = nn.ModuleList(one for pair in self.memories for one in pair)
+
+    def forward(
+        self, student: Outputs, teacher: Outputs | None, target: Tensor
+    ) -> dict[str, Tensor]:
+        assert student.index is not None
+        self.index = student.index
+        return super().forward(student, teacher, target)
 
     def compare(self, student: list[Tensor], teacher: list[Tensor], target: Tensor) -> Tensor:
         own = embedded(self.embed_student, student)
         given = embedded(self.embed_teacher, teacher)
-        pairs = zip(own, given, strict=True)
-        return torch.stack([contrast(s, t, target, self.temperature) for s, t in pairs]).sum()
+        drawn, losses = self.draw(), []
+        strangers = self.kind[self.index][:, None] != self.kind[drawn]
+        weights = strangers * (self.memory / strangers.sum(dim=1, keepdim=True).clamp(min=1))
 
+        def tell(anchor: Tensor, memory: Memory) -> Tensor:
+            odds = memory.log_odds(anchor / self.temperature, self.index, drawn, weights)
+            return noise_contrast(*odds, weights)
 
-def embedded(embeddings: nn.ModuleList, features: list[Tensor]) -> list[Tensor]:
-    """Each feature's embedding, of length 1."""
-    return [unit(e(f.flatten(1)), dim=1) for e, f in zip(embeddings, features, strict=True)]
+        for s, t, (m_s, m_t) in zip(own, given, self.memories, strict=True):
+            losses += [tell(s, m_t), tell(t, m_s)]
+            m_s.keep(self.index, s, self.momentum)
+            m_t.keep(self.index, t, self.momentum)
+        return torch.stack(losses).sum()
+
+    def draw(self) -> Tensor:
+        """K random samples, or all if there are fewer."""
+        return torch.randperm(len(self.kind), device=self.kind.device)[: self.memory]

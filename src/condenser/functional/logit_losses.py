@@ -77,3 +77,26 @@ def reverse_gradient(x: Tensor, strength: float) -> Tensor:
     https://arxiv.org/abs/1409.7495
     """
     return x.detach() - strength * (x - x.detach())
+
+
+def transport(
+    source: Tensor, sink: Tensor, cost: Tensor, entropy: float, iterations: int
+) -> Tensor:
+    """Σ_ij π_ij·cost_ij of each sample, π the plan of Sinkhorn's algorithm from source to sink.
+
+    π = u·e^(-cost/entropy)·v, u and v scaled in turn to the two marginals; 1e-8 is added to what
+    they are divided by. A class of no mass in the source takes no part in the first turn either.
+
+    Args:
+        source, sink: probabilities (batch, classes).
+        cost: (classes, classes), from 0 on.
+
+    Source: Cuturi, "Sinkhorn Distances", NeurIPS 2013, https://arxiv.org/abs/1306.0895
+    """
+    kernel = torch.exp(-cost / entropy)
+    u = (source > 0).float()
+    u, v = u / u.sum(dim=1, keepdim=True), sink
+    for _ in range(iterations):
+        v = sink / (u @ kernel + 1e-8)
+        u = source / (v @ kernel.T + 1e-8)
+    return torch.linalg.vecdot(u @ (kernel * cost), v)

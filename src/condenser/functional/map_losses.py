@@ -97,3 +97,10 @@ def pyramid(student: Tensor, teacher: Tensor) -> Tensor:
     weights = [2.0**-level for level in range(len(gaps))]
     losses = [w * g.square().mean() for w, g in zip(weights, gaps, strict=True)]
     return torch.stack(losses).sum() / sum(weights)
+
+
+def moments(feature: Tensor, eps: float = 1e-5) -> tuple[Tensor, Tensor]:
+    """Mean and √(var + ε) of each channel over its places: (batch, channels) both."""
+    places = feature.flatten(2)
+    variance = places.var(dim=2, correction=int(places.shape[2] > 1))
+    return places.mean(dim=2), (variance + eps).sqrt()

@@ -46,3 +46,8 @@ def cubic(progress: float, begin: float = 0.0) -> float:
     Source: Zhu, Gupta, "To prune, or not to prune", 2017, https://arxiv.org/abs/1710.01878
     """
     return 1 - (1 - max(0.0, (progress - begin) / (1 - begin))) ** 3
+
+
+def cosine_tail(progress: float, begin: float) -> float:
+    """1 up to ``begin``, in [0, 1], then (1 + cos πq)/2 with q = (p - begin)/(1 - begin)."""
+    return cosine((progress - begin) / (1 - begin)) if progress > begin else 1.0
