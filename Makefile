@@ -35,7 +35,7 @@ test-fast: setup
 
 fuzz: setup
 	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist worksteal -m fuzz
-	@OMP_NUM_THREADS=1 FUZZ=$(or $(N),200) $(RUN) -m pytest -n auto --dist worksteal tests/fuzz
+	@OMP_NUM_THREADS=1 FUZZ=$(or $(N),200) $(RUN) -m pytest -n auto --dist worksteal tests/fuzz tests/hostile/test_values.py
 
 kills: setup
 	@OMP_NUM_THREADS=1 KILLS=$${KILLS:-30} $(RUN) -m pytest tests/cli/test_kills.py

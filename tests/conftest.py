@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +53,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def remembered(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What is remembered of image files goes with the tests."""
     os.environ["CONDENSER_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def conf_is_read_once() -> None:
+    """Hydra reads the files of conf for every command: most of what a test of one would take."""
+    from hydra._internal.sources_registry import SourcesRegistry
+    from hydra.core.plugins import Plugins
+
+    Plugins.instance()
+    source: Any = SourcesRegistry.instance().types["file"]
+    plain, known = source.load_config, dict[tuple[str, str], bytes]()
+
+    def load(self: Any, config_path: str) -> Any:
+        if Path(self.path).resolve() != CONF.resolve():
+            return plain(self, config_path)
+        if (self.path, config_path) not in known:
+            known[self.path, config_path] = pickle.dumps(plain(self, config_path))
+        return pickle.loads(known[self.path, config_path])
+
+    source.load_config = load
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,7 @@ NASTY: list[Any] = [
     "a/b",
     "..",
 ]
+WHOLE = "FUZZ" in os.environ  # of make fuzz
 SLOWEST = 2  # seconds of a processor, for one value
 SMALLER = ("sparse", "prune", "cut", "merge", "factorize", "share", "quantize")
 SECTIONS = {
@@ -116,7 +118,7 @@ def test_any_value_of_any_setting_of_the_default_config(tmp_path: Path) -> None:
     check(config, ctx)
     once = [p for p in leaves(config) if p[0] not in ("cut", "share", "merge", "factorize")]
     assert len(once) > 150
-    try_all(config, once, ctx)
+    try_all(config, once, ctx, every=1 if WHOLE else 3)
 
 
 ASKED = {"_target_": "nets.SmallTransformer", "architecture": "x"}  # what an option leaves to say
@@ -146,7 +148,7 @@ def test_any_value_of_any_setting_of_every_option(group: str) -> None:
             if name not in seen:
                 seen.add(name)
                 new.append(path)
-        try_all(config, new, every=4)
+        try_all(config, new, every=1 if WHOLE else 5)
     assert seen
 
 

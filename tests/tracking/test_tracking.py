@@ -378,7 +378,7 @@ def test_a_run_deleted_on_the_server_is_begun_anew(server: Server, tmp_path: Pat
     killed(tmp_path, seconds=0)
     server.deleted = set(server.runs)
     server.runs.clear()
-    resumed(tmp_path, init_timeout=8)  # asked for as long, the server keeps refusing
+    resumed(tmp_path, init_timeout=3)  # asked for as long, the server keeps refusing
     assert_whole(server.run())
     assert not server.deleted.intersection(server.runs)
 
