@@ -3,7 +3,7 @@
     python experiments/transfer/run.py data.root=FOLDER [overrides of train.py]
 
 The teacher is that of experiment=joint. Each weight, and the learning rate of labels, is the best
-of three on validation.
+of four on validation.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tuned import TEACHER, Arm, compare, make_teacher
 
-WEIGHTS = {"at": "100,1000,10000", "fitnet": "10,100,1000", "pkt": "3000,30000,300000"}
+WEIGHTS = {"at": "1,10,100,1000", "fitnet": "0.1,1,10,100", "pkt": "30,300,3000,30000"}
 
 LOADED = f"teacher.load={TEACHER}"
-ARMS = {"labels": Arm((LOADED, "distill=labels"))} | {
+ARMS = {"labels": Arm((LOADED, "distill=labels"), tries="1e-3,2e-3,4e-3,8e-3")} | {
     name: Arm((LOADED, f"distill={name}"), f"distill.terms.{name}.weight", tries)
     for name, tries in WEIGHTS.items()
 }
