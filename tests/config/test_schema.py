@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from places import SPEECH
 from running import config_of
 
 from condenser import errors
@@ -209,7 +210,9 @@ def builds(config: dict[str, Any]) -> None:
     stages = list(plan.to_check())
     assert plan.search or len(stages) == len(list(expand(config["recipe"]["stages"])))
     statistics = {"mean": (0.5,) * 3, "std": (0.25,) * 3}
-    data: Any = SimpleNamespace(input_shape=(3, 32, 32), num_classes=10, **statistics)
+    heard = config["teacher"]["model"]["name"].startswith(SPEECH)
+    shape = (1, 8000) if heard else (3, 32, 32)
+    data: Any = SimpleNamespace(input_shape=shape, num_classes=10, **statistics)
     data.task = data.weighted_task = Multiclass(10)
     data.targets, data.mix = torch.arange(100) % 10, None
     data.example = lambda n: torch.zeros(n, *data.input_shape)

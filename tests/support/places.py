@@ -7,4 +7,5 @@ SRC, CONF, EXPERIMENTS = ROOT / "src", ROOT / "conf", ROOT / "experiments"
 GOLDENS, STANDINS = ROOT / "tests/golden", ROOT / "tests/support/standins"
 
 # conf/model's networks of inputs that are no images, by the first word of their names
-SEQUENCES = ("decoder_", "translator_")
+SPEECH = ("ds_cnn_", "bc_resnet_", "tc_resnet")
+SEQUENCES = ("decoder_", "translator_", *SPEECH)

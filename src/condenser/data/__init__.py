@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from condenser.data.arrays import arrays, from_arrays
 from condenser.data.attributes import fashion_attributes
+from condenser.data.audio import audiofolder, fsdd
 from condenser.data.augment import Augmentation, HorizontalFlip, RandomCrop, Shift
 from condenser.data.batches import Batch, InOrder, Normalise, Shuffled
 from condenser.data.counter_rng import key, uniform
@@ -31,6 +32,7 @@ from condenser.data.text import sms_spam
 from condenser.data.tiny_imagenet import tiny_imagenet
 from condenser.data.torchvision_sets import from_torchvision
 from condenser.data.transforms import Transform
+from condenser.data.waves import Noise, TimeShift
 
 if TYPE_CHECKING:
     from condenser.data.module import DataModule
@@ -48,15 +50,18 @@ __all__ = [
     "Loaders",
     "Mix",
     "Mixup",
+    "Noise",
     "Normalise",
     "RandomCrop",
     "Samples",
     "Shift",
     "Shuffled",
     "Splits",
+    "TimeShift",
     "Transform",
     "arrays",
     "as_batch",
+    "audiofolder",
     "batches_of",
     "cifar10",
     "cifar100",
@@ -66,6 +71,7 @@ __all__ = [
     "from_arrays",
     "from_dataset",
     "from_torchvision",
+    "fsdd",
     "given",
     "huggingface",
     "imagefolder",

@@ -6,7 +6,7 @@ import os
 import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from condenser.data.decode import READ, UNREAD
 from condenser.errors import ConfigError, shown
@@ -18,17 +18,30 @@ PARTS = {
 }
 WHOLE = "whole"  # the part of a folder that has no parts
 Classes = dict[str, list[str]]  # its name → its files, relative to the root
-LAYOUT = "a folder with a folder of images for each class, or train/ and test/ of such folders"
+
+
+class Kind(NamedTuple):
+    """Which files count: what they are called, and their suffixes."""
+
+    one: str
+    several: str
+    suffixes: tuple[str, ...]
+
+
+IMAGES = Kind("image", "images", (*READ, *UNREAD))
+AUDIO = Kind("audio file", "audio files", (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".au"))
 
 
 class Tree:
-    """The tree below an image folder, read once; `asked` is the folder as given in the config.
+    """The tree below a folder of files, read once; `asked` is the folder as given in the config.
 
     Hidden files and folders, and macOS's ``__MACOSX``, are passed over. Links are followed.
     """
 
-    def __init__(self, root: Path, asked: object) -> None:
-        self.root, self.asked = root, asked
+    def __init__(self, root: Path, asked: object, kind: Kind = IMAGES) -> None:
+        self.root, self.asked, self.kind = root, asked, kind
+        several = f"a folder with a folder of {kind.several} for each class"
+        self.layout = f"{several}, or train/ and test/ of such folders"
         self.seen: dict[tuple[int, int], Path] = {}
 
     def parts(self) -> dict[str, Classes]:
@@ -78,10 +91,11 @@ class Tree:
             found.setdefault(self.name_of(child), []).extend(self.files(child, prefix))
         empty = [f"{folder.name}/{name}" for name, files in found.items() if not files]
         if empty:
-            self.refuse("a folder of images for each class", f"{listed(empty)}: no image in it")
+            each = f"a folder of {self.kind.several} for each class"
+            self.refuse(each, f"{listed(empty)}: no {self.kind.one} in it")
         if len(found) < 2:
             only = f"{folder.name} has {', '.join(found) or 'none'}"
-            self.refuse("a folder with images of two classes or more", only)
+            self.refuse(f"a folder with {self.kind.several} of two classes or more", only)
         return dict(sorted(found.items()))
 
     def name_of(self, folder: Path) -> str:
@@ -93,14 +107,14 @@ class Tree:
         return unicodedata.normalize("NFC", folder.name)
 
     def files(self, folder: Path, prefix: str) -> Iterator[str]:
-        """Every image file below, recursively, with ``prefix`` before the names."""
+        """Every file of the kind below, recursively, with ``prefix`` before the names."""
         self.enter(folder)
         try:
             children = sorted(os.scandir(folder), key=lambda child: child.name)
         except OSError as error:
             self.refuse("a folder that may be read", f"{shown(folder)}: {error.strerror}")
         inner = {child.name for child in children if is_folder(child)}
-        here = (child.name for child in children if is_image(child.name))
+        here = (child.name for child in children if self.counts(child.name))
         yield from (f"{prefix}/{name}" for name in here if name not in inner)
         for name in sorted(name for name in inner if not hidden(name)):
             yield from self.files(folder / name, f"{prefix}/{name}")
@@ -116,6 +130,10 @@ class Tree:
             same = f"{shown(folder.relative_to(self.root))} leads to {other}"
             self.refuse("a tree that reaches each folder once", same)
 
+    def counts(self, name: str) -> bool:
+        """Whether a file of this name is one of the kind."""
+        return os.path.splitext(name)[1].lower() in self.kind.suffixes and not hidden(name)
+
     def compare(self, found: Mapping[str, Classes], named: Mapping[str, Path]) -> None:
         """ConfigError unless all parts have the same classes."""
         for part, classes in found.items():
@@ -127,10 +145,12 @@ class Tree:
         """ConfigError if the root is one split or one class of the folder probably meant."""
         root = self.root.resolve()
         if self.is_one_of_several(root):
-            self.refuse(LAYOUT, f"did you mean {shown(root.parent)}?")
-        if not list(visible(root)) and any(is_image(path.name) for path in root.iterdir()):
+            self.refuse(self.layout, f"did you mean {shown(root.parent)}?")
+        if not list(visible(root)) and any(self.counts(path.name) for path in root.iterdir()):
             meant = root.parent.parent if self.is_one_of_several(root.parent) else root.parent
-            self.refuse(LAYOUT, f"images lie in it directly; did you mean {shown(meant)}?")
+            self.refuse(
+                self.layout, f"{self.kind.several} lie in it directly; did you mean {shown(meant)}?"
+            )
 
     def is_one_of_several(self, folder: Path) -> bool:
         """Whether it is a split with another one beside it."""
@@ -145,18 +165,18 @@ class Tree:
         deeper = [inner for child in below for inner in visible(child)]
         for candidates in (below, deeper):
             if meant := [shown(one) for one in candidates if has_train(one)]:
-                self.refuse(LAYOUT, f"did you mean {' or '.join(meant[:3])}?")
+                self.refuse(self.layout, f"did you mean {' or '.join(meant[:3])}?")
         while len(below) == 1 and below[0].parent.parent in (self.root, self.root.parent):
             only, below = below[0], list(visible(below[0]))
             if len(below) > 1:
-                self.refuse(LAYOUT, f"did you mean {shown(only)}?")
+                self.refuse(self.layout, f"did you mean {shown(only)}?")
 
     def bare_parts(self) -> None:
         """ConfigError for splits whose images are not in class folders."""
         words = {word for part in PARTS.values() for word in part}
         found = [child.name for child in visible(self.root)]
         if found and {name.lower() for name in found} <= words:
-            self.refuse(LAYOUT, f"{listed(found)}: no folders of classes in it")
+            self.refuse(self.layout, f"{listed(found)}: no folders of classes in it")
 
     def refuse(self, allowed: str, hint: str = "") -> NoReturn:
         raise ConfigError("data.root", self.asked, allowed, hint)
@@ -180,10 +200,6 @@ def is_folder(child: os.DirEntry[str]) -> bool:
 
 def hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
-
-
-def is_image(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in (*READ, *UNREAD) and not hidden(name)
 
 
 def is_part(folder: Path, part: str) -> bool:

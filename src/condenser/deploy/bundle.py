@@ -26,14 +26,14 @@ README = """# {title}
 
 {summary}
 
-    pip install {package} numpy pillow
+    pip install {package} numpy {reads}
     python predict.py {sample}
     python predict.py --check
     python -c "import predict; print(predict.Model().classify('{sample}'))"
     sha256sum --check SHA256SUMS
 
 `model.json` says what the file takes and gives{inside}.
-`predict.py` prepares images as training did.
+`predict.py` prepares its input as training did.
 """
 
 
@@ -78,6 +78,7 @@ def write_bundle(
         title=facts["title"],
         summary=facts["summary"],
         package=PACKAGES[file.suffix],
+        reads="soundfile" if "audio" in facts["input"] else "pillow",
         sample=paths[0],
         inside="" if file.suffix == ".pte" else ", and so do the file's own metadata",
     )

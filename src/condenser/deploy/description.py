@@ -83,7 +83,10 @@ def other_facts(data: DataModule, shape: list[int], batch: int | None) -> Facts:
     if data.vocabulary is None:
         unit = {"mean": list(map(float, data.mean)), "std": list(map(float, data.std))}
         own = {"name": INPUT, "layout": "any", "shape": [batch, *shape], "dtype": "float32"}
-        return {**own, "image": shape, "unit": 1, "normalisation": unit}
+        how = getattr(data.parts.train, "preparation", {})
+        audio = {"rate": how["rate"], "channels": "their mean"} if "rate" in how else None
+        more = {"audio": audio} if audio else {}
+        return {**own, "image": shape, "unit": 1, "normalisation": unit, **more}
     return {
         "name": IDS,
         "layout": "ids",

@@ -1,9 +1,9 @@
 """Answers of the deployed file in this folder, from images or arrays; see README.md.
 
-    python predict.py IMAGE ...     # class and probability of each: .png, .jpg, …, .npy
+    python predict.py IMAGE ...     # class and probability of each: .png, .jpg, …, .wav, .npy
     python predict.py --check       # the samples' answers beside the recorded ones
 
-It needs numpy, Pillow and the file's runtime alone; everything else is in model.json.
+It needs numpy, Pillow (of audio soundfile) and the file's runtime; all else is in model.json.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ class Model:
         """The images of a file before normalisation: (n, C, H, W)."""
         if Path(path).suffix == ".npy":
             found = np.load(path, allow_pickle=False)
-            channels, height, width = self.facts["input"]["image"]
-            return found.reshape(-1, channels, height, width)
+            return found.reshape(-1, *self.facts["input"]["image"])
+        if audio := self.facts["input"].get("audio"):
+            return heard(path, audio["rate"], self.facts["input"]["image"])
         from PIL import Image
 
         given = self.facts["input"]
@@ -57,8 +58,9 @@ class Model:
         """Images before normalisation, (n, C, H, W) → logits (n, outputs) in float32."""
         given, output = self.facts["input"], self.facts["output"]
         if given["normalisation"] != "inside":
+            sides = (-1, *[1] * (len(given["image"]) - 1))
             mean, std = (
-                np.array(given["normalisation"][word], np.float64).reshape(-1, 1, 1)
+                np.array(given["normalisation"][word], np.float64).reshape(sides)
                 for word in ("mean", "std")
             )
             unit = given["unit"]
@@ -88,6 +90,19 @@ class Model:
             for row in found
             for p in [float(row.max())]
         ]
+
+
+def heard(path: Path | str, rate: int, shape: list[int]) -> np.ndarray:
+    """The waveform of an audio file, cut or padded with zeros: (1, *shape)."""
+    import soundfile
+
+    wave, found = soundfile.read(path, dtype="float32", always_2d=True)
+    if found != rate:
+        raise ValueError(f"{path}: {found} samples a second; must be {rate}")
+    made = np.zeros((1, *shape), np.float32)
+    begin = wave.mean(axis=1)[: shape[-1]]
+    made[..., : len(begin)] = begin
+    return made
 
 
 def opened(file: Path, threads: int) -> Any:

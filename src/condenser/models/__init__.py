@@ -20,12 +20,15 @@ from torch import nn
 from condenser.errors import ConfigError, NoSuchKeyError, UnknownError
 from condenser.models._adapted import adapted
 from condenser.models.causal import CausalTransformer
+from condenser.models.bc_resnet import BCResNet
+from condenser.models.ds_cnn import DSCNN
 from condenser.models.lenet import LeNet5
 from condenser.models.mlp import MLP
 from condenser.models.mobilenet import MobileNetV2
 from condenser.models.resnet import ResNet
 from condenser.models.shufflenet import ShuffleNetV1
 from condenser.models.shufflenet_v2 import ShuffleNetV2
+from condenser.models.tc_resnet import TCResNet
 from condenser.models.timm_zoo import timm_model
 from condenser.models.torchvision_zoo import torchvision_model
 from condenser.models.transformers_zoo import transformers_model
@@ -35,15 +38,18 @@ from condenser.models.wrn import WideResNet
 from condenser.outside import trust
 
 __all__ = [
+    "DSCNN",
     "MLP",
     "VGG",
     "CausalTransformer",
+    "BCResNet",
     "LeNet5",
     "MobileNetV2",
     "ResNet",
     "ShuffleNetV1",
     "ShuffleNetV2",
     "Translator",
+    "TCResNet",
     "WideResNet",
     "build",
     "timm_model",
