@@ -20,6 +20,7 @@ class TimeShift:
 
     samples: int = 800
     draws: ClassVar[int] = 1
+    of_images: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.samples, int) or self.samples < 0:
@@ -45,6 +46,7 @@ class Noise:
     low: float = 5.0
     high: float = 30.0
     draws: ClassVar[int] = 3
+    of_images: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not self.low <= self.high:

@@ -19,8 +19,8 @@ from torch import nn
 
 from condenser.errors import ConfigError, NoSuchKeyError, UnknownError
 from condenser.models._adapted import adapted
-from condenser.models.causal import CausalTransformer
 from condenser.models.bc_resnet import BCResNet
+from condenser.models.causal import CausalTransformer
 from condenser.models.ds_cnn import DSCNN
 from condenser.models.lenet import LeNet5
 from condenser.models.mlp import MLP
@@ -41,15 +41,15 @@ __all__ = [
     "DSCNN",
     "MLP",
     "VGG",
-    "CausalTransformer",
     "BCResNet",
+    "CausalTransformer",
     "LeNet5",
     "MobileNetV2",
     "ResNet",
     "ShuffleNetV1",
     "ShuffleNetV2",
-    "Translator",
     "TCResNet",
+    "Translator",
     "WideResNet",
     "build",
     "timm_model",
