@@ -42,7 +42,7 @@ def compare(
     experiments/NAME, and their table and figure over ``x``; after each arm what is there so far."""
     for name, arm in arms.items():
         sweep(experiment, f"{experiment}_tuning", name, arm, TUNING_SEED, arm.tries, overrides)
-        sweep(experiment, experiment, name, arm, seeds, best(experiment, name), overrides)
+        sweep(experiment, experiment, name, arm, seeds, best(experiment, name, arm), overrides)
         collect(experiment, arms, x, more)
 
 
@@ -55,11 +55,14 @@ def sweep(
           *own, f"{arm.knob}={values}", *more)  # fmt: skip
 
 
-def best(experiment: str, name: str) -> str:
+def best(experiment: str, name: str, arm: Arm) -> str:
     """The knob of the network that is best on validation; of equal ones the first."""
-    tries = finals(f"{experiment}_tuning", name)
-    found = max(tries, key=lambda record: record["results"]["val/accuracy"])
-    return str(found["lineage"]["run"]).rpartition("=")[2]
+    tries = {
+        tried(record): record["results"]["val/accuracy"]
+        for record in finals(f"{experiment}_tuning", name)
+    }
+    values = {float(value) for value in arm.tries.split(",")}
+    return max((one for one in tries if float(one) in values), key=lambda one: tries[one])
 
 
 def finals(folder: str, name: str) -> Iterator[Mapping[str, Any]]:
@@ -68,11 +71,18 @@ def finals(folder: str, name: str) -> Iterator[Mapping[str, Any]]:
         yield json.loads(file.read_text().splitlines()[-1])
 
 
+def tried(record: Mapping[str, Any]) -> str:
+    """The value of the knob that its run's name ends with."""
+    return str(record["lineage"]["run"]).rpartition("=")[2]
+
+
 def collect(experiment: str, arms: Mapping[str, Arm], x: str, more: tuple[Path, ...]) -> None:
     """The records as the experiment's; table and figure of its rows, and of its arms."""
     here = ROOT / "experiments" / experiment
     records = [json.loads((folder / "records.jsonl").read_text()) for folder in more]
-    records += [record for name in arms for record in finals(experiment, name)]
+    for name, arm in arms.items():
+        found = list(finals(experiment, name))
+        records += [one for one in found if tried(one) == best(experiment, name, arm)]
     here.mkdir(exist_ok=True)
     (here / "records.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in records))
     run("report.py", str(here), "--x", x)
