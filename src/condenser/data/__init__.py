@@ -29,6 +29,7 @@ from condenser.data.sets import (
     synthetic,
 )
 from condenser.data.text import sms_spam
+from condenser.data.texts import sms_texts, sst2, texts, trec
 from condenser.data.tiny_imagenet import tiny_imagenet
 from condenser.data.torchvision_sets import from_torchvision
 from condenser.data.transforms import Transform
@@ -79,9 +80,13 @@ __all__ = [
     "manifest",
     "mnist",
     "sms_spam",
+    "sms_texts",
     "split_test",
+    "sst2",
     "synthetic",
+    "texts",
     "tiny_imagenet",
+    "trec",
     "uniform",
 ]
 

@@ -19,7 +19,9 @@ from torch import nn
 
 from condenser.errors import ConfigError, NoSuchKeyError, UnknownError
 from condenser.models._adapted import adapted
+from condenser.models.bag import BagOfEmbeddings
 from condenser.models.bc_resnet import BCResNet
+from condenser.models.bilstm import BiLSTM
 from condenser.models.causal import CausalTransformer
 from condenser.models.ds_cnn import DSCNN
 from condenser.models.lenet import LeNet5
@@ -29,6 +31,8 @@ from condenser.models.resnet import ResNet
 from condenser.models.shufflenet import ShuffleNetV1
 from condenser.models.shufflenet_v2 import ShuffleNetV2
 from condenser.models.tc_resnet import TCResNet
+from condenser.models.text_cnn import TextCNN
+from condenser.models.text_transformer import TextTransformer
 from condenser.models.timm_zoo import timm_model
 from condenser.models.torchvision_zoo import torchvision_model
 from condenser.models.transformers_zoo import transformers_model
@@ -42,6 +46,8 @@ __all__ = [
     "MLP",
     "VGG",
     "BCResNet",
+    "BagOfEmbeddings",
+    "BiLSTM",
     "CausalTransformer",
     "LeNet5",
     "MobileNetV2",
@@ -49,6 +55,8 @@ __all__ = [
     "ShuffleNetV1",
     "ShuffleNetV2",
     "TCResNet",
+    "TextCNN",
+    "TextTransformer",
     "Translator",
     "WideResNet",
     "build",
