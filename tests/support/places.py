@@ -7,5 +7,4 @@ SRC, CONF, EXPERIMENTS = ROOT / "src", ROOT / "conf", ROOT / "experiments"
 GOLDENS, STANDINS = ROOT / "tests/golden", ROOT / "tests/support/standins"
 
 # conf/model's networks of inputs that are no images, by the first word of their names
-SPEECH = ("ds_cnn_", "bc_resnet_", "tc_resnet")
-SEQUENCES = ("decoder_", "translator_", *SPEECH)
+SEQUENCES = ("decoder_", "translator_", "bag", "bilstm", "fasttext", "text_", *SPEECH)

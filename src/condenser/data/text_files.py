@@ -81,7 +81,8 @@ def rows_of(path: Path, text: str, label: str, encoding: str) -> Iterator[Row]:
                 allowed = f"a table with columns {text}, {label} and maybe split"
                 has = f"line {number} has {', '.join(map(str, known)) or 'none'}"
                 raise ConfigError("data.root", path, allowed, has)
-        words = [str(known.get(name) or "").strip() for name in (text, label, "split")]
+        held = (known.get(name) for name in (text, label, "split"))
+        words = ["" if one is None else str(one).strip() for one in held]
         for name, word in zip((text, label), words[:2], strict=True):
             if not word:
                 raise DamagedError(f"{shown(path)}: line {number} has no {name}")

@@ -158,7 +158,9 @@ def pieces_of(texts: Iterable[str], size: int, about: Known, _: int) -> Known:
     pieces: Counter[str] = Counter()
     letters = set()
     for found in whole.encode_batch(texts):
-        for token, word, before in zip(found.tokens, found.words, [None, *found.words]):
+        for token, word, before in zip(
+            found.tokens, found.words, [None, *found.words[:-1]], strict=True
+        ):
             inside = "##" * (word == before)
             pieces[inside + token] += 1
             letters |= {inside + token[:1], *(f"##{letter}" for letter in token[1:])}
