@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from places import SPEECH
+from places import IDS, SPEECH
 from running import config_of
 
 from condenser import errors
@@ -21,7 +21,7 @@ from condenser.cli import train as cli
 from condenser.config import schema
 from condenser.errors import CondenserError
 from condenser.pipeline.plan import expand, make_plan, merge
-from condenser.tasks import Multiclass
+from condenser.tasks import Multiclass, Vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -214,8 +214,12 @@ def builds(config: dict[str, Any]) -> None:
     shape = (1, 8000) if heard else (3, 32, 32)
     data: Any = SimpleNamespace(input_shape=shape, num_classes=10, **statistics)
     data.task = data.weighted_task = Multiclass(10)
-    data.targets, data.mix = torch.arange(100) % 10, None
-    data.example = lambda n: torch.zeros(n, *data.input_shape)
+    data.targets, data.mix, data.vocabulary = torch.arange(100) % 10, None, None
+    if (name := str(config["teacher"]["model"]["name"])).startswith(IDS):
+        data.input_shape = (2, 32) if name.startswith("translator_") else (32,)
+        data.vocabulary = Vocabulary(50)
+    kind = torch.float32 if data.vocabulary is None else torch.int64
+    data.example = lambda n: torch.zeros(n, *data.input_shape, dtype=kind)
     ctx: Any = SimpleNamespace(data=data, seed=0, build=build, trusted=(), warn=lambda text: None)
     # networks of any size cost nothing on meta, where nothing can be taken over or cut
     looks = any(s.settings.get("inherit") or getattr(s, "compression", None) for s in stages)

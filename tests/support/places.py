@@ -7,4 +7,6 @@ SRC, CONF, EXPERIMENTS = ROOT / "src", ROOT / "conf", ROOT / "experiments"
 GOLDENS, STANDINS = ROOT / "tests/golden", ROOT / "tests/support/standins"
 
 # conf/model's networks of inputs that are no images, by the first word of their names
-SEQUENCES = ("decoder_", "translator_", "bag", "bilstm", "fasttext", "text_", *SPEECH)
+SPEECH = ("bc_resnet", "ds_cnn", "tc_resnet")
+IDS = ("decoder_", "translator_", "bag", "bilstm", "fasttext", "text_")
+SEQUENCES = (*IDS, *SPEECH)
