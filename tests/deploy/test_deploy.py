@@ -27,6 +27,7 @@ from condenser.data import Normalise, digits
 from condenser.data import extras as data_extras
 from condenser.deploy import graph, quantized
 from condenser.errors import CondenserError, ConfigError
+from condenser.measure.behaviour import attribution
 from condenser.models import timm_zoo
 from condenser.pipeline.plan import make_plan
 from condenser.pipeline.stages import export
@@ -465,7 +466,7 @@ def test_extras_are_pinned_once_and_the_same_everywhere() -> None:
     pins = {line.split()[0] for line in lines if "==" in line.split("#")[0]}
     own = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     models = {name: {name: pin} for name, pin in timm_zoo.PINS.items()}
-    extras = export.EXTRAS | data_extras.EXTRAS | models
+    extras = export.EXTRAS | data_extras.EXTRAS | models | attribution.EXTRAS
     assert pins == {pin for needed in extras.values() for pin in needed.values()}
     assert own["optional-dependencies"] == {
         name: list(needed.values()) for name, needed in extras.items()

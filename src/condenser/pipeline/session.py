@@ -126,7 +126,7 @@ def run_stages(plan: Plan, ctx: RunContext, say: Console, command: str | None) -
         for made, found in steps(plan, ctx, store, say, keep):
             record = found.adding(known)
             if TRIAL not in record or record.get(CHOSEN):
-                record = record.adding(behaviour.of(made), behaviour.settings)
+                record = record.adding(behaviour.of(made, plan.folder), behaviour.settings)
             done.append(record)
             records.write(folder, done)
             tracker.record(record, made.entry.folder)

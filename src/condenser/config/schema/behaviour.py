@@ -19,5 +19,31 @@ class Privacy(Section):
     bootstrap: Count
 
 
+class Robustness(Section):
+    """measure.robustness: corruptions, images of other data, attacks."""
+
+    images: Several
+    corruptions: bool
+    ood: list[str]
+    attacked: Whole
+    eps: Annotated[float, Field(gt=0, le=1)]
+    steps: Count
+
+
+class Churn(Section):
+    """measure.churn: which answers changed."""
+
+    shown: Whole
+
+
+class Attribution(Section):
+    """measure.attribution: where networks look."""
+
+    images: Several
+
+
 class Measure(Section):
     privacy: Privacy | None = None
+    robustness: Robustness | None = None
+    churn: Churn | None = None
+    attribution: Attribution | None = None

@@ -28,6 +28,7 @@ class Case:
         reference: the network that the run began with, for what is told as a change; None for
             that one itself.
         settings: the section's.
+        beside: the section's results for the reference.
     """
 
     made: Made
@@ -35,6 +36,7 @@ class Case:
     settings: Mapping[str, Any]
     ctx: RunContext
     store: Store
+    beside: Mapping[str, Any] | None = None
 
     @property
     def data(self) -> DataModule:

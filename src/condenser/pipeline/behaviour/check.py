@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from time import perf_counter
 from typing import Any
 
+import torch
 from torch import nn
 
 from condenser.capture import evaluating
 from condenser.errors import ConfigError
+from condenser.measure.behaviour.attribution import EXTRAS, STEPS
+from condenser.pipeline.behaviour import robustness
 from condenser.pipeline.console import duration
 from condenser.pipeline.stages import RunContext, Stage
 from condenser.pipeline.stages.teacher import Teacher
@@ -20,13 +24,26 @@ STEP = 3  # a training step or a gradient, in forward passes
 
 
 def check(asked: Mapping[str, Any], stages: Sequence[Stage], ctx: RunContext) -> None:
-    """ConfigError for what these data or this recipe cannot have."""
+    """ConfigError for what these data, this recipe or this environment cannot have."""
     for name in asked:
         if ctx.data.task.word != Multiclass.word:
             allowed = f"none for data that is {ctx.data.task.word}: it needs one class a sample"
             raise ConfigError("measure", name, allowed)
+    if "robustness" in asked:
+        check_images(asked["robustness"], ctx)
+    if "attribution" in asked and find_spec("captum") is None:
+        needed = " ".join(EXTRAS["attribution"].values())
+        raise ConfigError("measure", "attribution", "none without captum", f"pip install {needed}")
     if count := asked.get("privacy", {}).get("shadows", 0):
         check_shadows(count, stages, ctx)
+
+
+def check_images(own: Mapping[str, Any], ctx: RunContext) -> None:
+    robustness.ingredients(own, ctx.data)
+    if ctx.data.raw != torch.uint8 or ctx.data.input_shape[0] not in (1, 3):
+        kind = f"{ctx.data.raw} with {ctx.data.input_shape[0]} channels"
+        allowed = f"none for data that is {kind}: it needs pixels in uint8, 1 or 3 channels"
+        raise ConfigError("measure", "robustness", allowed)
 
 
 def check_shadows(count: int, stages: Sequence[Stage], ctx: RunContext) -> None:
@@ -75,4 +92,28 @@ def of_privacy(own: Mapping[str, Any], ctx: RunContext) -> tuple[float, str]:
     return 2 * count, f"{2 * count:,} samples"
 
 
-PASSES = {"privacy": of_privacy}
+def of_robustness(own: Mapping[str, Any], ctx: RunContext) -> tuple[float, str]:
+    tests = len(ctx.data.parts.test.targets)
+    images, attacked = min(own["images"], tests), min(own["attacked"], tests)
+    sets = 1 + len(own["ood"]) + 75 * own["corruptions"]
+    steps = own["steps"] + 1
+    passes = images * sets + attacked * (steps * STEP + 3)
+    attack = f" and {steps} steps of attacks on {attacked:,}" if attacked else ""
+    return passes, f"{sets} sets of {images:,} images{attack}"
+
+
+def of_churn(own: Mapping[str, Any], ctx: RunContext) -> tuple[float, str]:
+    return 0, "the test answers that are there"
+
+
+def of_attribution(own: Mapping[str, Any], ctx: RunContext) -> tuple[float, str]:
+    images = min(own["images"], len(ctx.data.parts.test.targets))
+    return 3 * images * (STEPS + 2) * STEP, f"3 methods on {images:,} images"
+
+
+PASSES = {
+    "privacy": of_privacy,
+    "robustness": of_robustness,
+    "churn": of_churn,
+    "attribution": of_attribution,
+}

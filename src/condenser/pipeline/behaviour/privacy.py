@@ -12,9 +12,10 @@ from condenser.measure.behaviour.roc import separation
 from condenser.pipeline.behaviour import shadows
 from condenser.pipeline.behaviour.case import Case
 from condenser.pipeline.behaviour.shadows import Asked
+from condenser.store import StageDir
 
 
-def measured(case: Case) -> dict[str, Any]:
+def measured(case: Case, place: StageDir) -> dict[str, Any]:
     """Attacks on training samples as members and on test samples as others, as many of each."""
     asked, settings = samples(case), case.settings
     members, others = (answers(case, one) for one in (asked.members, asked.others))
