@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from condenser.capture import device_of, evaluating
-from condenser.capture.layers import stages_of
+from condenser.capture.layers import calls_of, stages_of
 from condenser.errors import CondenserError
 
 EXTRAS = {"attribution": {"captum": "captum==0.9.0"}}
@@ -54,16 +54,12 @@ def cam(model: nn.Module, layer: nn.Module, images: Tensor, target: Tensor) -> T
 
 def last_map(model: nn.Module, images: Tensor) -> nn.Module | None:
     """The last layer whose outputs are maps; None without one."""
-    shapes: list[int] = []
     try:
-        layer = model.get_submodule(stages_of(model, images)[-1])
-    except (CondenserError, AttributeError):
+        name = stages_of(model, images)[-1]
+    except CondenserError:
         return None
-    handle = layer.register_forward_hook(lambda *call: shapes.append(call[2].dim()))
-    with evaluating(model):
-        model(images)
-    handle.remove()
-    return layer if shapes == [4] else None
+    last = [call for call in calls_of(model, images) if call.name == name][-1]
+    return last.module if last.output.dim() == 4 else None
 
 
 def agreement(own: Tensor, other: Tensor) -> dict[str, float]:

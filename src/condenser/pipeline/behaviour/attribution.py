@@ -47,7 +47,7 @@ def untrained(case: Case) -> nn.Module:
     spec, _ = case.made.entry.load(case.ctx.trusted)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        return spec.build(case.ctx.trusted).eval()
+        return spec.build(case.ctx.trusted)
 
 
 def beside(images: Tensor, theirs: dict[str, Tensor], own: dict[str, Tensor]) -> bytes:

@@ -46,7 +46,8 @@ AT_ONCE = 1 << 20  # values
 def corrupted(name: str, severity: int, images: Tensor, index: Tensor, seed: int = 0) -> Tensor:
     """Images with one corruption: uint8 (N, C, H, W) → the same; severity 0 is the identity.
 
-    What becomes of an image depends on it, its index, ``seed``, name and severity alone.
+    What becomes of an image depends on it, its index, ``seed``, name and severity alone. Lengths
+    are in proportion to the side, so that of images of few pixels weak blur may change nothing.
 
     Args:
         images: uint8, C of 1 or 3.
