@@ -21,7 +21,8 @@ _PACKAGE = Path(__file__).resolve().parent
 # the shipped configs: inside the installed package, or in the clone
 CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parents[1] / "conf") if p.is_dir())
 MOST = 1 << 28  # bytes of a text that is read as a whole
-LONG = re.compile(rb"\d{19}|[eE]\+?\d{3}")  # in numbers that 64 bits may not hold
+# numbers that 64 bits may not hold; a text, as a key is, begins with a quote
+LONG = re.compile(rb"(?:^|[:\[,])\s*-?(?:\d{19}|\d[\d.]*[eE]\+?\d{3})")
 SETTLED = 2 * 10**9  # nanoseconds
 _hashed: dict[tuple[str, int, int, int], str] = {}
 

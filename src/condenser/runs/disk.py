@@ -6,6 +6,9 @@ import errno
 import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
+
+from condenser.errors import nearest
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
@@ -51,3 +54,22 @@ def causes(error: BaseException) -> Iterator[BaseException]:
     while seen is not None:
         yield seen
         seen = seen.__cause__ or seen.__context__
+
+
+def missing(path: Path) -> str:
+    """Name the first part of the path that is not there, and the name beside it that was meant."""
+    first = path.absolute()
+    while not os.path.exists(first.parent):
+        first = first.parent
+    return f"{path}: no such file or folder" + hint(first)
+
+
+def hint(path: Path) -> str:
+    """The name beside the path that is most like it, as the end of a sentence."""
+    path = path.absolute()
+    try:
+        beside = sorted(p.name for p in path.parent.iterdir() if p.name != path.name)
+    except OSError:
+        return ""
+    hint = nearest(path.name, [name for name in beside if not name.startswith(".")])
+    return f"; {hint}" if hint else ""

@@ -13,11 +13,13 @@ import os
 import re
 import warnings
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from condenser.errors import CondenserError, DamagedError, nearest, printable, shown
-from condenser.files import force, loads, read_bytes, write_whole
+from condenser.errors import CondenserError, DamagedError, printable, shown
+from condenser.files import DECODER, force, loads, read_bytes, write_whole
+from condenser.runs.disk import hint, missing
 
 Value = str | int | float | bool | None
 R = TypeVar("R", bound=Mapping[str, Any])
@@ -53,6 +55,7 @@ WHOLE = 1 << 30  # bytes of a file of records
 LARGEST = 1e30  # of which sums and squares are still numbers
 NAMES = ("stage", "key")  # of which a folder's name is made
 STRICT = NUMBERS | frozenset(NAMES)  # of which not every text is one
+START = b'{"lineage": {'  # as Record.line writes
 NAME = re.compile(r"\w[\w.,=+-]*")
 # JSON in which a character may be that no terminal should have
 ESCAPED = re.compile(
@@ -156,13 +159,13 @@ def by_file(paths: Iterable[Path | str]) -> dict[Path, dict[str, Record]]:
     seen: dict[Path, dict[str, Record]] = {}
     for path in map(Path, paths):
         if not _exists(path):
-            raise CondenserError(_missing(path))
+            raise CondenserError(missing(path))
         files = [Path(os.path.realpath(file)) for file in _files(path)]
         for file in files:
             if file not in seen:
                 seen[file] = dict(_lines(file))
         if not any(seen[file] for file in files):
-            raise CondenserError(f"{path}: holds no record that can be read" + _hint(path))
+            raise CondenserError(f"{path}: holds no record that can be read" + hint(path))
     return seen
 
 
@@ -172,6 +175,28 @@ def unique(found: Mapping[Path, Mapping[str, Record]]) -> list[Record]:
     for of_file in found.values():
         records.update(of_file)
     return list(records.values())
+
+
+def lineages(paths: Iterable[Path | str]) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Where each record comes from, with its line, for listings: no more of it is read."""
+    for file in (file for path in map(Path, paths) for file in _files(path)):
+        try:
+            lines = read_bytes(file, WHOLE).split(b"\n")
+        except (OSError, DamagedError):
+            continue
+        for line in lines:
+            with suppress(ValueError, RecursionError):
+                if line.startswith(START):
+                    lineage, _ = DECODER.raw_decode(line.decode(), len(START) - 1)
+                    yield (_shown(lineage) if _escaped(line) else lineage), line
+
+
+def parsed(line: bytes) -> Record | None:
+    """The record of a line; None if it is none."""
+    try:
+        return _record(line)
+    except ValueError:
+        return None
 
 
 def _exists(path: Path) -> bool:
@@ -227,7 +252,7 @@ def _record(line: bytes) -> Record:
     parts = [found[part] for part in PARTS]
     if not all(isinstance(part, dict) for part in parts):
         raise ValueError(f"not a record ({', '.join(PARTS)} must be mappings)")
-    if ESCAPED.search(line):
+    if _escaped(line):
         parts = [_shown(part) for part in parts]
     lineage, settings, results = parts
     if not lineage.get("run") or not lineage.get("stage"):
@@ -256,27 +281,14 @@ def _unlike(key: str, value: str | int | float | bool) -> str:
     return "" if abs(value) < LARGEST else f"below {LARGEST:g}"
 
 
+def _escaped(line: bytes) -> bool:
+    """``ESCAPED``, without a search where there can be none."""
+    plain = line.isascii() and b"\\" not in line and b"\x7f" not in line
+    return not plain and ESCAPED.search(line) is not None
+
+
 def _shown(part: Mapping[str, Any]) -> dict[str, Any]:
     return {
         printable(key): printable(value) if isinstance(value, str) else value
         for key, value in part.items()
     }
-
-
-def _missing(path: Path) -> str:
-    """Name the first part of the path that is not there, and the name beside it that was meant."""
-    first = path.absolute()
-    while not os.path.exists(first.parent):
-        first = first.parent
-    return f"{path}: no such file or folder" + _hint(first)
-
-
-def _hint(path: Path) -> str:
-    """The name beside the path that is most like it, as the end of a sentence."""
-    path = path.absolute()
-    try:
-        beside = sorted(p.name for p in path.parent.iterdir() if p.name != path.name)
-    except OSError:
-        return ""
-    hint = nearest(path.name, [name for name in beside if not name.startswith(".")])
-    return f"; {hint}" if hint else ""

@@ -25,10 +25,16 @@ Contents = dict[str, bytes]
 
 @dataclass
 class Use:
-    """The runs whose records reference a key, and its own record."""
+    """The runs whose records reference a key, and its own record: its network, its line."""
 
     runs: dict[str, None] = field(default_factory=dict)
-    record: Mapping[str, Any] | None = None
+    model: str | None = None
+    line: bytes = b""
+
+    @cached_property
+    def record(self) -> Mapping[str, Any]:
+        """Its own record; empty where no run has it."""
+        return records.parsed(self.line) or {}
 
 
 @dataclass(frozen=True)
@@ -66,8 +72,8 @@ class Kept:
     @property
     def model(self) -> str:
         """The network's name in a run, else its class."""
-        if self.use.record is not None:
-            return str(self.use.record["model"])
+        if self.use.model is not None:
+            return self.use.model
         architecture = self._read(MODEL).get("architecture")
         named = architecture.get("_target_") if isinstance(architecture, Mapping) else None
         return str(named or "").rpartition(".")[2]
@@ -80,7 +86,7 @@ class Kept:
     @property
     def lineage(self) -> dict[str, list[str]]:
         """``parent`` and ``teacher`` → keys."""
-        known = self.ingredients or self.use.record or {}
+        known = self.ingredients or self.use.record
         return {role: str(known.get(role) or "").split("+") for role in ("parent", "teacher")}
 
     @property
@@ -153,17 +159,14 @@ def inventory(store: Path, runs: Iterable[Path]) -> list[Kept]:
 def users(runs: Iterable[Path]) -> dict[str, Use]:
     """Key → the runs below these folders that reference it."""
     uses: dict[str, Use] = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", records.RecordWarning)
-        found = read(runs)
-    for record in found:
-        run = f"{record['experiment']}/{record['run']}"
-        several = f"{record['teacher'] or ''}+{record.get('measured') or ''}".split("+")
-        for key in (record["key"], record["parent"], *several):
-            if key:
-                uses.setdefault(str(key), Use()).runs[run] = None
-        if record["key"]:
-            uses[str(record["key"])].record = record
+    for lineage, line in records.lineages(map(existing, runs)):
+        run = f"{lineage.get('experiment')}/{lineage.get('run')}"
+        teachers = str(lineage.get("teacher") or "").split("+")
+        own = str(lineage.get("key") or "")
+        for key in filter(None, (own, str(lineage.get("parent") or ""), *teachers)):
+            uses.setdefault(key, Use()).runs[run] = None
+        if own:
+            uses[own].model, uses[own].line = str(lineage.get("model")), line
     return uses
 
 
@@ -194,12 +197,16 @@ def read(runs: Iterable[Path]) -> list[records.Record]:
         CondenserError: a folder does not exist.
     """
     found: list[records.Record] = []
-    for folder in runs:
-        if not folder.is_dir():
-            raise CondenserError(f"--runs={folder}: no such folder")
+    for folder in map(existing, runs):
         with suppress(CondenserError):  # no records yet
             found += records.read([folder])
     return found
+
+
+def existing(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise CondenserError(f"--runs={folder}: no such folder")
+    return folder
 
 
 def find(kept: Sequence[Kept], word: str) -> Kept:

@@ -98,7 +98,7 @@ def settings(one: Kept) -> list[str]:
         known = {k: v for k, v in one.ingredients.items() if k not in beside}
         known |= known.pop("settings", {})
         return [f"{key} = {shown(value)}" for key, value in sorted(leaves(known))]
-    record = one.use.record or {}
+    record = one.use.record
     mine = ("seed", *(key for key in record if key.startswith(f"{one.stage}/")))
     return [f"{key} = {shown(record[key])}" for key in mine if key in record]
 
