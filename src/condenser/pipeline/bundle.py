@@ -17,15 +17,9 @@ from condenser.pipeline.stages import RunContext
 from condenser.pipeline.stages.export import FILE, Export
 from condenser.runs.records import Record
 
-NAME = "bundle"
 SAMPLES = 3
 TOLD = ("test/accuracy", "val/accuracy", "test/top5", "export/agreement", "latency/ms_b1")
 FROM = ("run", "experiment", "stage", "model", "seed", "key", "parent", "commit", "hardware")
-
-
-def folder_name(made: Made, last: bool) -> str:
-    """``bundle`` for a recipe's last export; earlier ones have their place and network in it."""
-    return NAME if last else f"{NAME}-{made.stage.position}-{made.model_name}"
 
 
 def write(made: Made, record: Record, ctx: RunContext, folder: Path) -> Path:

@@ -11,8 +11,9 @@ from condenser.errors import ConfigError
 from condenser.pipeline import bundle, execute
 from condenser.pipeline.console import Console
 from condenser.pipeline.plan import make_plan
-from condenser.pipeline.session import about, conforms, run_context
-from condenser.pipeline.stages.export import is_export
+from condenser.pipeline.session import conforms, run_context
+from condenser.pipeline.stages.export import BUNDLE, is_export
+from condenser.pipeline.tracked import about
 from condenser.runs.records import Record
 from condenser.store import Store
 
@@ -65,6 +66,4 @@ def named(position: int | None, settings: Mapping[str, Any]) -> str:
     """``bundle``, or ``bundle-2-openvino-uint8``."""
     place = [] if position is None else [str(position)]
     asked = [str(v) for k, v in settings.items() if k in ("target", "input", "output", "layout")]
-    return "-".join(
-        [bundle.NAME, *place, *asked, *(["dynamic"] if settings.get("dynamic") else [])]
-    )
+    return "-".join([BUNDLE, *place, *asked, *(["dynamic"] if settings.get("dynamic") else [])])

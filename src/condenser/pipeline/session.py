@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 
 from condenser import measure
 from condenser.config.instantiate import build, conform
@@ -23,14 +21,14 @@ from condenser.pipeline.console import Console
 from condenser.pipeline.execute import Made
 from condenser.pipeline.plan import Plan
 from condenser.pipeline.stages import RunContext
-from condenser.pipeline.stages.export import Export
+from condenser.pipeline.stages.export import Export, bundle_name
+from condenser.pipeline.tracked import about, config_text, open_tracker
 from condenser.pipeline.tryout import try_out
 from condenser.pipeline.tryout.passed import Passed
 from condenser.runs import records, saved
 from condenser.runs.records import Record
 from condenser.search.outcome import TRIAL
-from condenser.store import Store, key_of
-from condenser.tracking import identity
+from condenser.store import Store
 from condenser.training.distributed.process_group import ProcessGroup
 
 
@@ -112,10 +110,10 @@ def run_stages(plan: Plan, ctx: RunContext, say: Console, command: str | None) -
     config, folder = plan.config, plan.folder
 
     def keep(settled: Mapping[str, Any]) -> None:
-        write_whole(folder / saved.FILE, f"{saved.MARK}{plan.mark}\n{yaml_of(settled)}")
+        write_whole(folder / saved.FILE, config_text(plan, settled))
 
     keep(config)
-    tracker = open_tracker(plan, ctx)
+    tracker = open_tracker(plan, measure.commit())
     ctx = replace(ctx, loggers=tracker.lightning_logger)
     store = Store(Path(config["store"]), Path(config["runs"]) / ".store", say.warn)
     behaviour = Behaviour(wanted(config), ctx, store)
@@ -133,7 +131,8 @@ def run_stages(plan: Plan, ctx: RunContext, say: Console, command: str | None) -
             say.finished(record, made.reused)
             if isinstance(made.stage, Export) and (TRIAL not in record or record.get(CHOSEN)):
                 seen = sum(one["kind"] == Export.kind and TRIAL not in one for one in done)
-                name = bundle.folder_name(made, last=seen >= plan.words.count(Export.word))
+                last = seen >= plan.words.count(Export.word)
+                name = bundle_name(made.stage.position, made.model_name, last)
                 shipped = bundle.write(made, record, ctx, folder / name).parent
                 say.line(f"{'':<9} bundle: {shipped}")
         failed = 0
@@ -162,36 +161,3 @@ def steps(
     from condenser.pipeline.budget import drive  # brings Optuna, which other runs do without
 
     return drive.run(plan, ctx, store, say.started, say.line, settled)
-
-
-def yaml_of(config: Mapping[str, Any]) -> str:
-    return OmegaConf.to_yaml(OmegaConf.create(dict(config)))
-
-
-def open_tracker(plan: Plan, ctx: RunContext) -> Any:
-    """The logger that the config names, told what this run is."""
-    config = plan.config
-    who = identity(
-        experiment=config["name"],
-        recipe="-".join(plan.words),
-        run=config["run"],
-        claim=config["claim"],
-        data=ctx.data.name,
-        models=dict.fromkeys(s.architecture["name"] for s in plan.whole if s.architecture),
-        commit=measure.commit(),
-        key=key_of({k: v for k, v in config.items() if k not in ("runs", "store", "run")}),
-        config=plan.mark,
-    )
-    partial_tracker = build(config["logger"], _partial_=True)
-    assert isinstance(partial_tracker, partial)
-    return partial_tracker(identity=who, config=dict(config), folder=plan.folder)
-
-
-def about(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a record that is the run's and not the model's."""
-    return {
-        "run": config["run"],
-        "experiment": config["name"],
-        "claim": config["claim"],
-        "data": config["data"]["name"],
-    }

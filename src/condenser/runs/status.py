@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,8 +68,13 @@ def written(folder: Path) -> list[Record]:
 
 
 @contextmanager
-def kept(folder: Path, digest: str, inputs: str | None = None) -> Iterator[None]:
-    """Write how the run that goes on within stands, and how it ended."""
+def kept(
+    folder: Path,
+    digest: str,
+    inputs: str | None = None,
+    told: Callable[[], Mapping[str, Any]] = dict,
+) -> Iterator[None]:
+    """Write how the run that goes on within stands, and how it ended; ``told`` of a good end."""
     if not ranks.first():
         yield
         return
@@ -78,7 +83,7 @@ def kept(folder: Path, digest: str, inputs: str | None = None) -> Iterator[None]
     state: dict[str, Any] = {"state": "failed"}
     try:
         yield
-        state = {"state": "done", "records": len(written(folder))}
+        state = {"state": "done", "records": len(written(folder)), **told()}
     except BaseException as error:
         if interrupts.came() or isinstance(error, KeyboardInterrupt):
             state = {"state": "stopped"}

@@ -21,12 +21,18 @@ if TYPE_CHECKING:
     from condenser.deploy import Form
 
 FLOAT, DENSE, FILE = "float32", "dense", "model"
+BUNDLE = "bundle"  # what its folder in the run's is called
 NOTES = 1  # of what the file says of itself
 # What a target needs beside requirements.txt: module → what to install (requirements-extras.txt).
 EXTRAS = {
     "openvino": {"openvino": "openvino==2026.4.1"},
     "executorch": {"executorch": "executorch==1.5.1", "torchao": "torchao==0.18.0"},
 }
+
+
+def bundle_name(position: Any, model: str, last: bool) -> str:
+    """``bundle`` for a recipe's last export; earlier ones have their place and network in it."""
+    return BUNDLE if last else f"{BUNDLE}-{position}-{model}"
 
 
 class Export(Stage):
