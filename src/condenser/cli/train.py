@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import sys
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import hydra
@@ -18,8 +16,7 @@ from condenser.config.error_messages import can_be_mended, explain, folders
 from condenser.config.run_name import run_name
 from condenser.errors import CondenserError, printable
 from condenser.files import CONF
-from condenser.runs.started import as_typed
-from condenser.runs.started import command as started
+from condenser.runs.started import as_typed, of_run
 
 if TYPE_CHECKING:
     from condenser.runs.records import Record
@@ -58,7 +55,7 @@ def task(cfg: DictConfig) -> Record | None:
             return record
         from condenser.pipeline.run import run
 
-        done = run(plan, command(HydraConfig.get().overrides.task))
+        done = run(plan, of_run(HydraConfig.get().overrides.task))
         return records.final(done) if done else None  # of several processes the first has records
     except Exception as error:
         if HydraConfig.get().mode == RunMode.RUN and can_be_mended(error):
@@ -78,13 +75,6 @@ def usage() -> str:
         groups.setdefault(path.parent.name, []).append(path.stem)
     lines = [f"{name}: {', '.join(found)}" for name, found in groups.items() if name != "hydra"]
     return str(template).replace("$APP_CONFIG_GROUPS", "\n".join(lines) + "\n").strip("\n") + "\n"
-
-
-def command(overrides: Iterable[str]) -> str:
-    """What to type for the same run; where runs lie is the machine's affair."""
-    places = ("runs=", "store=")
-    words = [word for word in overrides if not word.startswith(places)]
-    return shlex.join([*started("train"), *words])
 
 
 def fail(message: str) -> None:

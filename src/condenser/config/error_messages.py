@@ -72,7 +72,7 @@ def unknown_key(key: str) -> str:
 
 def keys_of(scope: str) -> Sequence[str]:
     """The keys below ``scope`` in the config as it is without overrides."""
-    cfg = _plain()
+    cfg = _plain(*(w for w in sys.argv if w.startswith(("hydra/launcher=", "hydra/sweeper="))))
     choices = [str(key).lstrip("/") for key in cfg.hydra.runtime.choices]
     node = OmegaConf.select(cfg, scope) if scope else cfg
     found = [str(key) for key in node] if isinstance(node, DictConfig) else []
@@ -81,12 +81,11 @@ def keys_of(scope: str) -> Sequence[str]:
 
 
 @lru_cache
-def _plain() -> DictConfig:
+def _plain(*chosen: str) -> DictConfig:
     from hydra import compose
 
     with composing():
-        chosen = [w for w in sys.argv if w.startswith(("hydra/launcher=", "hydra/sweeper="))]
-        return compose("train", chosen, return_hydra_config=True)
+        return compose("train", [*chosen], return_hydra_config=True)
 
 
 def folders() -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -12,6 +13,7 @@ import torch
 
 from condenser import measure
 from condenser.config.instantiate import build, conform
+from condenser.data import DataModule
 from condenser.errors import ConfigError
 from condenser.files import write_whole
 from condenser.pipeline import bundle, execute
@@ -30,6 +32,8 @@ from condenser.runs.records import Record
 from condenser.search.outcome import TRIAL
 from condenser.store import Store
 from condenser.training.distributed.process_group import ProcessGroup
+
+sets: ContextVar[dict[str, DataModule] | None] = ContextVar("sets", default=None)  # read so far
 
 
 def prepare(plan: Plan, say: Console, group: ProcessGroup) -> tuple[RunContext, Passed]:
@@ -86,8 +90,7 @@ def run_context(
     if threads:
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
-    data = build(config["data"], batch_size=config["optim"]["batch_size"], seed=config["seed"])
-    data.setup()
+    data = read(config)
     for note in data.parts.notes:
         say.warn(note)
     targets = [config[role]["model"]["_target_"] for role in ("teacher", "student")]
@@ -103,6 +106,20 @@ def run_context(
         warn=say.warn,
         process_group=group or ProcessGroup(),
     )
+
+
+def read(config: Mapping[str, Any]) -> DataModule:
+    """The data; runs that share a process read a set once."""
+    data: DataModule = build(
+        config["data"], batch_size=config["optim"]["batch_size"], seed=config["seed"]
+    )
+    known, mark = sets.get(), key_of(config["data"])
+    if known is not None and mark in known:
+        data.take(known[mark])
+    data.setup()
+    if known is not None:
+        known.setdefault(mark, data)
+    return data
 
 
 def run_stages(plan: Plan, ctx: RunContext, say: Console, command: str | None) -> list[Record]:

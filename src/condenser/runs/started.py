@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from condenser.files import CONF
@@ -26,6 +28,13 @@ def words() -> list[str]:
 def command(name: str) -> list[str]:
     """The first words of one of our commands, as a person would type them."""
     return ["python", f"src/{name}.py"] if clone() else ["condenser", name]
+
+
+def of_run(overrides: Iterable[str]) -> str:
+    """What to type for the same run; where runs lie is the machine's affair."""
+    places = ("runs=", "store=")
+    words = [word for word in overrides if not word.startswith(places)]
+    return shlex.join([*command("train"), *words])
 
 
 def as_typed(text: str) -> str:

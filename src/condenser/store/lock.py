@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from filelock import FileLock, Timeout
+
+from condenser.runs.turns import pause
 
 try:
     import fcntl
@@ -31,6 +36,21 @@ def hold(file: Path) -> Hold | None:
         return held
     held.close()
     return None
+
+
+@contextmanager
+def taken(file: Path) -> Iterator[None]:
+    """Hold the lock file; while another holds it, wait, and let others of this process go on."""
+    lock = FileLock(file)
+    while not lock.is_locked:
+        with suppress(Timeout):
+            lock.acquire(timeout=0)
+            break
+        pause()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def alone(file: Path) -> Hold | None:

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from condenser.errors import CondenserError
 from condenser.files import force, put_aside
 from condenser.store import checksums
 from condenser.store.entries import INGREDIENTS, RECORD, Entry, canonical, flaws, unfit
 from condenser.store.io_errors import in_words, writable
-from condenser.store.lock import Hold, hold
+from condenser.store.lock import Hold, hold, taken
 from condenser.store.marker import check, claim
 
 
@@ -91,7 +89,7 @@ class Store:
         root = self._for_new()
         with in_words(root):
             claim(root, usual=root == self.spare)
-            with FileLock(root / f"{stage}-{key}.lock"):
+            with taken(root / f"{stage}-{key}.lock"):
                 if entry := self.get(stage, key):
                     return entry, True
                 self._clear(f"{stage}-{key}", root)

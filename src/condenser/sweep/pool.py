@@ -76,24 +76,31 @@ class Pool:
 
     def begin(self, attempt: JobState) -> None:
         """Start it, unless it is finished or another sweep is running it."""
-        if not self.owned(attempt.job):
-            self.set_state(attempt, "elsewhere")
+        if not self.taken(attempt):
             return
         job = attempt.job
+        attempt.gpus = self.allocator.take(wanted(job.plan.config["trainer"]))
+        env = environment(attempt.gpus if self.gpus else None, self.threads)
+        attempt.process = Process(self.command(job), env, job.folder / LOG)
+        self.set_state(attempt, "running")
+
+    def taken(self, attempt: JobState) -> bool:
+        """Whether it is this sweep's to start now."""
+        job = attempt.job
+        if not self.owned(job):
+            self.set_state(attempt, "elsewhere")
+            return False
         if record := status.done_before(job.folder, job.plan.digest, job.plan.inputs):
             attempt.record = record
             self.release(attempt, "kept")
-            return
+            return False
         if not attempt.tries:
             old = status.read(job.folder)
             attempt.earlier = old.get("attempts", 0) if old.get("hash") == job.plan.digest else 0
         attempt.tries += 1
-        attempt.gpus = self.allocator.take(wanted(job.plan.config["trainer"]))
-        status.write(job.folder, **self.metrics(attempt, "running"))
-        env = environment(attempt.gpus if self.gpus else None, self.threads)
         attempt.log = str(job.folder / LOG)
-        attempt.process = Process(self.command(job), env, job.folder / LOG)
-        self.set_state(attempt, "running")
+        status.write(job.folder, **self.metrics(attempt, "running"))
+        return True
 
     def look_after(self, attempt: JobState) -> None:
         """Check whether it has ended or timed out."""
@@ -113,12 +120,15 @@ class Pool:
         """Mark it as ended: successfully without a reason, else failed."""
         assert attempt.process is not None
         self.allocator.release(attempt.gpus)
+        attempt.words = attempt.process.last_words(WORDS) if reason else []
+        self.ended(attempt, reason)
+
+    def ended(self, attempt: JobState, reason: str) -> None:
         attempt.reason = reason
         if not reason:
             status.write(attempt.job.folder, exit=0, seconds=round(attempt.seconds, 3))
             self.release(attempt, "done")
             return
-        attempt.words = attempt.process.last_words(WORDS)
         status.write(attempt.job.folder, **self.metrics(attempt, "failed"))
         if attempt.tries <= self.retries:
             self.set_state(attempt, "waiting")

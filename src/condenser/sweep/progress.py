@@ -6,6 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from condenser.runs.interrupts import Interrupted
@@ -58,6 +59,10 @@ class Board:
             what = " ".join(filter(None, [outcome(attempt), attempt.job.label]))
             print(f"[{over}/{len(self.attempts)}] {what}", flush=True)
 
+    def tell(self, line: str) -> None:
+        """Print a line, above a live table."""
+        self.rich.print(line, soft_wrap=True, markup=False)
+
     def picture(self) -> Any:
         """The heading and a table of the most relevant jobs."""
         from rich.console import Group
@@ -92,9 +97,10 @@ def cells(attempt: JobState) -> tuple[str, ...]:
 
 def remark(attempt: JobState) -> str:
     """Why it failed, or its last output."""
-    if attempt.state == "running" and attempt.process:
+    if attempt.state == "running":
         again = f"try {attempt.tries}: " if attempt.tries > 1 else ""
-        return again + "".join(last_lines(attempt.process.log, 1, attempt.process.start))
+        start = attempt.process.start if attempt.process else 0
+        return again + "".join(last_lines(Path(attempt.log), 1, start))
     return attempt.reason
 
 

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 PATIENCE = 5.0  # seconds that W&B's background process has to end
 DELETED = "previously created and deleted"  # what the server says of an id that it takes no more
+_open: set[str] = set()  # ids of the runs of this process: a population has several
 OLD_MODES = {"dryrun": "offline", "run": "online"}  # W&B still takes these from the environment
 
 
@@ -80,6 +81,7 @@ def begin_run(mode: str, timeouts: tuple[float, float], settings: dict[str, Any]
         run = begin(mode="offline")
         said = f"{server}: {brief(error)}"
         log.warning("W&B is offline for this run; `wandb sync` can send it later: %s", said)
+    _open.add(run.id)
     log.info("W&B run: %s", run.settings.sync_dir if run.offline else run.url)
     return run
 
@@ -157,6 +159,7 @@ def close_run(run: Run, exit_code: int) -> None:
     try:
         run.finish(exit_code=exit_code)
     finally:
+        _open.discard(run.id)
         stop_service()
 
 
@@ -166,7 +169,7 @@ def brief(error: Exception) -> str:
 
 
 def stop_service() -> None:
-    """Ends W&B's background process, unless somebody's own run still needs it.
+    """Ends W&B's background process, unless somebody's own run, or another of ours, needs it.
 
     Without that, settings, credentials and ``$WANDB_SERVICE`` live on into the next run, and a
     background process that broke in one run breaks all later ones. One that still waits for a
@@ -175,7 +178,7 @@ def stop_service() -> None:
     """
     import wandb
 
-    if wandb.run is not None:
+    if wandb.run is not None or _open:
         return
     process = service()
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,15 @@ class Distillation(Student):
             else:
                 teacher = Outputs(self.teacher(batch.image), given.take(), batch.index)
         return self.compute_loss(self.objective, student, teacher, batch.target)
+
+    def taught(self, batches: Sequence[Batch]) -> list[Tensor]:
+        index = torch.cat([batch.index for batch in batches])
+        if self.cached is not None:
+            logits = self.cached(index, self.current_epoch, self.dtype_of_features).logits
+        else:
+            with torch.no_grad():
+                logits = self.teacher(torch.cat([batch.image for batch in batches]))
+        return list(logits.split([len(batch.index) for batch in batches]))
 
 
 def build_projectors(

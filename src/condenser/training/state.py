@@ -39,3 +39,9 @@ def whole(tensor: Tensor) -> Tensor:
     """A copy of a tensor, gathered on every process if sharded."""
     gathered = getattr(tensor, "full_tensor", None)
     return (gathered() if gathered else tensor).detach().clone()
+
+
+def apart(state: State) -> State:
+    """The tensors by themselves: saving a part of a larger one would save all of that."""
+    parts = {n for n, t in state.items() if t.untyped_storage().nbytes() > t.nbytes}
+    return {name: t.clone() if name in parts else t for name, t in state.items()}

@@ -21,8 +21,9 @@ from condenser.training.distributed.peers import Peers, agreed, assembled
 from condenser.training.distributed.shard import shard
 from condenser.training.gradient_shares import gradient_shares
 from condenser.training.plan import Plan
+from condenser.training.population import group as population
 from condenser.training.progress import Progress
-from condenser.training.state import State, foreign, laid_out, state_of
+from condenser.training.state import State, apart, foreign, laid_out, state_of
 
 STOCHASTIC = (nn.modules.dropout._DropoutNd,)
 
@@ -166,15 +167,24 @@ class Student(pl.LightningModule):
             torch.manual_seed((self.seed + rank * 7_919) * 1_000_003 + self.steps)
 
     def training_step(self, batches: Any, _: int) -> None:
-        for batch in batches_of(batches):
+        for batch in population.left_of(self, list(batches_of(batches))):
             self.train_on_batch(batch)
+
+    def taught(self, batches: Sequence[Batch]) -> list[Tensor] | None:
+        """A teacher's logits for each of the batches, where there is one."""
+        return None
+
+    def rates(self, steps: int) -> list[float]:
+        """The learning rates of the next steps."""
+        return [self.plan.rate((self.steps + step) / self.total) for step in range(steps)]
 
     def train_on_batch(self, batch: Batch) -> None:
         """One optimiser step, then the compression's update and the constraints."""
         self.seed_step(self.peers.rank)
         done = self.steps / self.total
+        (rate,) = self.rates(1)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.plan.rate(done)
+            group["lr"] = rate
         self.objective.progress(done)
         terms = self.terms(batch)
         if not self.sums:
@@ -190,11 +200,15 @@ class Student(pl.LightningModule):
         self.sums["steps"] += 1
 
     def update(self) -> None:
-        """The optimiser's step on what has been accumulated, and what has to follow it."""
+        """The optimiser's step on what has been accumulated."""
         if self.plan.clip is not None:
             nn.utils.clip_grad_norm_(self.trained(), self.plan.clip)
         self.optimizer.step()
         self.pending = 0
+        self.updated()
+
+    def updated(self) -> None:
+        """What has to follow a step of the optimiser."""
         for project in self.constraints:
             project()
         if self.compression is not None:
@@ -228,6 +242,7 @@ class Student(pl.LightningModule):
         checkpoint["training"] = {"steps": self.steps, "best": vars(self.best), "compression": made}
         if self.ema is not None:
             checkpoint["ema"] = vars(self.ema)
+        checkpoint["state_dict"] = apart(checkpoint["state_dict"])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         training = checkpoint["training"]
