@@ -325,7 +325,7 @@ def test_a_store_that_cannot_be_written_is_named(
     def refuse(path: Path) -> None:
         raise OSError(errno.EROFS, "Read-only file system", str(path))
 
-    monkeypatch.setattr("condenser.store.storage.FileLock", refuse)
+    monkeypatch.setattr("condenser.store.lock.FileLock", refuse)
     with pytest.raises(CondenserError, match=r"cannot be written \(read-only file system\): name"):
         Store(runs / ".store").get_or_make("prune", "new", lambda place: {})
 
@@ -337,7 +337,7 @@ def test_a_store_that_cannot_be_written_is_named(
     def elsewhere(path: Path) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", "/another/file")
 
-    monkeypatch.setattr("condenser.store.storage.FileLock", elsewhere)
+    monkeypatch.setattr("condenser.store.lock.FileLock", elsewhere)
     with pytest.raises(PermissionError):
         Store(runs / ".store").get_or_make("prune", "new", lambda place: {})
 

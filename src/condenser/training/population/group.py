@@ -12,6 +12,7 @@ import torch
 
 from condenser.data import Batch
 from condenser.runs.turns import current
+from condenser.tasks import Task
 from condenser.training.population import objectives
 from condenser.training.population.optimizers import KINDS
 from condenser.training.population.stack import NotTogether, Stack
@@ -48,9 +49,12 @@ def left_of(student: Student, batches: Sequence[Batch]) -> Sequence[Batch]:
 
 def refusal(student: Student) -> str | None:
     """Why its steps are its own; None where others can share them."""
-    plan, objective = student.plan, student.objective
+    plan, objective, task = student.plan, student.objective, student.data.task
     reasons = {
         "its network draws at random": draws(student),
+        f"{task.word} data ask for a part of the outputs": (
+            type(task).decisions is not Task.decisions
+        ),
         f"{objective.method} is no function of the logits alone": not objectives.fits(objective),
         f"{type(student.optimizer).__name__} does not take each weight for itself": (
             type(student.optimizer) not in KINDS
