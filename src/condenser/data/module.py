@@ -116,10 +116,6 @@ class DataModule(pl.LightningDataModule):
             own = {"sampling": self.sampling, "class_weights": self.class_weights}
             check_classes(own, self.task)
 
-    def take(self, other: DataModule) -> None:
-        """The samples of another of the same settings, which has read them."""
-        self._parts, self.fingerprint = other.parts, other.fingerprint
-
     @property
     def parts(self) -> Parts:
         """The training, validation and test samples."""

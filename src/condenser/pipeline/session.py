@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -110,15 +111,16 @@ def run_context(
 
 def read(config: Mapping[str, Any]) -> DataModule:
     """The data; runs that share a process read a set once."""
-    data: DataModule = build(
-        config["data"], batch_size=config["optim"]["batch_size"], seed=config["seed"]
-    )
+    batch_size, seed = config["optim"]["batch_size"], config["seed"]
     known, mark = sets.get(), key_of(config["data"])
     if known is not None and mark in known:
-        data.take(known[mark])
+        data: DataModule = copy(known[mark])
+        data.batch_size, data.seed, data.trainer = batch_size, seed, None
+        return data
+    data = build(config["data"], batch_size=batch_size, seed=seed)
     data.setup()
     if known is not None:
-        known.setdefault(mark, data)
+        known[mark] = data
     return data
 
 

@@ -156,10 +156,10 @@ def facts_of(identity: Identity) -> dict[str, str]:
 
 def close_run(run: Run, exit_code: int) -> None:
     """Finishes the run and leaves nothing of it to the next."""
+    _open.discard(run.id)
     try:
         run.finish(exit_code=exit_code)
     finally:
-        _open.discard(run.id)
         stop_service()
 
 

@@ -128,7 +128,7 @@ class Population:
 
     def train(self, stack: Stack, some: Sequence[Asked], kind: Hashable) -> None:
         try:
-            stack.train([one.batches for one in some])
+            stack.learn([one.batches for one in some])
         except NotTogether as error:  # after a step of their own
             self.refused[kind] = str(error)
             for one in some:

@@ -50,7 +50,7 @@ class Stack:
     def numbered(self) -> Objectives:
         return Objectives([s.objective for s in self.students], self.students[0].device)
 
-    def train(self, each: Sequence[Sequence[Batch]]) -> None:
+    def learn(self, each: Sequence[Sequence[Batch]]) -> None:
         """A step for each batch of each student; all have as many."""
         with self.as_one():
             taught = self.taught(each)
