@@ -31,7 +31,7 @@ from condenser.pipeline.tryout.passed import Passed
 from condenser.runs import records, saved
 from condenser.runs.records import Record
 from condenser.search.outcome import TRIAL
-from condenser.store import Store
+from condenser.store import Store, key_of
 from condenser.training.distributed.process_group import ProcessGroup
 
 sets: ContextVar[dict[str, DataModule] | None] = ContextVar("sets", default=None)  # read so far
