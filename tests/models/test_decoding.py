@@ -18,7 +18,7 @@ from condenser.models.decoding import (
     translate,
     translating,
 )
-from condenser.models.transformer import BOS, EOS, PAD
+from condenser.tasks import BOS, EOS, PAD
 
 IDS, LONGEST = 6, 4
 

@@ -16,20 +16,23 @@ class Weights(NamedTuple):
 
     kind: str
     entries: int
+    others: tuple[str, ...] = ()  # layers that hold the same
 
 
 def weights_of(model: nn.Module) -> dict[str, Weights]:
     """By layer; what layers share counts once, for the first of them."""
-    seen: set[int] = set()
+    first: dict[int, str] = {}
     found: dict[str, Weights] = {}
     for name, module in model.named_modules():
-        own = [p for p in module.parameters(recurse=False) if p.dim() > 1 and id(p) not in seen]
-        seen |= {id(p) for p in own}
-        if own:
-            layer = name.partition(".parametrizations.")[0]
+        layer = name.partition(".parametrizations.")[0]
+        for weight in (p for p in module.parameters(recurse=False) if p.dim() > 1):
+            if (holder := first.setdefault(id(weight), layer)) != layer:
+                kind, entries, others = found[holder]
+                found[holder] = Weights(kind, entries, (*others, layer))
+                continue
             kind = type(model.get_submodule(layer)).__name__
-            before = found.get(layer, Weights(kind, 0)).entries
-            found[layer] = Weights(kind, before + sum(p.numel() for p in own))
+            before = found.get(layer, Weights(kind, 0))
+            found[layer] = before._replace(entries=before.entries + weight.numel())
     return found
 
 
@@ -38,8 +41,8 @@ def left_alone(weights: Mapping[str, Weights], compression: Compression) -> dict
     if compression.reached is None:
         return {}
     found = {}
-    for name, (kind, _) in weights.items():
-        if name in compression.reached:
+    for name, (kind, _, others) in weights.items():
+        if not {name, *others}.isdisjoint(compression.reached):
             continue
         usual = f"a layer of a kind that it leaves alone ({kind})"
         excluded = "exclude names it" if matches(name, compression.exclude) else ""

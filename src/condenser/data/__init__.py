@@ -16,9 +16,11 @@ from condenser.data.counter_rng import key, uniform
 from condenser.data.folder import Files, imagefolder
 from condenser.data.foreign import from_dataset, huggingface
 from condenser.data.handed_over import Given, given
+from condenser.data.language import text_file, tiny_shakespeare
 from condenser.data.loaders import Loaders, as_batch, batches_of
 from condenser.data.manifest import manifest
 from condenser.data.mix import CutMix, Mix, Mixup
+from condenser.data.parallel import multi30k, parallel
 from condenser.data.samples import Arrays, Samples, Splits, split_test
 from condenser.data.sets import (
     cifar10,
@@ -79,13 +81,17 @@ __all__ = [
     "key",
     "manifest",
     "mnist",
+    "multi30k",
+    "parallel",
     "sms_spam",
     "sms_texts",
     "split_test",
     "sst2",
     "synthetic",
+    "text_file",
     "texts",
     "tiny_imagenet",
+    "tiny_shakespeare",
     "trec",
     "uniform",
 ]

@@ -23,6 +23,7 @@ MEANING = {
     "multiclass": "logits; softmax gives each class's probability, the largest is the answer",
     "binary": "one logit; sigmoid gives the probability of yes, above 0 is yes",
     "tokens": "logits of every token at each place; softmax gives its probability there",
+    "translation": "logits of the next token at each place of row 1; the source is row 0",
     "ranking": "a score for every item; the largest come first, those already seen left out",
     "multilabel": "a logit for each label; sigmoid gives its probability, above 0 is yes",
 }

@@ -16,6 +16,7 @@ from condenser.measure.latency import (
 from condenser.measure.quality import Predictions, predict, quality
 from condenser.measure.similarity import cka, linear_cka
 from condenser.measure.size import LayerSize, layers, size
+from condenser.measure.texts import bleu_and_chrf, translations
 
 __all__ = [
     "LayerSize",
@@ -23,6 +24,7 @@ __all__ = [
     "Widths",
     "accuracy_by_class",
     "arithmetic",
+    "bleu_and_chrf",
     "call_latency",
     "cka",
     "commit",
@@ -42,5 +44,6 @@ __all__ = [
     "size",
     "torch_call",
     "torch_latency",
+    "translations",
     "versions",
 ]

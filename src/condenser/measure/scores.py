@@ -11,7 +11,7 @@ from torch import Tensor
 
 from condenser.functional.losses import yes_or_no
 from condenser.functional.ranking import ndcg, recall
-from condenser.tasks import Binary, Multiclass, Multilabel, Ranking, TokenPrediction
+from condenser.tasks import Binary, Multiclass, Multilabel, Ranking, TokenPrediction, Translation
 
 BINS = 15  # equal-width confidence bins, as in Guo et al. 2017
 TOP5_FROM = 6  # with five classes or fewer top-5 is trivial
@@ -94,6 +94,7 @@ OF: dict[str, Callable[[Tensor, Tensor], Scores]] = {
     Binary.word: of_answer,
     Multilabel.word: of_labels,
     TokenPrediction.word: of_tokens,
+    Translation.word: of_tokens,
     Ranking.word: of_ranking,
 }
 

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from condenser.models.transformer import BOS, EOS, PAD
 from condenser.models.translator import Translator, seen
+from condenser.tasks import BOS, EOS, PAD
 
 Following = Callable[[Tensor], Tensor]  # prefixes (n, t) → logits (n, vocabulary) of what follows
 

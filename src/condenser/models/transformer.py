@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from condenser.errors import ConfigError, below_one, count
 
-PAD, BOS, EOS = 0, 2, 3  # ids of what is not there, and of a text's begin and end
 THETA = 10_000.0
 
 

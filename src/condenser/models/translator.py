@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from condenser.models.transformer import PAD, Block, check_sizes, initialise
+from condenser.models.transformer import Block, check_sizes, initialise
+from condenser.tasks import PAD
 
 
 class Translator(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -75,8 +76,8 @@ class Console:
         name = " ".join(str(record[key]) for key in ("stage", "baseline/kind") if record.get(key))
         took = "stored" if reused else f"{number('cost/train_seconds', '.1f')} s"
         self.rich.print(
-            f"{name:<9} {record['model']:<14} test {number('test/accuracy', '7.2%')}  "
-            f"val {number('val/accuracy', '7.2%')}  {number('size/nonzero', '>10,')} of "
+            f"{name:<9} {record['model']:<14} test {good(record, 'test'):>7}  "
+            f"val {good(record, 'val'):>7}  {number('size/nonzero', '>10,')} of "
             f"{number('size/params', '>10,')} weights  "
             f"{number('size/file_bytes', '>10,')} bytes  {took}",
             soft_wrap=True,
@@ -103,12 +104,21 @@ def ending(made: Sequence[Record], seconds: float, bundle: Path) -> Iterator[str
     yield f"cost   {duration(seconds)}, {duration(training)} of it training{stored}"
     bytes_of: Any = [record["size/file_bytes"] for record in (file, first)]
     size = f"{bytes_of[0]:,} bytes instead of {bytes_of[1]:,}"
-    good: Any = [record["test/accuracy"] for record in (file, first)]
-    right = "" if None in good else f"{good[0]:.2%} on test ({first['model']}: {good[1]:.2%}), "
+    found = [good(record, "test") for record in (file, first)]
+    right = "" if "–" in found else f"{found[0]} on test ({first['model']}: {found[1]}), "
     time = file["latency/ms_b1"]
     speed = f", {time:.3g} ms an image in {file['latency/runtime']}" if time else ""
     yield f"gives  {file['model']}: {right}{size}{speed}"
     yield f"lies   {bundle}: python {bundle / 'predict.py'} IMAGE"
+
+
+def good(record: Record, split: str) -> str:
+    """How good a network is on a split: its accuracy, or of a language model its bits a token."""
+    nll = record.get(f"{split}/nll")
+    if isinstance(record.get("val/nll"), float) and isinstance(nll, float):
+        return f"{nll / math.log(2):.3f} bits"
+    accuracy = record.get(f"{split}/accuracy")
+    return f"{accuracy:.2%}" if isinstance(accuracy, float) else "–"
 
 
 def duration(seconds: float) -> str:

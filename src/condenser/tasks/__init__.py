@@ -6,7 +6,7 @@ from condenser.errors import UnknownError
 from condenser.tasks.base import NOTHING, Task
 from condenser.tasks.classes import Binary, Multiclass, Multilabel
 from condenser.tasks.ranking import Ranking
-from condenser.tasks.tokens import TokenPrediction
+from condenser.tasks.tokens import TokenPrediction, Translation
 from condenser.tasks.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
 
 __all__ = [
@@ -23,11 +23,12 @@ __all__ = [
     "Ranking",
     "Task",
     "TokenPrediction",
+    "Translation",
     "Vocabulary",
     "task_of",
 ]
 
-KINDS = (Multiclass, Binary, Multilabel, TokenPrediction, Ranking)
+KINDS = (Multiclass, Binary, Multilabel, TokenPrediction, Translation, Ranking)
 TASKS: dict[str, type[Task]] = {task.word: task for task in KINDS}
 EVERY = (Multiclass.word, Binary.word, Multilabel.word)  # that decisions may be
 

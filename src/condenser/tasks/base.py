@@ -26,6 +26,7 @@ class Task(ABC):
         sign: -1 where less of that is better.
         named: whether the outputs are classes that a record tells apart.
         by_sample: whether a network answers a sample with one row of logits.
+        generates: whether what counts in the end are texts, made token by token.
     """
 
     outputs: int
@@ -36,6 +37,7 @@ class Task(ABC):
     sign: ClassVar[int] = 1
     named: ClassVar[bool] = True
     by_sample: ClassVar[bool] = True
+    generates: ClassVar[bool] = False
 
     def decisions(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (n, choices) and targets of the decisions that are asked for; called once where a

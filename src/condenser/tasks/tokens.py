@@ -38,3 +38,14 @@ class TokenPrediction(Multiclass):
     def fits(self, targets: Tensor) -> bool:
         known = ((targets >= 0) & (targets < self.outputs)) | (targets == NOTHING)
         return targets.dtype == torch.int64 and targets.ndim == 2 and bool(known.all())
+
+
+@dataclass(frozen=True)
+class Translation(TokenPrediction):
+    """Token prediction of a text behind a source, ids (2, length) of both: see
+    ``condenser.models.Translator``. Losses are of the tokens that stand there (teacher forcing);
+    a translation is made token by token, and measured as a text.
+    """
+
+    word: ClassVar[str] = "translation"
+    generates: ClassVar[bool] = True

@@ -38,11 +38,16 @@ class Progress(Callback):
             self.looked = time.monotonic()
             self.tell(f"{self.head(trainer)} {self.said}{self.left(trainer)}".rstrip(), False)
 
-    def epoch_over(self, trainer: Any, loss: float, accuracy: float | None) -> None:
-        """Called when the epoch's metrics are complete."""
+    def epoch_over(
+        self, trainer: Any, loss: float, chosen: float | None, metric: str = "accuracy"
+    ) -> None:
+        """The metrics of an epoch are complete; ``chosen`` is the validation's ``metric``."""
         self.took.append(time.monotonic() - self.begun)
         self.begun = time.monotonic()
-        value = "" if accuracy is None else f"val {100 * accuracy:.1f} % "
+        value = ""
+        if chosen is not None:
+            share = metric == "accuracy"
+            value = f"val {100 * chosen:.1f} % " if share else f"val {metric} {chosen:.4g} "
         self.said = f"loss {loss:.4g} {value}"
         line = f"{self.head(trainer)} {self.said}{self.took[-1]:.1f} s {self.left(trainer, 1)}"
         self.tell(line.rstrip(), True)

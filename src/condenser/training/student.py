@@ -266,8 +266,9 @@ class Student(pl.LightningModule):
             logger.log_metrics(self.row, self.steps)
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, Progress):
-                chosen = self.row.get(f"val/{self.data.task.chosen}")
-                callback.epoch_over(self.trainer, means["train/loss"], chosen)
+                metric = self.data.task.chosen
+                chosen = self.row.get(f"val/{metric}")
+                callback.epoch_over(self.trainer, means["train/loss"], chosen, metric)
         self.row = {}
         self.peers.align(self.model)
         self.stop_in_time(self.current_epoch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch import nn
 from condenser import measure
 from condenser.capture import penultimate_pair, stage_pairs
 from condenser.data import DataModule
+from condenser.data.tokenizing import Tokenizer
 from condenser.errors import CondenserError
 from condenser.files import damaged
 from condenser.measure import Predictions
@@ -39,6 +41,19 @@ def by_class(test: Predictions, data: DataModule) -> dict[str, float | None]:
         return {}
     found = measure.accuracy_by_class(test, data.classes, data.task)
     return {f"class/{name}": value for name, value in found.items()}
+
+
+def of_texts(predictor: Any, test: Predictions, data: DataModule) -> dict[str, float]:
+    """Of texts bits a character; of what is made token by token (greedy) BLEU and chrF."""
+    if data.vocabulary is None or data.vocabulary.tokenizer is None or data.task.by_sample:
+        return {}
+    tokenizer = Tokenizer(data.vocabulary.tokenizer)
+    if data.task.generates:
+        found = measure.translations(predictor, data.test_dataloader(), tokenizer)
+        return {f"test/{key}": value for key, value in measure.bleu_and_chrf(*found).items()}
+    characters = len(tokenizer.text(test.targets.tolist()))
+    nll = torch.nn.functional.cross_entropy(test.logits, test.targets, reduction="sum")
+    return {"test/bits_per_character": nll.item() / math.log(2) / max(characters, 1)}
 
 
 def beside_teachers(entry: Entry, teachers: Sequence[Entry], ctx: RunContext) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def measured(
     if outcome.file:
         simulated = measure.predict(model, data.test_dataloader(), data.task)
         metrics |= quality.agreement(stage.word, test, simulated, data.task)
-    metrics |= quality.by_class(test, data)
+    metrics |= quality.by_class(test, data) | quality.of_texts(predictor, test, data)
     if stage.uses_teacher:
         metrics |= quality.similarity(stage, model, inputs.teachers, ctx)
     metrics |= {f"size/{k}": v for k, v in measure.size(model).items()}
