@@ -59,8 +59,8 @@ def parallel(
     if not train:
         raise ConfigError("data.root", root, "a training part with a pair of sentences")
     made = trained(tokenizer, [text for pair in train for text in pair], vocab_size, lowercase)
-    ids = {part: tuple(map(made.ids, zip(*pairs, strict=True))) for part, pairs in kept.items()}
-    arrays = {part: Arrays(*as_samples(*two, length)) for part, two in ids.items() if two}
+    ids = {part: [made.ids(side) for side in zip(*p, strict=True)] for part, p in kept.items() if p}
+    arrays = {part: Arrays(*as_samples(a, b, length)) for part, (a, b) in ids.items()}
     rows = [row for two in ids.values() for side in two for row in side]
     notes = told(rows, length, empty)
     made_of = splits_of(arrays, made.names, Translation.word, notes, test_fraction)
