@@ -63,11 +63,12 @@ def _report(
 ) -> None:
     found, skipped = _read(paths)
     from condenser import report
-    from condenser.report.analysis import training
+    from condenser.report.analysis import sheets, training
 
-    curves = training.read({file: list(of_file.values()) for file, of_file in found.items()})
+    by_file = {file: list(of_file.values()) for file, of_file in found.items()}
+    curves, pictures = training.read(by_file), sheets.read(by_file)
     folder = out or _folder(paths[0])
-    _print(report.write(records.unique(found), folder, x, y, curves, skipped))
+    _print(report.write(records.unique(found), folder, x, y, curves, skipped, pictures))
     if open_it:
         _open(folder / report.PAGE)
 

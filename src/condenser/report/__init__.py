@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from condenser.errors import CondenserError
 from condenser.files import write_files
 from condenser.report.analysis.labels import ordered
+from condenser.report.analysis.sheets import Sheet
 from condenser.report.analysis.table import Row, rows
 from condenser.report.analysis.training import Curve
 from condenser.runs.records import Record
@@ -25,7 +26,7 @@ __all__ = ["PAGE", "Report", "Row", "ordered", "rows", "write"]
 PAGE = "report.html"
 USUAL_X = ("size/file_bytes", "size/params", "size/nonzero", "compute/macs")
 USUAL_Y = ("test/accuracy", "val/accuracy")
-DRAWN = ("curve", "heat", "layers", "methods", "training")
+DRAWN = ("behaviour", "curve", "heat", "layers", "methods", "training")
 FIGURES = tuple(f"{name}.{kind}" for name in DRAWN for kind in ("png", "svg"))
 Files = dict[str, tuple[bytes | str, str]]
 """name → (content, what it shows)"""
@@ -48,30 +49,32 @@ def write(
     y: str | None = None,
     curves: Sequence[Curve] = (),
     skipped: Sequence[str] = (),
+    sheets: Sequence[Sheet] = (),
 ) -> Report:
     """Write report.html, curve.png, curve.svg, table.csv, .md and .tex and records.csv into the
     folder out, and figures of methods, maps, layers and training where there is something to draw.
 
     x and y are record keys of numbers, the curve's axes; None: bytes of the file and test
     accuracy, or the next best that was measured. curves is what training left beside the records;
-    skipped what could not be read, to be said. Raises CondenserError if no record has both an x and
-    a y that were asked for, or if the folder cannot be written.
+    skipped what could not be read, to be said; sheets the pictures beside them. Raises
+    CondenserError if no record has both an x and a y that were asked for, or if the folder cannot
+    be written.
     """
     from condenser.report import text
     from condenser.report.analysis import checks, pairs
-    from condenser.report.figures import curve
+    from condenser.report.figures import behaviour, curve
     from condenser.report.page import page
     from condenser.report.page.content import choosable, content
 
     table = ordered(rows(records))
     x, y = axes(table, x, y)
     xs, ys = choosable(table, x, y)
-    quantities = curve.columns(table, (*xs, *ys))
+    quantities = curve.columns(table, (*xs, *ys, *behaviour.keys(table)))
     figures = described(table, curves, xs, ys, x, y)
     tests = pairs.tested(table)
     beside = pairs.neighbours(table, tests)
     notes = [*checks.notes(table), *pairs.summary(beside)]
-    shown = content(table, figures, quantities, skipped, tests)
+    shown = content(table, figures, quantities, skipped, tests, sheets)
     files: Files = {
         PAGE: (page(shown), "everything, to be looked at in a browser; needs no network"),
         **drawn(table, figures, quantities, x, y),
@@ -112,9 +115,10 @@ def described(
     y: str | None,
 ) -> dict[str, Figure]:
     """The figures that there are, for paper and page alike."""
-    from condenser.report.figures import curve, others
+    from condenser.report.figures import behaviour, curve, others
 
     found = {"layers": others.by_layer(table), "training": others.training(table, curves)}
+    found["behaviour"] = behaviour.describe(table)
     if y is not None:
         found["heat"] = others.maps(table, ys, y)
         found["curve"] = curve.describe(table, xs, ys, x, y)

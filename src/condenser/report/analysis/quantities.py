@@ -34,12 +34,34 @@ NAMES = {
     "teacher/accuracy": "accuracy of the teacher",
     "teacher/worst_drop": "accuracy lost in the worst class",
     "cka/teacher": "likeness of features to the teacher (CKA)",
+    "privacy/loss/auc": "members told by their loss (AUC)",
+    "privacy/lira/auc": "members told by likelihood ratio (AUC)",
+    "robustness/accuracy": "accuracy on corrupted images",
+    "robustness/clean": "accuracy on the same images, clean",
+    "robustness/mce": "mean corruption error, the reference's being 1",
+    "robustness/ece": "calibration error on corrupted images",
+    "robustness/ece_shift": "calibration error added by corruption",
+    "robustness/aurc": "area under risk over coverage",
+    "robustness/fgsm": "accuracy under FGSM",
+    "robustness/pgd": "accuracy under PGD",
+    "churn/changed": "test answers that changed",
+    "churn/broken": "test answers that became wrong",
+    "churn/mended": "test answers that became right",
+    "churn/hard_drop": "accuracy lost on the hardest tenth",
+    "churn/worst_drop": "accuracy lost in the worst class, to the reference",
+    "attribution/gradcam/spearman": "agreement of Grad-CAM maps (Spearman)",
+    "attribution/gradient/spearman": "agreement of gradient maps (Spearman)",
     "cost/epochs": "epochs of the stage",
     "cost/train_seconds": "training time of the stage",
 }
 COSTS = re.compile(r"^(size|compute|latency|energy|cost)/|bytes$|latency_ms$")
-FRACTIONS = re.compile(r"accuracy|agreement|top5|_drop$|/(exact_match|f1|auroc|map)$")
-WORSE_WHEN_HIGH = re.compile(r"/(ece|nll|kl|loss|error)$|_drop$")
+FRACTIONS = re.compile(
+    r"accuracy|agreement|top5|_drop$|/(exact_match|f1|auroc|map)$|^churn/(changed|broken|mended)$"
+    r"|^robustness/(?!mce$|aurc$|ece|ood_|images$)"
+)
+WORSE_WHEN_HIGH = re.compile(
+    r"/(ece|nll|kl|loss|error)$|_drop$|^privacy/|^robustness/(mce|aurc|ece)|^churn/(changed|broken)$"
+)
 
 
 def is_cost(key: str) -> bool:

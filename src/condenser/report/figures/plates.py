@@ -36,6 +36,10 @@ def plates(
     if "layers" in figures:
         front = pareto(table, FILE, ACCURACY)
         found["layers"] = _layers(figures["layers"], front), "what each layer lost and costs"
+    if "behaviour" in figures:
+        wide = len(figures["behaviour"].panels)
+        shown = paper.draw(figures["behaviour"], columns, [{}], (3.9 * wide + 1.4, 4.2))
+        found["behaviour"] = shown, "what each network gives away and keeps, over its size"
     if "training" in figures and (drawn := _training(table, figures["training"])):
         found["training"] = drawn, "training curves"
     return dict(sorted(found.items()))

@@ -20,6 +20,19 @@ function setUpLayers() {
   });
 }
 
+function setUpBehaviour() {
+  const figure = data.figures.behaviour;
+  if (!figure) { $("behaviour").hidden = true; return; }
+  $("behaviour-says").textContent = "A point is a row of the table. Of leakage ½ is none. What each number does not say: docs/how-to/behaviour.md";
+  const boxes = figure.panels.map((_, place) => element("div", { class: "chart", id: `behaviour-${place}` }));
+  $("behaviour-charts").replaceChildren(...boxes);
+  const draw = () => figure.panels.forEach((panel, place) => drawPanel(boxes[place], figure, panel, {}, { height: 300 }));
+  redraws.push(draw);
+  draw();
+  $("behaviour-sheets").replaceChildren(...data.sheets.map(({ row, says, source }) => element("details", {},
+    element("summary", {}, `${rows[row].full.replace(/\n/g, ", ")}: ${says}`), element("img", { src: source, alt: says }))));
+}
+
 function setUpTraining() {
   const figure = data.figures.training;
   if (!figure) { $("training").hidden = true; return; }

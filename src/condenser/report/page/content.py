@@ -7,6 +7,7 @@ from typing import Any
 
 from condenser.report.analysis import checks, columns, labels, quantities
 from condenser.report.analysis.pairs import Tested
+from condenser.report.analysis.sheets import Sheet
 from condenser.report.analysis.statistics import Paired
 from condenser.report.analysis.table import Row
 from condenser.report.figures.description import Column, Figure, as_json
@@ -19,9 +20,10 @@ X_FIRST = (
     "cost/train_seconds",
 )
 Y_FIRST = ("test/accuracy", "test/accuracy_last", "val/accuracy", "val/accuracy_last")
-Y_PREFIXES = ("test/", "val/", "teacher/", "cka/", "export/agreement")
+Y_PREFIXES = ("test/", "val/", "teacher/", "cka/", "export/agreement", "robustness/", "churn/")
 NOT_AXES = (
     *("teacher/seed", "teacher/min_accuracy", "latency/threads", "latency/iqr_b1"),
+    *("robustness/images", "privacy/members", "privacy/others", "attribution/images"),
     *("cost/epochs", "cost/best_epoch", "cost/samples_per_second"),
 )
 Content = dict[str, Any]
@@ -33,6 +35,7 @@ def content(
     quantities_: Mapping[str, Column],
     skipped: Sequence[str] = (),
     tests: Sequence[Tested] = (),
+    sheets: Sequence[Sheet] = (),
 ) -> Content:
     """The page's content; rows in reading order."""
     return {
@@ -49,8 +52,16 @@ def content(
         "figures": {name: as_json(figure) for name, figure in figures.items()},
         "pairs": [vars(one) | {"tests": [compact(t) for t in one.tests]} for one in tests],
         "table": table(rows),
+        "sheets": pictures(rows, sheets),
         "checks": [vars(check) for check in checks.fairness(rows)],
     }
+
+
+def pictures(rows: Sequence[Row], sheets: Sequence[Sheet]) -> list[Content]:
+    """Each sheet with the row that it is of."""
+    places = {str(row["group"]): i for i, row in enumerate(rows)}
+    known = [(places[one.group], one) for one in sheets if one.group in places]
+    return [{"row": i, "says": one.says, "source": one.source} for i, one in known]
 
 
 def choosable(rows: Sequence[Row], x: str | None, y: str | None) -> tuple[list[str], list[str]]:

@@ -8,7 +8,7 @@ if (data.skipped.length) {
     element("summary", {}, `${data.skipped.length} things could not be read; everything else is here`),
     element("ul", { class: "small" }, ...data.skipped.map((line) => element("li", {}, line)))));
 }
-for (const setUp of [setUpCurve, setUpHeat, setUpLayers, setUpTraining, setUpCompare, setUpTable, setUpChecks]) setUp();
+for (const setUp of [setUpCurve, setUpHeat, setUpLayers, setUpBehaviour, setUpTraining, setUpCompare, setUpTable, setUpChecks]) setUp();
 $("contents").replaceChildren(...[...document.querySelectorAll("main > section:not([hidden])")].map((section) => (
   element("a", { href: `#${section.id}` }, section.querySelector("h2").textContent))));
 watch();

@@ -40,8 +40,22 @@ def reading(rows: Sequence[Row]) -> list[str]:
         "± 95 %: half the interval of the mean, Student's t; last %: the last epoch's weights",
         *smaller,
         "MACs: multiply-accumulates of one image; KB: 1,000 bytes",
+        *behaviour(rows),
         "◆: Pareto front of validation accuracy over file size",
     ]
+
+
+def behaviour(rows: Sequence[Row]) -> list[str]:
+    """How to read what was measured of leakage, where it was."""
+    if not any("privacy/loss/auc" in row.mean for row in rows):
+        return []
+    leaks = (
+        "AUC: members of the training set told from others, ½ by chance, a lower bound of leakage"
+    )
+    cached = (
+        "a teacher's cached outputs are a copy of the data's labels: keep them as you keep these"
+    )
+    return [leaks, cached]
 
 
 def summary(found: Sequence[Check]) -> str:

@@ -26,6 +26,7 @@ from condenser.report.analysis.table import Row
 from condenser.runs.records import Value
 
 MANY, SETS = 20, 3
+FEW = 1000  # samples, of which 0.1 % are one
 SMALL = ("digits", "mnist")
 LIKENESS = ("test/ece", "teacher/worst_drop", "teacher/agreement")
 TIMED = {"hardware": "machine", "latency/runtime": "runtime", "latency/threads": "thread count"}
@@ -151,8 +152,10 @@ def likeness(e: Evidence) -> Verdict:
     if not e.compressed:
         return UNCOMPRESSED
     gaps = gaps_in(e.compressed, LIKENESS)
-    if not any("corrupt" in key for row in e.compressed for key in row.mean):
+    if lacking(e.compressed, "robustness/accuracy"):
         gaps.append("accuracy on corrupted images")
+    if any(row.mean.get("privacy/others", FEW) < FEW for row in e.rows):
+        gaps.append(f"rate at 0.1 % false positives: fewer than {FEW:,} samples were no members")
     return no(gaps) if gaps else (PASS, "all")
 
 
