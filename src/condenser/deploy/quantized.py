@@ -29,6 +29,7 @@ def to_quantized_onnx(model: nn.Module, operation: Quantized, images: Tensor, pa
     graph = onnx.load(path)
     once(graph.graph)
     turned(graph.graph)
+    looked_up(graph.graph)
     if operation.activation_bits is None:
         narrow(graph, operation)
     for node in bare_zeros(graph.graph, operation):
@@ -70,6 +71,29 @@ def turned(graph: Any) -> None:
         axis.i = 1
         replace(graph, node.output[0], source.output[0])
         graph.node.remove(node)
+
+
+def looked_up(graph: Any) -> None:
+    """Look codes up, and decode the rows that were found, not the whole table at every call."""
+    tensors, makers = constants(graph), {out: node for node in graph.node for out in node.output}
+    for node in [node for node in graph.node if node.op_type == "Gather"]:
+        source = makers.get(node.input[0])
+        if source is None or source.op_type != "DequantizeLinear" or source.input[0] not in tensors:
+            continue
+        scales, zeros = (np.unique(tensors[name]) for name in source.input[1:3])
+        if len(scales) != 1 or len(zeros) != 1:
+            continue
+        rows, stem = f"{node.output[0]}.rows", source.input[0]
+        known = {f"{stem}.scale": scales[:1].reshape(()), f"{stem}.zero": zeros[:1].reshape(())}
+        for name, value in known.items():
+            graph.initializer.append(numpy_helper.from_array(value, name))
+        place = list(graph.node).index(node)
+        gather = helper.make_node("Gather", [stem, node.input[1]], [rows])
+        decode = helper.make_node("DequantizeLinear", [rows, *known], [node.output[0]])
+        graph.node.remove(node)
+        graph.node.insert(place, gather)
+        graph.node.insert(place + 1, decode)
+    unused(graph)
 
 
 def narrow(graph: Any, operation: Quantized) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from condenser.errors import below_one, count
+from condenser.errors import ConfigError, below_one, count
 from condenser.tasks import PAD
 
 PRIME = 16_777_619
@@ -15,7 +15,7 @@ class BagOfEmbeddings(nn.Module):
     """ids (batch, length) → logits (batch, classes): a linear layer on the mean embedding.
 
     With ``buckets`` also of pairs of neighbouring ids (a, b), whose embedding is number
-    (16,777,619·a + b) mod buckets: word order at the price of collisions.
+    1 + (16,777,619·a + b) mod (buckets - 1): word order at the price of collisions.
 
     Source: Joulin, Grave, Bojanowski, Mikolov, "Bag of Tricks for Efficient Text Classification",
     2017, https://arxiv.org/abs/1607.01759; there the hash is another, and there is no dropout.
@@ -35,7 +35,9 @@ class BagOfEmbeddings(nn.Module):
         self.buckets = buckets
         self.embedding = nn.Embedding(vocab_size, count("model.width", width), padding_idx=PAD)
         if buckets:
-            self.pairs = nn.Embedding(count("model.buckets", buckets), width)
+            if buckets < 2:
+                raise ConfigError("model.buckets", buckets, "0, or 2 and more")
+            self.pairs = nn.Embedding(buckets, width, padding_idx=PAD)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(width, num_classes)
 
@@ -44,8 +46,9 @@ class BagOfEmbeddings(nn.Module):
         total, number = (self.embedding(ids) * there).sum(1), there.sum(1)
         if self.buckets:
             first, second = ids[:, :-1], ids[:, 1:]
+            number_of = 1 + (first * PRIME + second) % (self.buckets - 1)
             both = (second != PAD).unsqueeze(-1).to(there.dtype)
-            pairs = self.pairs((first * PRIME + second) % self.buckets)
+            pairs = self.pairs(torch.where(second != PAD, number_of, PAD))
             total, number = total + (pairs * both).sum(1), number + both.sum(1)
         logits: Tensor = self.fc(self.dropout(total / number.clamp(min=1)))
         return logits

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from condenser.compress.base import Operation, Projection, State
 from condenser.compress.layout import follow
 from condenser.compress.patterns import matches
+from condenser.compress.tables import is_table
 from condenser.functional.pruning import pack_bits, unpack_bits
 
 
@@ -91,7 +92,7 @@ def replaced(layers: Sequence[str], after: State) -> list[str]:
 
 
 def prunable(model: nn.Module, exclude: Sequence[str] = ()) -> dict[str, nn.Parameter]:
-    """Weights of linear and convolution layers by layer name, but for ``exclude`` (patterns).
+    """Weights of ``weighted`` layers by layer name, but for ``exclude`` (patterns).
 
     A weight that layers share is there once, under the first of them; one that is ``computed`` from
     other parameters is not.
@@ -113,9 +114,10 @@ def computed(model: nn.Module, exclude: Sequence[str] = ()) -> list[str]:
 
 
 def weighted(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Linear and convolution layers."""
+    """Linear and convolution layers, and embeddings of token ids."""
     kinds = (nn.Linear, nn.modules.conv._ConvNd)
-    return [(name, layer) for name, layer in model.named_modules() if isinstance(layer, kinds)]
+    modules = model.named_modules()
+    return [(name, layer) for name, layer in modules if isinstance(layer, kinds) or is_table(layer)]
 
 
 def sparsity(weights: Mapping[str, nn.Parameter]) -> float:

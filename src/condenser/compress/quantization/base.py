@@ -35,6 +35,7 @@ from condenser.compress.quantization.sites import quantizable, running_order, we
 from condenser.compress.quantization.tracing import foldable, rounded_outputs
 from condenser.compress.quantization.widths import BitConfig, Widths, packed_widths, within_budget
 from condenser.compress.sharing import Shared
+from condenser.compress.tables import is_table
 from condenser.errors import ConfigError
 
 
@@ -43,7 +44,8 @@ class Quantization(AtOnce):
     """Quantise weights and layer inputs.
 
     Layers whose weights come from a codebook get one scale for the whole weight, and their batch
-    norms are not folded, so that equal weights stay equal.
+    norms are not folded, so that equal weights stay equal. So do embeddings of token ids, whose
+    rows are short; they have no input to round.
 
     Args:
         bits: of a weight, 1 to 8.
@@ -102,14 +104,16 @@ class Quantization(AtOnce):
             self.refuse_unmatched(model, images[:1])
         names = quantizable(model, self.exclude)
         shared = {name for op in before if isinstance(op, Shared) for name in op.layers}
-        whole = names if not self.per_channel else [name for name in names if name in shared]
-        self.tensors, self.shared = list(whole), shared
+        tables = {name for name in names if is_table(model.get_submodule(name))}
+        whole = [n for n in names if not self.per_channel or n in shared or n in tables]
+        self.tensors, self.shared, self.tables = whole, shared, tables
         across = [op for op in before if isinstance(op, Shared) and op.across]
         self.groups = [[name for name in op.layers if name in names] for op in across]
         self.widths = self.wish.widths(names, running_order(model, names, images))
         if self.budget is not None:
             chosen = within_budget(model, names, self.budget, departure(model, images), self.ranges)
             self.widths = {n: (chosen[n], pair[1]) for n, pair in self.widths.items()}
+        self.widths |= {name: (self.widths[name][0], None) for name in tables}
         self.reached = list(self.widths)
         for group in self.groups:  # one codebook: one grid
             most = max(self.widths[name][0] for name in group)

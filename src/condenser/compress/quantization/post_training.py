@@ -73,14 +73,15 @@ class PostTraining(Quantization):
         fold = FoldBatchNorm(self.folds(model))
         fold.apply(model)
         if self.equalize:
-            equalize(model, [name for name in self.widths if name not in self.shared])
-        named = list(self.widths)
+            equalize(model, [n for n in self.widths if n not in self.shared | self.tables])
+        named = [name for name in self.widths if name not in self.tables]
         means = channel_means(model, named, images) if self.correct_bias else {}
         quantizers, exact = self.quantizers(model), copy.deepcopy(model)
         self.attach_inputs(model, images)
         self.share_inputs(model)
         if self.rounding == "adaptive":
-            free = {n: q for n, q in quantizers.items() if n not in self.shared and q.bits > 1}
+            kept = self.shared | self.tables
+            free = {n: q for n, q in quantizers.items() if n not in kept and q.bits > 1}
             learn_rounding(model, exact, free, images)
         for name, quantizer in quantizers.items():
             settle_weight(model.get_submodule(name), quantizer)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from condenser.capture import evaluating, watching
 from condenser.compress.patterns import matches
+from condenser.compress.tables import is_table
 from condenser.errors import ConfigError
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -20,7 +21,8 @@ def weight_name(layer: nn.Module) -> str:
 
 
 def quantizable(model: nn.Module, exclude: Sequence[str] = ()) -> list[str]:
-    """Linear and convolution layers and attention's projections, but for ``exclude`` (patterns).
+    """Linear and convolution layers, attention's projections and embeddings of token ids, but for
+    ``exclude`` (patterns).
 
     A weight that layers share is quantised once, under its first name.
 
@@ -31,7 +33,7 @@ def quantizable(model: nn.Module, exclude: Sequence[str] = ()) -> list[str]:
     names = []
     for name, layer in model.named_modules():
         attention = isinstance(layer, nn.MultiheadAttention) and layer.in_proj_weight is not None
-        if not (attention or isinstance(layer, LAYERS)):
+        if not (attention or isinstance(layer, LAYERS) or is_table(layer)):
             continue
         weight = layer._parameters.get(weight_name(layer))
         if weight is None:  # computed from others
