@@ -219,8 +219,7 @@ class DataModule(pl.LightningDataModule):
         return InOrder(samples, self.eval_batch_size, normalise)
 
     def example(self, batch: int = 1) -> Tensor:
-        """The first training images, not augmented, on the CPU; of sequences those whose length is
-        nearest the median."""
+        """The first training images, not augmented; of sequences those of nearly median length."""
         return self.labelled(batch)[0]
 
     def pixels(self, batch: int = 1) -> Tensor:
@@ -229,8 +228,7 @@ class DataModule(pl.LightningDataModule):
 
     def labelled(self, batch: int) -> tuple[Tensor, Tensor]:
         """``example`` with its targets."""
-        pixels, targets = self._first(batch)
-        return Normalise(self.mean, self.std)(pixels), targets
+        return Normalise(self.mean, self.std)((found := self._first(batch))[0]), found[1]
 
     def calibration(self, n: int) -> Tensor:
         """n stratified training images, not augmented: float32 (n,C,H,W) on the CPU."""
@@ -243,7 +241,10 @@ class DataModule(pl.LightningDataModule):
 
     def in_parts(self, n: int) -> Iterator[tuple[Tensor, Tensor]]:
         """``sample`` in equal chunks of at most 256 images, each stratified."""
-        return (cut(*part) for part in self._in_parts(n))
+        if self.vocabulary is None:
+            return self._in_parts(n)
+        whole = (of.tensor_split(-(-n // _PART)) for of in self.sample(n))  # of one length
+        return zip(*whole, strict=True)
 
     def _in_parts(self, n: int) -> Iterator[tuple[Tensor, Tensor]]:
         self._check_enough(n)

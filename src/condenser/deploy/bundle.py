@@ -14,13 +14,13 @@ import numpy as np
 
 from condenser.data import preparation
 from condenser.deploy import predict
-from condenser.deploy.description import opset
+from condenser.deploy.description import TOKENIZER, opset
 from condenser.deploy.write import files
 from condenser.errors import CondenserError
 from condenser.files import read_bytes, write_files
 
 SUMS = "SHA256SUMS"
-OWN = re.compile(r"model\.\w+|README\.md|predict\.py|samples/\d+\.\w+")
+OWN = re.compile(r"model\.\w+|README\.md|predict\.py|tokenizer\.json|samples/\d+\.\w+")
 PACKAGES = {".onnx": "onnxruntime", ".xml": "openvino", ".pte": "executorch"}
 README = """# {title}
 
@@ -50,13 +50,18 @@ class Sample(NamedTuple):
 
 
 def write_bundle(
-    folder: Path, file: Path, facts: Mapping[str, Any], samples: Sequence[Sample]
+    folder: Path,
+    file: Path,
+    facts: Mapping[str, Any],
+    samples: Sequence[Sample],
+    tokenizer: str | None = None,
 ) -> Path:
     """Write the bundle of a deployed file; all of it or, on failure, nothing. Returns the file.
 
     Args:
         facts: of ``described``, with title, summary, accuracy and provenance; they become
             model.json.
+        tokenizer: the tokenizer.json of a network of texts.
     """
     shipped = {folder / part.name: read_bytes(part, part.stat().st_size) for part in files(file)}
     made = {folder / f"samples/{n}{s.suffix}": s.content for n, s in enumerate(samples)}
@@ -78,7 +83,7 @@ def write_bundle(
         title=facts["title"],
         summary=facts["summary"],
         package=PACKAGES[file.suffix],
-        reads="soundfile" if "audio" in facts["input"] else "pillow",
+        reads=reads(facts["input"]),
         sample=paths[0],
         inside="" if file.suffix == ".pte" else ", and so do the file's own metadata",
     )
@@ -87,6 +92,7 @@ def write_bundle(
         folder / "model.json": (json.dumps(known, indent=1, ensure_ascii=False) + "\n").encode(),
         folder / "README.md": text.encode(),
         folder / "predict.py": script().encode(),
+        **({folder / TOKENIZER: tokenizer.encode()} if tokenizer is not None else {}),
     }
     sums = "".join(
         f"{hashlib.sha256(content).hexdigest()}  {path.relative_to(folder).as_posix()}\n"
@@ -97,6 +103,13 @@ def write_bundle(
     for old in before - {path.relative_to(folder).as_posix() for path in made}:
         (folder / old).unlink(missing_ok=True)
     return folder / file.name
+
+
+def reads(given: Mapping[str, Any]) -> str:
+    """The package that reads its input."""
+    if "ids" in given:
+        return "tokenizers"
+    return "soundfile" if "audio" in given else "pillow"
 
 
 def script() -> str:

@@ -27,6 +27,7 @@ MEANING = {
     "ranking": "a score for every item; the largest come first, those already seen left out",
     "multilabel": "a logit for each label; sigmoid gives its probability, above 0 is yes",
 }
+TOKENIZER = "tokenizer.json"
 Facts = dict[str, Any]
 
 
@@ -97,6 +98,7 @@ def other_facts(data: DataModule, shape: list[int], batch: int | None) -> Facts:
         "padding": PAD,
         "ids": data.vocabulary.size,
         "normalisation": None,
+        **({"tokenizer": TOKENIZER} if data.vocabulary.tokenizer else {}),
     }
 
 

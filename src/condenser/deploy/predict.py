@@ -1,9 +1,11 @@
-"""Answers of the deployed file in this folder, from images or arrays; see README.md.
+"""Answers of the deployed file in this folder, from images, texts or arrays; see README.md.
 
     python predict.py IMAGE ...     # class and probability of each: .png, .jpg, …, .wav, .npy
+    python predict.py "A TEXT" ...  # of each text, or of each line of a .txt file
     python predict.py --check       # the samples' answers beside the recorded ones
 
-It needs numpy, Pillow (of audio soundfile) and the file's runtime; all else is in model.json.
+It needs numpy, Pillow (of audio soundfile, of texts tokenizers) and the file's runtime; all else is
+in this folder.
 """
 
 from __future__ import annotations
@@ -38,9 +40,14 @@ class Model:
         """The images of a file before normalisation: (n, C, H, W)."""
         if Path(path).suffix == ".npy":
             found = np.load(path, allow_pickle=False)
-            return found.reshape(-1, *self.facts["input"]["image"])
+            sides = list(self.facts["input"]["image"])
+            if "ids" in self.facts["input"]:
+                sides[-1] = found.shape[-1]  # of any length
+            return found.reshape(-1, *sides)
         if audio := self.facts["input"].get("audio"):
             return heard(path, audio["rate"], self.facts["input"]["image"])
+        if "ids" in self.facts["input"]:
+            return self.read(path)
         from PIL import Image
 
         given = self.facts["input"]
@@ -54,10 +61,26 @@ class Model:
         pixels = np.asarray(shown).reshape(height, width, channels)
         return pixels.transpose(2, 0, 1)[None]
 
+    def read(self, text: Path | str) -> np.ndarray:
+        """Token ids of a text, or of every line of a .txt file: int64 (n, longest)."""
+        given = self.facts["input"]
+        if "tokenizer" not in given:
+            raise ValueError(f"{text}: must be a .npy file of token ids: there is no tokenizer")
+        from tokenizers import Tokenizer
+
+        engine = Tokenizer.from_file(str(self.folder / given["tokenizer"]))
+        file = Path(text).suffix == ".txt" and Path(text).is_file()
+        texts = Path(text).read_text("utf-8").splitlines() if file else [str(text)]
+        ids = [found.ids[: given["image"][-1]] for found in engine.encode_batch(texts)]
+        made = np.full((len(ids), max(map(len, ids), default=0) or 1), given["padding"], np.int64)
+        for row, found in zip(made, ids, strict=True):
+            row[: len(found)] = found
+        return made
+
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Images before normalisation, (n, C, H, W) → logits (n, outputs) in float32."""
         given, output = self.facts["input"], self.facts["output"]
-        if given["normalisation"] != "inside":
+        if isinstance(given["normalisation"], dict):
             sides = (-1, *[1] * (len(given["image"]) - 1))
             mean, std = (
                 np.array(given["normalisation"][word], np.float64).reshape(sides)
@@ -75,15 +98,18 @@ class Model:
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Softmax over classes; of labels that do not exclude each other the sigmoid of each."""
-        if self.facts["output"]["task"] != "multiclass":
+        if self.facts["output"]["task"] in ("binary", "multilabel"):
             return 1 / (1 + np.exp(-logits))
         raised = np.exp(logits - logits.max(1, keepdims=True))
         return raised / raised.sum(1, keepdims=True)
 
     def classify(self, path: Path | str) -> list[tuple[str, float]]:
         """(class, probability) of each image of a file; of labels those that hold, with theirs."""
-        found = self.probabilities(self.logits(self.load(path)))
-        if self.facts["output"]["task"] == "multiclass":
+        said = self.logits(self.load(path))
+        if said.ndim == 3:  # at every place: the last says what comes next
+            said = said[:, -1]
+        found = self.probabilities(said)
+        if self.facts["output"]["task"] not in ("binary", "multilabel"):
             return [(self.classes[row.argmax()], float(row.max())) for row in found]
         return [
             (", ".join(n for n, p in zip(self.classes, row, strict=True) if p > 0.5) or "–", p)

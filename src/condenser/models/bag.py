@@ -33,11 +33,11 @@ class BagOfEmbeddings(nn.Module):
         super().__init__()
         below_one("model.dropout", dropout)
         self.buckets = buckets
-        self.embedding = nn.Embedding(vocab_size, count("model.width", width), padding_idx=PAD)
+        self.embedding = table(vocab_size, count("model.width", width))
         if buckets:
             if buckets < 2:
                 raise ConfigError("model.buckets", buckets, "0, or 2 and more")
-            self.pairs = nn.Embedding(buckets, width, padding_idx=PAD)
+            self.pairs = table(buckets, width)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(width, num_classes)
 
@@ -52,6 +52,14 @@ class BagOfEmbeddings(nn.Module):
             total, number = total + (pairs * both).sum(1), number + both.sum(1)
         logits: Tensor = self.fc(self.dropout(total / number.clamp(min=1)))
         return logits
+
+
+def table(ids: int, width: int, std: float = 0.1) -> nn.Embedding:
+    """Embeddings of token ids, drawn from N(0, std²); that of padding is 0, and stays so."""
+    made = nn.Embedding(ids, width, padding_idx=PAD)
+    with torch.no_grad():
+        made.weight.normal_(std=std)[PAD] = 0
+    return made
 
 
 def masked(x: Tensor, ids: Tensor) -> Tensor:

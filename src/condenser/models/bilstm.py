@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from condenser.errors import below_one, count
-from condenser.models.bag import largest
+from condenser.models.bag import largest, table
 from condenser.tasks import PAD
 
 
@@ -31,7 +31,7 @@ class BiLSTM(nn.Module):
     ) -> None:
         super().__init__()
         below_one("model.dropout", dropout)
-        self.embedding = nn.Embedding(vocab_size, count("model.width", width), padding_idx=PAD)
+        self.embedding = table(vocab_size, count("model.width", width))
         self.onwards = nn.LSTM(width, count("model.hidden", hidden), batch_first=True)
         self.backwards = nn.LSTM(width, hidden, batch_first=True)
         self.dropout = nn.Dropout(dropout)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from condenser.errors import ConfigError, below_one, count
-from condenser.models.bag import masked
+from condenser.models.bag import masked, table
 from condenser.tasks import PAD
 
 
@@ -37,7 +37,7 @@ class TextCNN(nn.Module):
         below_one("model.dropout", dropout)
         if not kernels or any(size < 1 or size % 2 == 0 for size in kernels):
             raise ConfigError("model.kernels", list(kernels), "odd sizes, as [3, 5]")
-        self.embedding = nn.Embedding(vocab_size, count("model.width", width), padding_idx=PAD)
+        self.embedding = table(vocab_size, count("model.width", width))
         self.convs = nn.ModuleList(
             nn.Conv1d(width, count("model.filters", filters), size, padding=size // 2)
             for size in kernels

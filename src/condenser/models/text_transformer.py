@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from condenser.errors import ConfigError, below_one, count
-from condenser.models.bag import masked
+from condenser.models.bag import masked, table
 from condenser.tasks import PAD
 
 OUT = -1e4  # added to a score that is not to count
@@ -36,16 +36,13 @@ class TextTransformer(nn.Module):
         below_one("model.dropout", dropout)
         if count("model.width", width) % count("model.heads", heads):
             raise ConfigError("model.heads", heads, f"a divisor of model.width={width}")
-        self.embedding = nn.Embedding(vocab_size, width, padding_idx=PAD)
+        self.embedding = table(vocab_size, width, std=0.02)
         self.positions = nn.Embedding(input_shape[-1], width)
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.fc = nn.Linear(width, num_classes)
-        for table in (self.embedding, self.positions):
-            nn.init.normal_(table.weight, std=0.02)
-        with torch.no_grad():
-            self.embedding.weight[PAD].zero_()
+        nn.init.normal_(self.positions.weight, std=0.02)
 
     def forward(self, ids: Tensor) -> Tensor:
         places = torch.arange(ids.shape[1], device=ids.device)

@@ -1,0 +1,83 @@
+"""Embeddings of token ids are pruned, shared and quantised as layers; files look codes up."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from running import run_in
+from sequences import IDS, LONGEST, Bag, rows
+from torch import nn
+
+from condenser.compress import KMeansSharing, PostTraining, Quantized, WeightPruning, prunable
+from condenser.compress.quantization.sites import quantizable
+from condenser.compress.scores import Magnitude
+from condenser.deploy import session
+from condenser.deploy.quantized import to_quantized_onnx
+from condenser.functional.pruning import layerwise_threshold
+
+
+def bag() -> Bag:
+    torch.manual_seed(0)
+    return Bag((LONGEST,), 2, IDS).eval()
+
+
+def test_tables_of_ids_are_layers_and_those_of_positions_are_none() -> None:
+    model = nn.ModuleDict({"ids": nn.Embedding(9, 4, padding_idx=0), "at": nn.Embedding(9, 4)})
+    assert list(prunable(model)) == quantizable(model) == ["ids"]
+
+
+def test_pruned_and_shared_the_row_of_padding_stays_zero() -> None:
+    model = bag()
+    prune = WeightPruning(0.7, Magnitude(), scope=layerwise_threshold)
+    prune.prepare(model)
+    prune.at_once()
+    share = KMeansSharing(3)
+    share.prepare(model)
+    weight = model.embedding.weight.detach()
+    assert not weight[0].any() and len(weight.unique()) <= 9
+    zeros = sum(int((w == 0).sum()) for w in prunable(model).values())
+    total = sum(w.numel() for w in prunable(model).values())
+    assert zeros / total == pytest.approx(0.7, abs=0.01)
+
+
+def test_rounded_to_one_grid_and_its_file_answers_alike(tmp_path: Path) -> None:
+    model, ids, bits = bag(), rows(64, 1), 4
+    exact = model(ids).detach()
+    made = PostTraining(bits=bits, activation_bits=None, images=64)(model, ids)
+    operation = next(one for one in made if isinstance(one, Quantized))
+    assert operation.tensors == ["embedding"] and operation.bits_of("embedding") == (bits, None)
+    assert len(model.embedding.weight.unique()) <= 2**bits
+    assert 0 < (model(ids) - exact).abs().max() < 1.0
+    path = tmp_path / "bag.onnx"
+    to_quantized_onnx(model, operation, ids, path)
+    said = session(path)(ids[:9])
+    torch.testing.assert_close(said, model(ids[:9]).detach(), rtol=0, atol=1e-5)
+    graph = onnx.load(path).graph
+    (lookup,) = [node for node in graph.node if node.op_type == "Gather"]
+    assert lookup.input[0] in {tensor.name for tensor in graph.initializer}, "codes are looked up"
+
+
+def test_a_bundle_of_texts_answers_a_text(tmp_path: Path) -> None:
+    lines = ["text\tlabel"] + [f"{w} it {n}\t{w}" for n in range(20) for w in ("love", "hate")]
+    (tmp_path / "all.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    words = ["data=texts", f"data.root={tmp_path}/all.tsv", "model@student.model=bag_8"]
+    words += ["recipe=[student,export]", "optim.epochs=6", "optim.lr=1.0", "export.measure=false"]
+    made = run_in(tmp_path / "runs", *words, "data.limit=null", "optim.batch_size=4")
+    assert made[0]["test/accuracy"] == 1.0
+    (folder,) = (tmp_path / "runs").rglob("bundle")
+    told = json.loads((folder / "model.json").read_text())
+    assert told["input"]["dtype"] == "int64" and told["input"]["tokenizer"] == "tokenizer.json"
+
+    def said(*words: str) -> str:
+        command = [sys.executable, "predict.py", *words]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    assert "as recorded" in said("--check")
+    assert said("I hate it all the way", "LOVE").splitlines()[0].split(": ")[1].startswith("hate")
