@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -11,14 +13,15 @@ from condenser.models.log_mel import LogMel, SpecAugment
 
 
 class Separable(nn.Module):
-    """3×3 depthwise → BN → ReLU → 1×1 → BN → ReLU."""
+    """Depthwise → BN → ReLU → 1×1 → BN → ReLU."""
 
-    def __init__(self, before: int, width: int) -> None:
+    def __init__(self, width: int, kernel: Sequence[int]) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(before, before, 3, padding=1, groups=before, bias=False)
-        self.bn1 = nn.BatchNorm2d(before)
+        pad = [side // 2 for side in kernel]
+        self.conv1 = nn.Conv2d(width, width, kernel, padding=pad, groups=width, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
         self.relu1 = nn.ReLU()
-        self.conv2 = nn.Conv2d(before, width, 1, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.relu2 = nn.ReLU()
 
@@ -28,13 +31,14 @@ class Separable(nn.Module):
 
 
 class DSCNN(nn.Module):
-    """A convolution of 10 mels × 4 frames, ``blocks`` separable ones, a mean. waveform → logits.
+    """A convolution of ``stem`` mels × frames, ``blocks`` separable ones of ``kernel``, a mean.
+    waveform → logits.
 
     The paper's S, M and L are of width 64, 172 and 276, with 4, 4 and 5 blocks; its first stride is
     2 by 2 (of S), its features are 10 MFCCs, the wider window along time. Here they are log-mels,
-    so that the window's longer side lies along frequency, and the strides are those of S at every
-    width. Settings of the features are LogMel's; ``augment_mels`` and ``augment_frames`` are
-    SpecAugment's.
+    so that the stem's longer side lies along frequency, and the strides are those of S at every
+    width. A stem of all mels leaves convolutions over time alone. Settings of the features are
+    LogMel's; ``augment_mels`` and ``augment_frames`` SpecAugment's.
 
     Source: Zhang et al., Hello Edge: Keyword Spotting on Microcontrollers (2017), table 9,
     https://arxiv.org/abs/1711.07128
@@ -46,6 +50,9 @@ class DSCNN(nn.Module):
         num_classes: int,
         width: int = 64,
         blocks: int = 4,
+        stem: Sequence[int] = (10, 4),
+        stride: Sequence[int] = (2, 2),
+        kernel: Sequence[int] = (3, 3),
         rate: int = 8000,
         window: float = 0.032,
         hop: float = 0.025,
@@ -57,12 +64,18 @@ class DSCNN(nn.Module):
         super().__init__()
         if width < 1 or blocks < 0:
             raise ConfigError("model.width", f"{width}, blocks={blocks}", "width >= 1, blocks >= 0")
+        for key, value in (("stem", stem), ("stride", stride), ("kernel", kernel)):
+            if len(value) != 2 or min(value) < 1:
+                raise ConfigError(
+                    f"model.{key}", list(value), "two numbers: over mels, over frames"
+                )
         self.features = LogMel(input_shape[-1], rate, window, hop, mels)
         self.augment = SpecAugment(augment_mels, augment_frames)
-        self.conv1 = nn.Conv2d(1, width, (10, 4), stride=2, padding=(5, 2), bias=False)
+        pad = (0 if stem[0] == mels else stem[0] // 2, stem[1] // 2)
+        self.conv1 = nn.Conv2d(1, width, stem, stride, pad, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu1 = nn.ReLU()
-        self.blocks = nn.Sequential(*(Separable(width, width) for _ in range(blocks)))
+        self.blocks = nn.Sequential(*(Separable(width, kernel) for _ in range(blocks)))
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(width, num_classes)

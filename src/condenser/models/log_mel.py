@@ -98,7 +98,7 @@ def triangles(corners: Tensor, bins: Tensor) -> Tensor:
     return torch.minimum(rising, falling).clamp(min=0)
 
 
-class SpecAugment(nn.Module):
+class SpecAugment(nn.modules.dropout._DropoutNd):  # of what a step's seed is set for
     """Set a random band of mels and a random stretch of frames of each spectrogram to its mean.
 
     In training only, from torch's global generator, as dropout. Widths are uniform in 0…``mels``
@@ -108,7 +108,7 @@ class SpecAugment(nn.Module):
     """
 
     def __init__(self, mels: int, frames: int) -> None:
-        super().__init__()
+        super().__init__(p=0.0)
         for name, value in (("augment_mels", mels), ("augment_frames", frames)):
             if value < 0:
                 raise ConfigError(f"model.{name}", value, ">= 0")
