@@ -15,9 +15,9 @@ from condenser.models.log_mel import LogMel, SpecAugment
 class Separable(nn.Module):
     """Depthwise → BN → ReLU → 1×1 → BN → ReLU."""
 
-    def __init__(self, width: int, kernel: Sequence[int]) -> None:
+    def __init__(self, width: int, kernel: tuple[int, int]) -> None:
         super().__init__()
-        pad = [side // 2 for side in kernel]
+        pad = kernel[0] // 2, kernel[1] // 2
         self.conv1 = nn.Conv2d(width, width, kernel, padding=pad, groups=width, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu1 = nn.ReLU()
@@ -71,11 +71,14 @@ class DSCNN(nn.Module):
                 )
         self.features = LogMel(input_shape[-1], rate, window, hop, mels)
         self.augment = SpecAugment(augment_mels, augment_frames)
+        tall, wide = kernel
         pad = (0 if stem[0] == mels else stem[0] // 2, stem[1] // 2)
-        self.conv1 = nn.Conv2d(1, width, stem, stride, pad, bias=False)
+        self.conv1 = nn.Conv2d(
+            1, width, (stem[0], stem[1]), (stride[0], stride[1]), pad, bias=False
+        )
         self.bn1 = nn.BatchNorm2d(width)
         self.relu1 = nn.ReLU()
-        self.blocks = nn.Sequential(*(Separable(width, kernel) for _ in range(blocks)))
+        self.blocks = nn.Sequential(*(Separable(width, (tall, wide)) for _ in range(blocks)))
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(width, num_classes)
