@@ -8,5 +8,6 @@ GOLDENS, STANDINS = ROOT / "tests/golden", ROOT / "tests/support/standins"
 
 # conf/model's networks of inputs that are no images, by the first word of their names
 SPEECH = ("bc_resnet", "ds_cnn", "tc_resnet")
-IDS = ("decoder_", "translator_", "bag", "bilstm", "fasttext", "text_")
+ITEMS = ("mf", "two_towers", "neumf", "sasrec")
+IDS = ("decoder_", "translator_", "bag", "bilstm", "fasttext", "text_", *ITEMS)
 SEQUENCES = (*IDS, *SPEECH)

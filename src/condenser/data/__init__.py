@@ -21,6 +21,7 @@ from condenser.data.loaders import Loaders, as_batch, batches_of
 from condenser.data.manifest import manifest
 from condenser.data.mix import CutMix, Mix, Mixup
 from condenser.data.parallel import multi30k, parallel
+from condenser.data.ratings import movielens_small, ratings
 from condenser.data.samples import Arrays, Samples, Splits, split_test
 from condenser.data.sets import (
     cifar10,
@@ -81,8 +82,10 @@ __all__ = [
     "key",
     "manifest",
     "mnist",
+    "movielens_small",
     "multi30k",
     "parallel",
+    "ratings",
     "sms_spam",
     "sms_texts",
     "split_test",

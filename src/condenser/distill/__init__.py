@@ -4,10 +4,12 @@ from condenser.distill.ab import AB
 from condenser.distill.adjacent_cc import AdjacentCC
 from condenser.distill.at import AT
 from condenser.distill.base import LogitObjective, Objective, Outputs
+from condenser.distill.bpr import BPR
 from condenser.distill.cat_kd import CATKD
 from condenser.distill.cc import CC
 from condenser.distill.crd import CRD
 from condenser.distill.ctkd import CTKD
+from condenser.distill.de import DE
 from condenser.distill.dist import DIST
 from condenser.distill.dkd import DKD
 from condenser.distill.feature import FeatureObjective
@@ -27,8 +29,11 @@ from condenser.distill.nst import NST
 from condenser.distill.ofa import OFA
 from condenser.distill.pkt import PKT
 from condenser.distill.projector_ensemble import ProjectorEnsemble
+from condenser.distill.ranking_distillation import RankingDistillation
 from condenser.distill.reviewkd import ReviewKD
 from condenser.distill.rkd import RKD
+from condenser.distill.rrd import RRD
+from condenser.distill.sampled_softmax import SampledSoftmax
 from condenser.distill.sdd import SDD
 from condenser.distill.sp import SP
 from condenser.distill.srd import SRD
@@ -47,10 +52,12 @@ from condenser.distill.wttm import WTTM
 __all__ = [
     "AB",
     "AT",
+    "BPR",
     "CATKD",
     "CC",
     "CRD",
     "CTKD",
+    "DE",
     "DIST",
     "DKD",
     "FSP",
@@ -62,6 +69,7 @@ __all__ = [
     "OFA",
     "PKT",
     "RKD",
+    "RRD",
     "SDD",
     "SP",
     "SRD",
@@ -84,7 +92,9 @@ __all__ = [
     "Objective",
     "Outputs",
     "ProjectorEnsemble",
+    "RankingDistillation",
     "ReviewKD",
+    "SampledSoftmax",
     "StandardizedKD",
     "Sum",
     "TeKAP",

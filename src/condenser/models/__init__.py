@@ -27,6 +27,7 @@ from condenser.models.ds_cnn import DSCNN
 from condenser.models.lenet import LeNet5
 from condenser.models.mlp import MLP
 from condenser.models.mobilenet import MobileNetV2
+from condenser.models.recommendation import MatrixFactorization, NeuMF, SASRec, TwoTowers
 from condenser.models.resnet import ResNet
 from condenser.models.shufflenet import ShuffleNetV1
 from condenser.models.shufflenet_v2 import ShuffleNetV2
@@ -50,14 +51,18 @@ __all__ = [
     "BiLSTM",
     "CausalTransformer",
     "LeNet5",
+    "MatrixFactorization",
     "MobileNetV2",
+    "NeuMF",
     "ResNet",
+    "SASRec",
     "ShuffleNetV1",
     "ShuffleNetV2",
     "TCResNet",
     "TextCNN",
     "TextTransformer",
     "Translator",
+    "TwoTowers",
     "WideResNet",
     "build",
     "timm_model",
