@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from condenser.errors import below_one, count
-from condenser.models.transformer import PAD, Block, check_sizes
+from condenser.models.transformer import Block, check_sizes
+from condenser.tasks import PAD
 
 FIRST = 2  # id of the first item: 0 is padding, 1 one that is not known
 
