@@ -16,6 +16,7 @@ from condenser.distill.feature import FeatureObjective
 from condenser.distill.fitnet import FitNet
 from condenser.distill.fsp import FSP
 from condenser.distill.ft import FT
+from condenser.distill.gkd import GKD
 from condenser.distill.hard_teacher import HardTeacher
 from condenser.distill.infonce import InfoNCE
 from condenser.distill.kd import KD
@@ -62,6 +63,7 @@ __all__ = [
     "DKD",
     "FSP",
     "FT",
+    "GKD",
     "KD",
     "MGD",
     "NKD",

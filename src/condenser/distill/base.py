@@ -39,6 +39,7 @@ class Objective(nn.Module, ABC):
         instead: the option of conf/distill to suggest for data that it rejects.
         takes_shares: targets may be shares of classes, as `data.mix` makes them.
         stochastic: ``forward`` uses random numbers.
+        rewrites: ``rewrite`` gives a batch other inputs; a teacher's outputs are not cached then.
         relational: it compares samples within a batch, so that with several processes each needs
             the global batch.
         task: set by ``setup``.
@@ -51,6 +52,7 @@ class Objective(nn.Module, ABC):
     instead: ClassVar[str] = "kd"
     takes_shares: ClassVar[bool] = True
     stochastic: ClassVar[bool] = False
+    rewrites: ClassVar[bool] = False
     relational: bool = False
     task: Task = Multiclass(outputs=0)  # no minimum
     student_layers: Sequence[str] = ()
@@ -94,6 +96,10 @@ class Objective(nn.Module, ABC):
     def build_projectors(self, student: Outputs, teacher: Outputs) -> None:
         """Build what depends on feature shapes; called once, with the outputs for an example."""
         return
+
+    def rewrite(self, student: nn.Module, image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """The inputs and targets that both networks see instead of a batch's."""
+        return image, target
 
     @abstractmethod
     def forward(

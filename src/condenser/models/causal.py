@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from condenser.models.transformer import Block, check_sizes, initialise
+from condenser.models.transformer import Block, Past, check_sizes, initialise
 
 
 class CausalTransformer(nn.Module):
@@ -43,3 +43,17 @@ class CausalTransformer(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         logits: Tensor = self.head(self.norm(self.blocks(self.drop(self.embedding(ids)))))
         return logits
+
+    def step(self, ids: Tensor, past: list[Past | None]) -> tuple[Tensor, list[Past | None]]:
+        """Logits of ids behind those that ``past`` holds, and what it holds then, of each block; []
+        at the begin, then one token at a time."""
+        x = self.drop(self.embedding(ids))
+        kept: list[Past | None] = []
+        for place, block in enumerate(self.blocks):
+            before = past[place] if past else None
+            if isinstance(block, Block):
+                x, before = block.step(x, before)
+            else:  # what is left of one that was removed
+                x = block(x)
+            kept.append(before)
+        return self.head(self.norm(x)), kept

@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from condenser.models.causal import CausalTransformer
+from condenser.models.transformer import Past
 from condenser.models.translator import Translator, seen
 from condenser.tasks import BOS, EOS, PAD
 
@@ -37,12 +39,17 @@ def greedy(following: Following, start: Tensor, longest: int) -> Tensor:
 
 @torch.no_grad()
 def sample(
-    following: Following, start: Tensor, count: int, temperature: float, generator: torch.Generator
+    following: Following,
+    start: Tensor,
+    count: int,
+    temperature: float = 1.0,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
-    """(n, t + count): ``start`` and tokens drawn from softmax(logits / temperature)."""
+    """(n, t + count): ``start`` and tokens drawn from softmax(logits / temperature), no padding."""
     said = start
     for _ in range(count):
-        chances = (following(said).float() / temperature).softmax(1)
+        logits = following(said).float() / temperature
+        chances = logits.index_fill(1, said.new_tensor([PAD]), -torch.inf).softmax(1)
         said = torch.cat([said, torch.multinomial(chances, 1, generator=generator)], dim=1)
     return said
 
@@ -100,6 +107,21 @@ def beam(
         keep(score[:, 0] / penalty(longest, alpha), row * beams)
     used = int((text != PAD).any(0).sum())
     return text[:, :used], best
+
+
+def continuing(model: nn.Module) -> Following:
+    """What a language model says next, asked for longer and longer prefixes of the same texts: what
+    ``CausalTransformer`` has seen of them it does not look at again."""
+    if not isinstance(model, CausalTransformer):
+        return lambda said: model(said)[:, -1]
+    past: list[Past | None] = []
+
+    def following(said: Tensor) -> Tensor:
+        nonlocal past
+        logits, past = model.step(said[:, -1:] if past else said, past)
+        return logits[:, -1]
+
+    return following
 
 
 def translating(model: Translator, source: Tensor, beams: int = 1) -> Following:

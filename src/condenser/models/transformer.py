@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from condenser.errors import ConfigError, below_one, count
 
 THETA = 10_000.0
+Past = tuple[Tensor, Tensor]  # keys and values of the tokens before, (batch, heads, tokens, d)
 
 
 class Attention(nn.Module):
@@ -41,6 +42,16 @@ class Attention(nn.Module):
         if other is None:
             q, k = rotated(q), rotated(k)
         return self.mixed(q, k, v, mask, self.causal)
+
+    def step(self, x: Tensor, past: Past | None) -> tuple[Tensor, Past]:
+        """The same of tokens behind those whose keys and values are ``past``; one token where there
+        are any."""
+        first = 0 if past is None else past[0].shape[2]
+        q, (k, v) = rotated(self.apart(self.q_proj(x)), first), self.keys_values(x)
+        k = rotated(k, first)
+        if past is not None:
+            k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)
+        return self.mixed(q, k, v, None, past is None), (k, v)
 
     def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return self.apart(self.k_proj(x)), self.apart(self.v_proj(x))
@@ -93,6 +104,13 @@ class Block(nn.Module):
             x = x + self.drop(self.cross(self.norm3(x), source, mask))
         out: Tensor = x + self.drop(self.feed_forward(self.norm2(x)))
         return out
+
+    def step(self, x: Tensor, past: Past | None) -> tuple[Tensor, Past]:
+        """The same of what follows ``past``, without a source."""
+        mixed, past = self.attention.step(self.norm1(x), past)
+        x = x + self.drop(mixed)
+        out: Tensor = x + self.drop(self.feed_forward(self.norm2(x)))
+        return out, past
 
 
 def rotated(x: Tensor, first: Tensor | int = 0) -> Tensor:

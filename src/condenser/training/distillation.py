@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from condenser.capture import Capture, evaluating
+from condenser.capture.hooks import bare
 from condenser.data import Batch, DataModule
 from condenser.distill import Objective, Outputs
 from condenser.training.state import laid_out
@@ -55,7 +56,7 @@ class Distillation(Student):
         super().on_train_start()
         where = self.cache_dir, self.device, self.warn
         given, epochs = self.captures[1], self.plan.epochs
-        if isinstance(self.data, DataModule):
+        if isinstance(self.data, DataModule) and not self.objective.rewrites:
             self.cached = load_or_compute(
                 self.teacher, given, self.data, self.cache, epochs, *where
             )
@@ -75,6 +76,9 @@ class Distillation(Student):
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
         own, given = self.captures
+        if self.objective.rewrites:
+            both = self.objective.rewrite(bare(self.model), batch.image, batch.target)
+            batch = Batch(*both, batch.index)
         student = Outputs(self.model(batch.image), own.take(), batch.index)
         with torch.no_grad():
             if self.cached is not None:

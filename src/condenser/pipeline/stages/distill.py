@@ -90,7 +90,9 @@ class Distill(TrainingStage):
             if not built.needs_teacher:
                 continue
             build_projectors(built, student, teacher, ctx.data.example(2))
-            Cache(**self.cache).check(ctx.data, built.teacher_layers, self.ensemble == "random")
+            Cache(**self.cache).check(
+                ctx.data, built.teacher_layers, self.ensemble == "random" or built.rewrites
+            )
             if built.teacher_layers and len(teachers) > 1:
                 allowed = "an objective on logits where there are several teachers"
                 raise ConfigError("distill", self.objective["_target_"], allowed)
