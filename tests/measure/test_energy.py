@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from condenser.measure import compute, counters, energy, joules
+from condenser.measure import above_idle, compute, counters, energy, joules
 from condenser.measure.energy import mac_energy
 
 DRAM, SRAM = 1300 / 64, 100 / 64  # pJ a bit
@@ -98,6 +98,25 @@ def test_counters_of_all_packages_are_added_a_call(tmp_path: Path) -> None:
 
     assert joules(call, budget_s=0.05, root=tmp_path) == pytest.approx(4000 / 1e6)
     assert wraps.value < 10**8  # it started again
+
+
+def test_what_the_machine_takes_asleep_is_not_the_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that only calls and sleep move on: 3 W asleep, 0.25 J more of each call of 0.1 s."""
+    one = Package(tmp_path, "intel-rapl:0", 0, 0)
+    clock = [0.0]
+
+    def goes_on(seconds: float, joules: float = 0) -> None:
+        clock[0] += seconds
+        one.step = round((3 * seconds + joules) * 1e6)
+        one.work()
+
+    monkeypatch.setattr(counters, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(counters, "sleep", goes_on)
+    found = above_idle(lambda: goes_on(0.1, 0.25), repeats=3, seconds=0.95, root=tmp_path)
+    assert found == pytest.approx({"j_per_1000": 250, "j_per_1000_iqr": 0, "idle_w": 3}, abs=1e-3)
+    assert above_idle(lambda: None, root=tmp_path / "none") is None
 
 
 def test_without_a_counter_there_is_no_number(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from condenser.capture.conditions import settled
 from condenser.measure.classes import accuracy_by_class, damage
 from condenser.measure.compute import compute
-from condenser.measure.counters import joules
+from condenser.measure.counters import above_idle, joules
 from condenser.measure.energy import Widths, energy
 from condenser.measure.environment import arithmetic, commit, device_kind, hardware, versions
 from condenser.measure.latency import (
@@ -22,6 +22,7 @@ __all__ = [
     "LayerSize",
     "Predictions",
     "Widths",
+    "above_idle",
     "accuracy_by_class",
     "arithmetic",
     "bleu_and_chrf",

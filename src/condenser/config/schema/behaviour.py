@@ -42,8 +42,16 @@ class Attribution(Section):
     images: Several
 
 
+class Energy(Section):
+    """measure.energy: joules by the processor's counter."""
+
+    repeats: Annotated[int, Field(ge=2, le=1000)]
+    seconds: Annotated[float, Field(gt=0, le=3600)]
+
+
 class Measure(Section):
     privacy: Privacy | None = None
     robustness: Robustness | None = None
     churn: Churn | None = None
     attribution: Attribution | None = None
+    energy: Energy | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -83,6 +83,7 @@ def _section(kind: type[Section], path: tuple[str, ...]) -> type[Section]:
     for part in path[:-1]:
         field = kind.model_fields.get(part)
         inner = field.annotation if field else None
-        if isinstance(inner, type) and issubclass(inner, Section):
-            kind = inner
+        for one in (inner, *get_args(inner)):  # of a section that may be null
+            if isinstance(one, type) and issubclass(one, Section):
+                kind = one
     return kind

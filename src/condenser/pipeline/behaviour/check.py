@@ -13,6 +13,8 @@ from torch import nn
 from condenser.capture import evaluating
 from condenser.errors import ConfigError
 from condenser.measure.behaviour.attribution import EXTRAS, STEPS
+from condenser.measure.behaviour.corruptions import CORRUPTIONS, SEVERITIES, corrupted
+from condenser.measure.counters import domains
 from condenser.pipeline.behaviour import robustness
 from condenser.pipeline.console import duration
 from condenser.pipeline.stages import RunContext, Stage
@@ -26,11 +28,14 @@ STEP = 3  # a training step or a gradient, in forward passes
 def check(asked: Mapping[str, Any], stages: Sequence[Stage], ctx: RunContext) -> None:
     """ConfigError for what these data, this recipe or this environment cannot have."""
     for name in asked:
-        if ctx.data.task.word != Multiclass.word:
+        if name != "energy" and ctx.data.task.word != Multiclass.word:
             allowed = f"none for data that is {ctx.data.task.word}: it needs one class a sample"
             raise ConfigError("measure", name, allowed)
     if "robustness" in asked:
         check_images(asked["robustness"], ctx)
+    if "energy" in asked and not domains():
+        allowed = "none where no counter can be read (/sys/class/powercap, often root's alone)"
+        raise ConfigError("measure", "energy", allowed)
     if "attribution" in asked and find_spec("captum") is None:
         needed = " ".join(EXTRAS["attribution"].values())
         raise ConfigError("measure", "attribution", "none without captum", f"pip install {needed}")
@@ -68,8 +73,8 @@ def estimate(asked: Mapping[str, Any], stages: Sequence[Stage], ctx: RunContext)
     seconds = {id(stage): per_image(stage.example(ctx), ctx) for stage in stages}
     forward, first = sum(seconds.values()), seconds[id(start(stages))]
     for name, own in asked.items():
-        passes, made_of = PASSES[name](own, ctx)
-        took, what = passes * forward, f"{made_of}, {len(stages)} networks"
+        passes, more, made_of = COSTS[name](own, ctx)
+        took, what = passes * forward + more * len(stages), f"{made_of}, {len(stages)} networks"
         if shadows := own.get("shadows", 0):
             epochs = start(stages).settings["optim"]["epochs"]
             took += shadows * first * (ctx.data.train_size / 2 * epochs * STEP + 2 * own["samples"])
@@ -87,33 +92,53 @@ def per_image(model: nn.Module, ctx: RunContext) -> float:
     return (perf_counter() - began) / len(images)
 
 
-def of_privacy(own: Mapping[str, Any], ctx: RunContext) -> tuple[float, str]:
+Cost = tuple[float, float, str]
+"""(images through each network, seconds a network beside that, what of)"""
+
+
+def of_privacy(own: Mapping[str, Any], ctx: RunContext) -> Cost:
     count = min(own["samples"], ctx.data.train_size, len(ctx.data.parts.test.targets))
-    return 2 * count, f"{2 * count:,} samples"
+    return 2 * count, 0, f"{2 * count:,} samples"
 
 
-def of_robustness(own: Mapping[str, Any], ctx: RunContext) -> tuple[float, str]:
+def of_robustness(own: Mapping[str, Any], ctx: RunContext) -> Cost:
     tests = len(ctx.data.parts.test.targets)
     images, attacked = min(own["images"], tests), min(own["attacked"], tests)
     sets = 1 + len(own["ood"]) + 75 * own["corruptions"]
     steps = own["steps"] + 1
     passes = images * sets + attacked * (steps * STEP + 3)
     attack = f" and {steps} steps of attacks on {attacked:,}" if attacked else ""
-    return passes, f"{sets} sets of {images:,} images{attack}"
+    corrupting = images * per_corruption(ctx) if own["corruptions"] else 0
+    return passes, corrupting, f"{sets} sets of {images:,} images{attack}"
 
 
-def of_churn(own: Mapping[str, Any], ctx: RunContext) -> tuple[float, str]:
-    return 0, "the test answers that are there"
+def per_corruption(ctx: RunContext) -> float:
+    """Seconds of all corruptions at all severities, an image."""
+    images = ctx.data.pixels(min(8, ctx.data.train_size))
+    began = perf_counter()
+    for name in CORRUPTIONS:
+        corrupted(name, 3, images, torch.arange(len(images)))
+    return (perf_counter() - began) * len(SEVERITIES) / len(images)
 
 
-def of_attribution(own: Mapping[str, Any], ctx: RunContext) -> tuple[float, str]:
+def of_energy(own: Mapping[str, Any], ctx: RunContext) -> Cost:
+    repeats, seconds = own["repeats"], own["seconds"]
+    return 0, (repeats + 1) * seconds, f"{repeats} times {seconds} s and as long idle"
+
+
+def of_churn(own: Mapping[str, Any], ctx: RunContext) -> Cost:
+    return 0, 0, "the test answers that are there"
+
+
+def of_attribution(own: Mapping[str, Any], ctx: RunContext) -> Cost:
     images = min(own["images"], len(ctx.data.parts.test.targets))
-    return 3 * images * (STEPS + 2) * STEP, f"3 methods on {images:,} images"
+    return 3 * images * (STEPS + 2) * STEP, 0, f"3 methods on {images:,} images"
 
 
-PASSES = {
+COSTS = {
     "privacy": of_privacy,
     "robustness": of_robustness,
     "churn": of_churn,
     "attribution": of_attribution,
+    "energy": of_energy,
 }

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from condenser.pipeline.behaviour import attribution, churn, privacy, robustness
+from condenser.pipeline.behaviour import attribution, churn, energy, privacy, robustness
 from condenser.pipeline.behaviour.case import Case
 from condenser.pipeline.execute import Made
 from condenser.pipeline.metrics import LOGITS
@@ -23,6 +23,7 @@ SECTIONS: dict[str, Callable[[Case, StageDir], dict[str, Any]]] = {
     "robustness": robustness.measured,
     "churn": churn.measured,
     "attribution": attribution.measured,
+    "energy": energy.measured,
 }
 SHEETS = (churn.SHEET, attribution.SHEET)
 

@@ -78,6 +78,7 @@ MEASURES = (
     Measure("PGD %", "robustness/pgd", _percent, 10),
     Measure("changed %", "churn/changed", _percent, 8),
     Measure("looks alike", "attribution/gradcam/spearman", lambda value: f"{value:.3f}", 10),
+    Measure("J per 1,000", "energy/j_per_1000", lambda value: f"{value:.3g}", 8),
     Measure("ECE", "test/ece", lambda value: f"{value:.4f}", 9),
     Measure("params", "size/params", si, 2),
     Measure("nonzero", "size/nonzero", si, 4),

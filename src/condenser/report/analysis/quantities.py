@@ -29,6 +29,7 @@ NAMES = {
     "latency/iqr_b1": "interquartile range of the latency",
     "export/latency_ms": "latency of the exported file, its batch",
     "energy/uj": "estimated energy an image",
+    "energy/j_per_1000": "energy of 1,000 images beyond idle, by the processor's counter",
     "memory/peak_bytes": "memory that the file takes, one image",
     "teacher/kl": "divergence from the teacher",
     "teacher/accuracy": "accuracy of the teacher",
@@ -89,7 +90,7 @@ def unit(key: str) -> str:
     if key.startswith("latency/") or key.endswith("latency_ms"):
         return "ms"
     if key.startswith("energy/"):
-        return "µJ" if "uj" in key else ""
+        return "µJ" if "uj" in key else "J" if "j_per" in key else ""
     if key.endswith("seconds"):
         return "s"
     return "%" if is_fraction(key) else ""
