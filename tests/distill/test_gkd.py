@@ -9,11 +9,12 @@ import torch
 from running import run_in
 from torch import Tensor, nn
 
-from condenser.distill import GKD, Outputs
+from condenser.data import Batch
+from condenser.distill import GKD, Objective, Outputs, SequenceKD
 from condenser.distill.divergence import divergence_of
 from condenser.errors import ConfigError
 from condenser.models import CausalTransformer, Translator
-from condenser.models.decoding import continuing, sample
+from condenser.models.decoding import continuing, sample, translate
 from condenser.tasks import BOS, EOS, NOTHING, PAD, Multiclass, TokenPrediction
 
 IDS = 9
@@ -30,6 +31,14 @@ def made(kind: type[nn.Module]) -> nn.Module:
 
 def ids(*shape: int) -> Tensor:
     return torch.randint(4, IDS, shape, generator=torch.Generator().manual_seed(1))
+
+
+def rewritten(
+    objective: Objective, model: nn.Module, x: Tensor, target: Tensor
+) -> tuple[Tensor, Tensor]:
+    """By a model that is student and teacher."""
+    batch = objective.rewrite(model, model, Batch(x, target, torch.arange(len(x))))
+    return batch.image, batch.target
 
 
 @torch.no_grad()
@@ -52,7 +61,7 @@ def test_a_block_keeps_its_begin_and_asks_for_what_the_student_said() -> None:
     target = torch.cat([x[:, 1:], x[:, :1]], 1)
     target[0, 7:] = NOTHING
     torch.manual_seed(3)
-    said, asked = GKD(share=1.0, prompt=0.4).rewrite(student, x, target)
+    said, asked = rewritten(GKD(share=1.0, prompt=0.4), student, x, target)
     assert torch.equal(said[:, :4], x[:, :4])
     assert not torch.equal(said[:, 4:], x[:, 4:])
     assert (asked[:, :3] == NOTHING).all()
@@ -61,13 +70,13 @@ def test_a_block_keeps_its_begin_and_asks_for_what_the_student_said() -> None:
     assert (said != PAD).all()
     assert student.training
     torch.manual_seed(3)
-    assert torch.equal(GKD(share=1.0, prompt=0.4).rewrite(student, x, target)[0], said)
-    assert GKD(share=0.0).rewrite(student, x, target) == (x, target)
+    assert torch.equal(rewritten(GKD(share=1.0, prompt=0.4), student, x, target)[0], said)
+    assert rewritten(GKD(share=0.0), student, x, target) == (x, target)
 
 
 def test_a_translation_ends_where_the_student_ends_it() -> None:
     student, x = made(Translator), ids(16, 2, 8)
-    said, asked = GKD(share=1.0).rewrite(student, x, x[:, 1])
+    said, asked = rewritten(GKD(share=1.0), student, x, x[:, 1])
     assert torch.equal(said[:, 0], x[:, 0])
     assert (said[:, 1, 0] == BOS).all()
     ended = 0
@@ -80,11 +89,31 @@ def test_a_translation_ends_where_the_student_ends_it() -> None:
     assert ended > 0
 
 
+@torch.no_grad()
+def test_a_sequence_is_the_teachers_beam_and_is_asked_for_once() -> None:
+    teacher, x = made(Translator).eval(), ids(6, 2, 8)
+    objective = SequenceKD(beams=3, longest=12)
+    said, asked = rewritten(objective, teacher, x, x[:, 1])
+    found = translate(teacher, x[:, 0], 3, longest=12)
+    for row, text in enumerate(found):
+        tokens = [token for token in text.tolist() if token != PAD]
+        size = len(tokens)
+        assert said[row, 1, : size + 1].tolist() == [BOS, *tokens]
+        assert asked[row, : size + 1].tolist() == [*tokens, EOS]
+        assert (asked[row, size + 1 :] == NOTHING).all()
+    source = torch.nn.functional.pad(x[:, 0], (0, said.shape[2] - 8))
+    assert torch.equal(said[:, 0], source)
+    again = objective.rewrite(teacher, nn.Identity(), Batch(x, x[:, 1], torch.arange(6)))
+    assert torch.equal(again.image, said)  # nobody is asked again
+    with pytest.raises(ConfigError, match="distill=sequence_kd: must be data of translation"):
+        objective.setup(TokenPrediction(IDS), torch.zeros(1, 4, dtype=torch.int64))
+
+
 def test_of_its_own_text_it_learns_from_the_teacher_alone() -> None:
     objective = GKD(share=1.0, divergence="reverse", temperature=2.0, alpha=0.5)
     objective.setup(TokenPrediction(IDS), torch.zeros(1, 4, dtype=torch.int64))
     student, teacher = made(CausalTransformer), made(CausalTransformer)
-    image, target = objective.rewrite(student, ids(4, 10), ids(4, 10))
+    image, target = rewritten(objective, student, ids(4, 10), ids(4, 10))
     logits, given = student(image), teacher(image) + torch.randn(4, 10, IDS)
     asked = target != NOTHING
     terms = objective(Outputs(logits[asked]), Outputs(given[asked]), target[asked])

@@ -22,7 +22,7 @@ from condenser.distill import KD, Labels, LogitMSE, Objective, Outputs, Sum
 from condenser.errors import CondenserError, ConfigError, DamagedError
 from condenser.functional.losses import yes_or_no
 from condenser.measure import Predictions, quality
-from condenser.tasks import Binary, Multiclass, Multilabel, Task, TokenPrediction, task_of
+from condenser.tasks import Binary, Multiclass, Multilabel, Task, Translation, task_of
 
 
 def logits(*shape: int, seed: int = 0, size: float = 3.0) -> Tensor:
@@ -190,7 +190,7 @@ def test_every_config_takes_classes_and_takes_or_refuses_labels() -> None:
     for path in sorted((CONF / "distill").glob("*.yaml")):
         settings: Any = OmegaConf.to_container(OmegaConf.load(path))
         made = build(settings)
-        made.setup(TokenPrediction(10) if made.rewrites else Multiclass(10), torch.arange(10))
+        made.setup(Translation(10) if made.rewrites else Multiclass(10), torch.arange(10))
         try:
             build(settings).setup(Multilabel(3), TARGET)
         except ConfigError as error:

@@ -36,6 +36,7 @@ from condenser.distill.rkd import RKD
 from condenser.distill.rrd import RRD
 from condenser.distill.sampled_softmax import SampledSoftmax
 from condenser.distill.sdd import SDD
+from condenser.distill.sequence_kd import SequenceKD
 from condenser.distill.sp import SP
 from condenser.distill.srd import SRD
 from condenser.distill.srrl import SRRL
@@ -97,6 +98,7 @@ __all__ = [
     "RankingDistillation",
     "ReviewKD",
     "SampledSoftmax",
+    "SequenceKD",
     "StandardizedKD",
     "Sum",
     "TeKAP",

@@ -10,6 +10,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from condenser.data.batches import Batch
 from condenser.errors import ConfigError, nonnegative
 from condenser.functional.logit_losses import standardize
 from condenser.tasks import Multiclass, Task
@@ -97,9 +98,9 @@ class Objective(nn.Module, ABC):
         """Build what depends on feature shapes; called once, with the outputs for an example."""
         return
 
-    def rewrite(self, student: nn.Module, image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """The inputs and targets that both networks see instead of a batch's."""
-        return image, target
+    def rewrite(self, student: nn.Module, teacher: nn.Module, batch: Batch) -> Batch:
+        """The batch that both networks see instead, where ``rewrites``."""
+        return batch
 
     @abstractmethod
     def forward(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from condenser.capture import evaluating
+from condenser.data.batches import Batch
 from condenser.distill.base import LogitObjective
 from condenser.distill.divergence import divergence_of
 from condenser.errors import ConfigError, below_one, fraction, positive
@@ -61,14 +62,16 @@ class GKD(LogitObjective):
         if task.by_sample:
             raise ConfigError("distill", self.method, "data of tokens", "use distill=kd")
 
-    def rewrite(self, student: nn.Module, image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def rewrite(self, student: nn.Module, teacher: nn.Module, batch: Batch) -> Batch:
         self.own = bool(torch.rand(()) < self.share)
         if not self.own:
-            return image, target
+            return batch
         with evaluating(student):
-            if image.ndim == 3:
-                return translated(student, image, target)
-            return continued(student, image, target, self.prompt)
+            if batch.image.ndim == 3:
+                made = translated(student, batch.image)
+            else:
+                made = continued(student, batch.image, batch.target, self.prompt)
+        return Batch(*made, batch.index)
 
     def match(self, student: Tensor, teacher: Tensor, target: Tensor) -> dict[str, Tensor]:
         soft = {"soft": self.divergence(student, teacher, self.temperature)}
@@ -86,7 +89,7 @@ def continued(
     return said[:, :-1], asked
 
 
-def translated(student: nn.Module, ids: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+def translated(student: nn.Module, ids: Tensor) -> tuple[Tensor, Tensor]:
     """The student's translations in place of the right ones, up to EOS."""
     if not isinstance(student, Translator):
         allowed = "a student of condenser.models.Translator"

@@ -77,8 +77,7 @@ class Distillation(Student):
     def terms(self, batch: Batch) -> dict[str, Tensor]:
         own, given = self.captures
         if self.objective.rewrites:
-            both = self.objective.rewrite(bare(self.model), batch.image, batch.target)
-            batch = Batch(*both, batch.index)
+            batch = self.objective.rewrite(bare(self.model), self.teacher, batch)
         student = Outputs(self.model(batch.image), own.take(), batch.index)
         with torch.no_grad():
             if self.cached is not None:
