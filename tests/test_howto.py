@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,24 @@ def test_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             ran += 1
     assert ran == 7
     sys.modules.pop("blobs", None)
+
+
+def test_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (_, code), *commands = examples(HOW_TO / "text.md")
+    exec(compile(code, "text.md", "exec"), {})
+    for number, (_, text) in enumerate(commands):
+        words = [word for word in shlex.split(text)[2:] if not word.startswith("run=")]
+        quick = (*QUICK, "export.measure=false") if "export" in text else QUICK
+        made = run_in(tmp_path / "runs", *words, *quick, run=f"number{number}")
+        assert made[0]["test/accuracy"] is not None
+    assert number == 2
+    bundle = tmp_path / "runs/default/number2/bundle"
+    (line,) = re.findall(r"predict.py (.*)", (HOW_TO / "text.md").read_text(encoding="utf-8"))[-1:]
+    for words in (shlex.split(line), ["--check"]):
+        command = [sys.executable, "predict.py", *words]
+        said = subprocess.run(command, cwd=bundle, capture_output=True, text=True, check=True)
+        assert "%" in said.stdout and ("as recorded" in said.stdout) == (words == ["--check"])
 
 
 def test_deploy(

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import onnx
 import pytest
 import torch
-from running import run_in
 from sequences import IDS, LONGEST, Bag, rows
 from torch import nn
 
@@ -61,23 +57,3 @@ def test_rounded_to_one_grid_and_its_file_answers_alike(tmp_path: Path) -> None:
     graph = onnx.load(path).graph
     (lookup,) = [node for node in graph.node if node.op_type == "Gather"]
     assert lookup.input[0] in {tensor.name for tensor in graph.initializer}, "codes are looked up"
-
-
-def test_a_bundle_of_texts_answers_a_text(tmp_path: Path) -> None:
-    lines = ["text\tlabel"] + [f"{w} it {n}\t{w}" for n in range(20) for w in ("love", "hate")]
-    (tmp_path / "all.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    words = ["data=texts", f"data.root={tmp_path}/all.tsv", "model@student.model=bag_8"]
-    words += ["recipe=[student,export]", "optim.epochs=6", "optim.lr=1.0", "export.measure=false"]
-    made = run_in(tmp_path / "runs", *words, "data.limit=null", "optim.batch_size=4")
-    assert made[0]["test/accuracy"] == 1.0
-    (folder,) = (tmp_path / "runs").rglob("bundle")
-    told = json.loads((folder / "model.json").read_text())
-    assert told["input"]["dtype"] == "int64" and told["input"]["tokenizer"] == "tokenizer.json"
-
-    def said(*words: str) -> str:
-        command = [sys.executable, "predict.py", *words]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-        return done.stdout
-
-    assert "as recorded" in said("--check")
-    assert said("I hate it all the way", "LOVE").splitlines()[0].split(": ")[1].startswith("hate")

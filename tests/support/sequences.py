@@ -95,16 +95,3 @@ class Tagger(Bag):
     def forward(self, ids: Tensor) -> Tensor:
         logits: Tensor = self.fc2(self.relu(self.fc1(self.embedding(ids))))
         return logits
-
-
-class Waves(nn.Module):
-    """A convolution in time, its mean, logits."""
-
-    def __init__(self, input_shape: tuple[int, ...], num_classes: int, width: int = 8) -> None:
-        super().__init__()
-        self.conv, self.relu = nn.Conv1d(input_shape[0], width, 9, 2), nn.ReLU()
-        self.fc = nn.Linear(width, num_classes)
-
-    def forward(self, wave: Tensor) -> Tensor:
-        logits: Tensor = self.fc(self.relu(self.conv(wave)).mean(2))
-        return logits

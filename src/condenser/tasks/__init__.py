@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from condenser.errors import UnknownError
 from condenser.tasks.base import NOTHING, Task
 from condenser.tasks.classes import Binary, Multiclass, Multilabel
@@ -25,12 +28,21 @@ __all__ = [
     "TokenPrediction",
     "Translation",
     "Vocabulary",
+    "merit",
     "task_of",
 ]
 
 KINDS = (Multiclass, Binary, Multilabel, TokenPrediction, Translation, Ranking)
 TASKS: dict[str, type[Task]] = {task.word: task for task in KINDS}
 EVERY = (Multiclass.word, Binary.word, Multilabel.word)  # that decisions may be
+
+
+def merit(metrics: Mapping[str, Any]) -> float | None:
+    """Of a record, what its task chooses by on validation, more being better."""
+    for task in TASKS.values():
+        if task.chosen != Task.chosen and (found := metrics.get(f"val/{task.chosen}")) is not None:
+            return task.sign * float(found)
+    return metrics["val/accuracy"]
 
 
 def task_of(word: str, outputs: int) -> Task:

@@ -24,6 +24,7 @@ from condenser.search.journal import alone
 from condenser.search.outcome import TRIAL
 from condenser.search.study import Search, Trial
 from condenser.store import Store, key_of
+from condenser.tasks import merit
 
 LIMITS = (
     "packed_bytes",
@@ -201,13 +202,14 @@ class Trials:
 
 def point_of(metrics: Mapping[str, Any]) -> Point:
     """CondenserError for a model without an accuracy."""
-    if metrics["val/accuracy"] is None:
+    good = merit(metrics)
+    if good is None:
         raise CondenserError("val/accuracy is none: this network was made for another task")
     if metrics.get("kind") != Export.kind:
-        return Point(metrics["val/accuracy"], metrics["size/packed_bytes"])
+        return Point(good, metrics["size/packed_bytes"])
     costs = {name: metrics[key] for name, key in shipped.LIMITS.items()}
     costs["packed_bytes"] = metrics["size/packed_bytes"]
-    return Point(metrics["val/accuracy"], metrics["size/file_bytes"], costs=costs)
+    return Point(good, metrics["size/file_bytes"], costs=costs)
 
 
 def told(point: Point) -> dict[str, Any]:
