@@ -36,6 +36,9 @@ def check(asked: Mapping[str, Any], stages: Sequence[Stage], ctx: RunContext) ->
     if "energy" in asked and not domains():
         allowed = "none where no counter can be read (/sys/class/powercap, often root's alone)"
         raise ConfigError("measure", "energy", allowed)
+    if "attribution" in asked and ctx.data.vocabulary is not None:
+        allowed = "none for token ids: it follows the gradient of an input"
+        raise ConfigError("measure", "attribution", allowed)
     if "attribution" in asked and find_spec("captum") is None:
         needed = " ".join(EXTRAS["attribution"].values())
         raise ConfigError("measure", "attribution", "none without captum", f"pip install {needed}")
