@@ -8,6 +8,8 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
+from torch import get_num_threads
+
 from condenser.errors import CondenserError
 from condenser.outside.sources import in_words
 from condenser.pipeline.key import but_for_the_seed, ingredients, together
@@ -134,6 +136,7 @@ def record_of(made: Made, ctx: RunContext) -> Record:
     if "distill/method" in settings:
         settings["distill/method"] = objective_name(settings)
     results = made.entry.metrics | {"cost/reused": made.reused}
+    results |= {"cost/precision": ctx.trainer["precision"], "cost/threads": get_num_threads()}
     if made.teachers and (made.entry.folder / LOGITS).exists():
         results |= beside_teachers(made.entry, [t.entry for t in made.teachers], ctx)
     lineage = {

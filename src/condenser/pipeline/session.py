@@ -17,7 +17,7 @@ from condenser.config.instantiate import build, conform
 from condenser.data import DataModule
 from condenser.errors import ConfigError
 from condenser.files import write_whole
-from condenser.pipeline import bundle, execute
+from condenser.pipeline import bundle, execute, numerics
 from condenser.pipeline.behaviour import Behaviour, check, estimate
 from condenser.pipeline.budget.choice import CHOSEN, marked
 from condenser.pipeline.console import Console
@@ -88,14 +88,14 @@ def run_context(
     if settings["accelerator"] in ("gpu", "cuda") and not torch.cuda.is_available():
         asked, allowed = settings["accelerator"], "auto or cpu on this machine"
         raise ConfigError("trainer.accelerator", asked, allowed, "torch sees no GPU")
-    if threads:
+    if threads not in (None, "auto"):
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     data = read(config)
     for note in data.parts.notes:
         say.warn(note)
     targets = [config[role]["model"]["_target_"] for role in ("teacher", "student")]
-    return RunContext(
+    ctx = RunContext(
         data=data,
         build=build,
         trainer=settings,
@@ -107,6 +107,7 @@ def run_context(
         warn=say.warn,
         process_group=group or ProcessGroup(),
     )
+    return replace(ctx, trainer=numerics.settle(config, ctx))
 
 
 def read(config: Mapping[str, Any]) -> DataModule:

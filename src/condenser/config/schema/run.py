@@ -47,9 +47,9 @@ class Trainer(Section):
     strategy: Literal["auto", "ddp", "fsdp", "tensor_parallel"]
     tensor_parallel_size: Count | None
     sync_batchnorm: bool
-    precision: Literal["32-true", "bf16-mixed", "bf16-true", "64-true"]
+    precision: Literal["auto", "32-true", "bf16-mixed", "bf16-true", "64-true"]
     deterministic: bool | Literal["warn"]
-    threads: Threads | None
+    threads: Threads | Literal["auto"] | None
     compile: bool
     gradient_clip_val: Positive | None = None
     accumulate_grad_batches: Count = 1
