@@ -6,13 +6,14 @@
 # make lint    style and types
 # make docs    the pages of docs/ with a reference from docstrings, into site/; every warning is an error
 # make zoo     networks of torchvision, timm and transformers halved, in int8, deployed: docs/zoo.md
+# make gpu     is the GPU's path right, its step beside the field's, then experiments/QUEUE.md: DATA=FOLDER, 9 minutes; it goes on
 # make bench   how fast the training step is, beside a plain PyTorch loop
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test test-fast fuzz kills lint docs zoo bench clean
+.PHONY: setup demo test test-fast fuzz kills lint docs zoo bench gpu clean
 
 setup: $(VENV)/installed
 
@@ -52,6 +53,9 @@ bench: setup
 	@$(RUN) bench/step.py
 	@$(RUN) bench/objectives.py
 	@$(RUN) bench/bookkeeping.py
+
+gpu: setup
+	@$(RUN) bench/gpu.py $(if $(DATA),--data $(DATA)) $(if $(MINUTES),--minutes $(MINUTES))
 
 zoo: setup
 	@OMP_NUM_THREADS=1 $(RUN) bench/zoo.py

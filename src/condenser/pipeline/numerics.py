@@ -12,6 +12,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from condenser import measure
+from condenser.capture import evaluating
 from condenser.pipeline.stages import RunContext
 from condenser.pipeline.stages.distill import network
 
@@ -70,7 +71,7 @@ def networks(node: Any) -> Iterator[Mapping[str, Any]]:
 def macs_of(architecture: Mapping[str, Any], example: torch.Tensor, ctx: RunContext) -> int:
     counter = FlopCounterMode(display=False)
     with torch.device("meta"), torch.no_grad():
-        model = network(architecture, ctx).eval()
-        with counter:
+        model = network(architecture, ctx)
+        with evaluating(model), counter:
             model(example)
     return counter.get_total_flops() // 2

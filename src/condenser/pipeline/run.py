@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from condenser.pipeline import repeat
+from condenser.outside.sources import sources
+from condenser.pipeline import lean, repeat
 from condenser.pipeline.console import Console
 from condenser.pipeline.plan import Plan
 from condenser.runs import ownership, status
@@ -29,6 +30,8 @@ def run(plan: Plan, command: str | None = None) -> list[Record]:
     group = form(config["trainer"])
     check_place(config)
     say = Console(plan.folder, quiet=not group.is_main)
+    if command is not None and not sources(config):  # nobody else's code looks for what is hidden
+        lean.load()
     from condenser.pipeline.session import (  # torch: not before the folder is ours
         prepare,
         run_stages,
