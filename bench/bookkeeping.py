@@ -2,8 +2,8 @@
 
 A report of many records, the listing of a store of many entries, and how soon a large sweep says
 what it is doing: aims on an idle machine 5 s (at most 10), 2 s, 1 s. To measure, pack, hash and
-save a stage's network on one thread: 3 s for resnet50 (25 M parameters), 0.3 s for small ones. A run of
-one epoch on digits: 4 s to its first step; the same command again: 1.5 s.
+save a stage's network on one thread: 3 s for resnet50 (25 M parameters), 0.3 s for small ones. A
+run of one epoch on digits: 4 s to its first step; the same command again: 1.5 s.
 """
 
 from __future__ import annotations

@@ -893,3 +893,14 @@ def test_real_sets_have_their_published_numbers(
     assert (len(sets.parts.train.targets), len(sets.parts.test.targets)) == sizes
     assert sets.mean == pytest.approx(mean, abs=2e-4) and sets.std == pytest.approx(std, abs=2e-4)
     assert sets.num_classes == len(set(sets.parts.train.targets.tolist()))
+
+
+def test_digits_are_scikit_learns_whichever_way_they_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from condenser.data import sets
+
+    read = sets.digits()
+    monkeypatch.setattr(sets, "find_spec", lambda name: None)
+    for part, other in ((read.train, sets.digits().train), (read.test, sets.digits().test)):
+        assert torch.equal(part.images, other.images) and torch.equal(part.targets, other.targets)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from condenser.data.samples import Arrays, Splits, split_test
@@ -21,12 +24,23 @@ def digits(root: object = None) -> Splits:
 
     The values 0…16 become round(255·v/16). Source: https://archive.ics.uci.edu/dataset/80
     """
+    pixels, labels = _digits()
+    images = torch.from_numpy(pixels).mul(255 / 16).round().to(torch.uint8)
+    samples = Arrays(images.reshape(-1, 1, 8, 8), torch.from_numpy(labels).long())
+    return split_test(samples, [str(name) for name in range(10)])
+
+
+def _digits() -> tuple[Any, Any]:
+    """Pixels (1797, 64) and labels. To import sklearn.datasets, and scipy with it, takes a second:
+    its file is read where it lies."""
+    found = find_spec("sklearn")
+    place = Path(found.origin).parent if found and found.origin else Path()
+    if (file := place / "datasets" / "data" / "digits.csv.gz").is_file():
+        rows = np.loadtxt(file, delimiter=",")
+        return rows[:, :-1], rows[:, -1]
     from sklearn.datasets import load_digits
 
-    raw = load_digits()
-    images = torch.from_numpy(raw.images).mul(255 / 16).round().to(torch.uint8).unsqueeze(1)
-    samples = Arrays(images, torch.from_numpy(raw.target).long())
-    return split_test(samples, [str(name) for name in raw.target_names])
+    return load_digits(return_X_y=True)
 
 
 def mnist(root: str | Path) -> Splits:

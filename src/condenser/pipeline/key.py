@@ -33,13 +33,18 @@ def inputs(config: Mapping[str, Any]) -> str | None:
     runs again, and what the contents left as it was comes out of the store. 16 hex digits; None
     where nothing is read.
     """
-    entries = config["recipe"]["stages"]
-    words = {word for entry in entries for word in ([entry] if isinstance(entry, str) else entry)}
-    unused = {"logger", "budget"} - words
-    found = sources({key: value for key, value in config.items() if key not in unused})
+    found = others(config)
     if (root := config["data"]["root"]) is not None:
         found["data.root"] = state_of(root, tuple(config[place] for place in PLACES))
     return key_of(found) if found else None
+
+
+def others(config: Mapping[str, Any]) -> dict[str, str]:
+    """The code that is not ours and takes part in a run; see ``sources``."""
+    entries = config["recipe"]["stages"]
+    words = {word for entry in entries for word in ([entry] if isinstance(entry, str) else entry)}
+    unused = {"logger", "budget"} - words
+    return sources({key: value for key, value in config.items() if key not in unused})
 
 
 @lru_cache

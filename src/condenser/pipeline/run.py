@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from condenser.outside.sources import sources
 from condenser.pipeline import lean, repeat
 from condenser.pipeline.console import Console
+from condenser.pipeline.key import others
 from condenser.pipeline.plan import Plan
 from condenser.runs import ownership, status
 from condenser.runs.records import Record
@@ -30,7 +30,7 @@ def run(plan: Plan, command: str | None = None) -> list[Record]:
     group = form(config["trainer"])
     check_place(config)
     say = Console(plan.folder, quiet=not group.is_main)
-    if command is not None and not sources(config):  # nobody else's code looks for what is hidden
+    if command is not None and not others(config):  # nobody else's code looks for what is hidden
         lean.load()
     from condenser.pipeline.session import (  # torch: not before the folder is ours
         prepare,
