@@ -121,13 +121,13 @@ class Stack:
             for student in self.students:
                 student.objective.progress(student.steps / student.total)
             self.objectives = self.numbered()
-        images = torch.stack([batch.image for batch in batches])
-        logits = forward(images)
+        logits = forward([batch.image for batch in batches])
         return self.objectives(logits, taught, torch.stack([batch.target for batch in batches]))
 
     def steps(self, each: Sequence[Sequence[Batch]], taught: list[Tensor] | None) -> None:
         assert self.forward is not None
         optimizers, sums = Optimizers(self.students, len(each[0])), dict[str, Tensor]()
+        watched = [student for student in self.students if self.moves or follows(student)]
         for number, batches in enumerate(zip(*each, strict=True)):
             terms = self.terms(self.forward, batches, taught[number] if taught else None)
             if not self.students[0].sums and not number:
@@ -135,7 +135,7 @@ class Stack:
             terms["loss"].sum().backward()
             self.hand_out()
             optimizers.step(number)
-            for student in self.students:
+            for student in watched:
                 student.steps += 1
                 student.updated()
             for name, value in terms.items():
@@ -144,6 +144,7 @@ class Stack:
             for name, value in sums.items():
                 student.sums[name] += value[place]
             student.sums["steps"] += len(each[0])
+            student.steps += len(each[0]) if student not in watched else 0
 
     def hand_out(self) -> None:
         """Each student's part of the gradients."""
@@ -174,6 +175,12 @@ class Stack:
         squares = [g.float().flatten(1).square().sum(1) for g in found if g is not None]
         norm = torch.stack(squares).sum(0).sqrt() if squares else torch.zeros_like(term)
         return norm * self.objectives.weight(name, weight)
+
+
+def follows(student: Student) -> bool:
+    """Whether something has to follow each of its steps."""
+    own = student.compression, student.constraints or None, student.ema
+    return any(one is not None for one in own)
 
 
 def flat(gradient: Tensor | None, like: Tensor, start: int = 0) -> Tensor:

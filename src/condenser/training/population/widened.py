@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-Forward = Callable[[Tensor], Tensor]
+Forward = Callable[[Sequence[Tensor]], Tensor]
 Stacked = Mapping[str, Tensor]
 
 
@@ -76,7 +76,7 @@ KINDS: Mapping[type[nn.Module], type[Wide]] = {
 
 
 def widened(model: nn.Module, tensors: Stacked, count: int) -> Forward:
-    """The K networks of stacked ``tensors``: images (K, batch, …) → logits (K, batch, outputs).
+    """K networks of stacked ``tensors``: images of each (batch, …) → logits (K, batch, outputs).
 
     Right where channels do not meet but in these layers, which a caller has to try.
 
@@ -85,10 +85,13 @@ def widened(model: nn.Module, tensors: Stacked, count: int) -> Forward:
     """
     wide = swapped(copy.deepcopy(model), "", tensors)
 
-    def forward(images: Tensor) -> Tensor:
-        x = images.transpose(0, 1).flatten(1, 2)
-        if x.dim() == 4:
-            x = x.contiguous(memory_format=torch.channels_last)
+    convolves = any(isinstance(layer, Conv2d) for layer in wide.modules())
+
+    def forward(images: Sequence[Tensor]) -> Tensor:
+        if convolves:  # channels last in memory
+            x = torch.cat([one.movedim(1, -1) for one in images], dim=-1).movedim(-1, 1)
+        else:
+            x = torch.cat([*images], dim=1)
         logits = wide(x)
         return logits.view(len(x), count, -1).transpose(0, 1)
 
@@ -123,4 +126,4 @@ def mapped(model: nn.Module, parameters: Stacked, buffers: Stacked) -> Forward:
     def one(own: Stacked, held: Stacked, images: Tensor) -> Tensor:
         return functional_call(empty, (dict(own), dict(held)), (images,))
 
-    return lambda images: vmap(one)(dict(parameters), dict(buffers), images)
+    return lambda images: vmap(one)(dict(parameters), dict(buffers), torch.stack([*images]))
