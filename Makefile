@@ -53,6 +53,7 @@ bench: setup
 	@$(RUN) bench/step.py
 	@$(RUN) bench/objectives.py
 	@$(RUN) bench/bookkeeping.py
+	@$(RUN) bench/population.py --sweep
 
 gpu: setup
 	@$(RUN) bench/gpu.py $(if $(DATA),--data $(DATA)) $(if $(MINUTES),--minutes $(MINUTES))

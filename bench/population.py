@@ -76,7 +76,10 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     about = {"hardware": measure.hardware(), "versions": measure.versions()}
-    about |= {"commit": measure.commit(), "options": {k: str(v) for k, v in vars(options).items()}}
+    about |= {
+        "commit": measure.commit(),
+        "options": {k: v for k, v in vars(options).items() if k != "out"},
+    }
     print(*(str(one) for one in about.values()), sep=" · ")
     found = {name: compare(name, ways_of(name, options), options) for name in NETWORKS}
     if options.sweep:
