@@ -23,7 +23,7 @@ class MatrixFactorization(nn.Module):
     def __init__(self, vocab_size: int, num_classes: int, width: int = 64) -> None:
         super().__init__()
         count("model.width", width)
-        self.embedding = nn.Embedding(vocab_size, width)
+        self.embedding = nn.Embedding(vocab_size, width, padding_idx=PAD)
         self.user = nn.Identity()  # its output is the user's vector
         self.items = nn.Linear(width, num_classes)
         for table in (self.embedding, self.items):
@@ -45,7 +45,7 @@ class TwoTowers(nn.Module):
     def __init__(self, vocab_size: int, num_classes: int, width: int = 64) -> None:
         super().__init__()
         count("model.width", width)
-        self.embedding = nn.Embedding(vocab_size, width)
+        self.embedding = nn.Embedding(vocab_size, width, padding_idx=PAD)
         self.item_embedding = nn.Embedding(num_classes, width)
         self.user_tower, self.item_tower = tower(width), tower(width)
         self.user = nn.Identity()
@@ -71,7 +71,8 @@ class NeuMF(nn.Module):
     def __init__(self, vocab_size: int, num_classes: int, width: int = 16) -> None:
         super().__init__()
         count("model.width", width // 2, ", times two")
-        self.embedding, self.mlp_embedding = (nn.Embedding(vocab_size, width) for _ in range(2))
+        self.embedding = nn.Embedding(vocab_size, width, padding_idx=PAD)
+        self.mlp_embedding = nn.Embedding(vocab_size, width, padding_idx=PAD)
         self.items = nn.Linear(width, num_classes)  # q ⊙ w, and b
         self.item_embedding = nn.Embedding(num_classes, width)
         self.user = nn.Identity()
@@ -114,7 +115,8 @@ class SASRec(nn.Module):
         super().__init__()
         check_sizes(width, heads, dropout, layers=layers)
         below_one("model.dropout", dropout)
-        self.embedding, self.drop = nn.Embedding(vocab_size, width), nn.Dropout(dropout)
+        self.embedding = nn.Embedding(vocab_size, width, padding_idx=PAD)
+        self.drop = nn.Dropout(dropout)
         self.blocks = nn.Sequential(*(Block(width, heads, True, dropout) for _ in range(layers)))
         self.norm, self.user = nn.RMSNorm(width), nn.Identity()
         self.bias = nn.Parameter(torch.zeros(num_classes))
