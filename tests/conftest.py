@@ -35,11 +35,11 @@ SLOW = {
     "report": ["report", "report_page"],
     "runs": ["ownership"],
     "search": ["search", "shipped"],
-    "sweep": ["launcher"],
+    "sweep": ["launcher", "population"],
     "tasks": ["tasks"],
     "tests": ["docs", "howto"],
     "tracking": ["tracking"],
-    "training": ["distributed", "progress", "resume"],
+    "training": ["distributed", "progress", "resume", "together"],
 }  # fmt: skip
 
 
