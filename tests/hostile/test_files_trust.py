@@ -18,7 +18,6 @@ from condenser import report as report_of
 from condenser.cli import export, pack, report, sensitivity
 from condenser.errors import CondenserError
 from condenser.pipeline.reopen import saved_config
-from condenser.pipeline.session import yaml_of
 from condenser.runs import records
 
 RULE = "a stored file does not decide what code runs"
@@ -38,7 +37,9 @@ def run(tmp_path: Path, config: dict[str, Any]) -> Path:
     folder.mkdir(parents=True)
     (folder / "records.jsonl").write_text(records.Record(RECORD).line() + "\n")
     (folder / "config.yaml").write_text(
-        yaml_of(config | {"runs": (runs := str(tmp_path / "runs")), "store": f"{runs}/.store"})
+        yaml.safe_dump(
+            config | {"runs": (runs := str(tmp_path / "runs")), "store": f"{runs}/.store"}
+        )
     )
     return folder
 
