@@ -9,7 +9,9 @@ import pytest
 import torch
 from running import run_in
 
+from condenser.compress.base import CalibrationData
 from condenser.data import multi30k, parallel
+from condenser.data.lengths import joined
 from condenser.data.parallel import as_samples
 from condenser.data.tokenizing import Tokenizer
 from condenser.errors import CondenserError
@@ -126,3 +128,13 @@ def test_what_ends_and_fills_a_row_is_no_text() -> None:
     ids = torch.tensor([[4, 5, EOS, 0, NOTHING]])
     tokenizer = Tokenizer('{"kind":"word","words":"a b","lowercase":false}')
     assert words(ids, tokenizer) == ["a b"]
+
+
+def test_what_calibrates_is_as_long_as_the_longest() -> None:
+    parts = [(torch.ones(2, 2, n, dtype=torch.int64), torch.ones(2, n).long()) for n in (3, 5)]
+    data = CalibrationData(lambda n: parts, lambda a, b: a.sum(), dict)
+    images, targets = data.sample(4)
+    assert images.tolist()[0][0] == [1, 1, 1, 0, 0]
+    assert targets.tolist()[1] == [1, 1, 1, NOTHING, NOTHING]
+    assert images.shape == (4, 2, 5)
+    assert torch.equal(joined([torch.tensor([1, 2]), torch.tensor([3])], 0), torch.arange(1, 4))

@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from condenser.compress.patterns import refuse_unmatched
 from condenser.compress.promises import Promise
+from condenser.data.lengths import joined
 from condenser.errors import DamagedError, nearest
+from condenser.tasks import NOTHING, PAD
 
 State = dict[str, Tensor]
 Projection = Callable[[], None]
@@ -87,9 +88,9 @@ class CalibrationData:
     operations: Sequence[Operation] = ()
 
     def sample(self, n: int) -> tuple[Tensor, Tensor]:
-        """All parts concatenated."""
+        """All parts concatenated, sequences as long as the longest."""
         images, targets = zip(*self.in_parts(n), strict=True)
-        return torch.cat(images), torch.cat(targets)
+        return joined(images, PAD), joined(targets, NOTHING)
 
 
 class Compression(ABC):

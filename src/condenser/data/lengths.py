@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from condenser.tasks import NOTHING, PAD
 
@@ -47,3 +50,11 @@ def bucketed(order: Tensor, length: Tensor, batch: int, generator: torch.Generat
     places = torch.randperm(whole // batch, generator=generator)
     rows = by_length[:whole].view(-1, batch)[places]
     return torch.cat((rows.flatten(), by_length[whole:]))
+
+
+def joined(parts: Sequence[Tensor], fill: int) -> Tensor:
+    """The parts as one; what is shorter on the last axis than another is filled up."""
+    longest = max(part.shape[-1] for part in parts)
+    if parts[0].ndim > 1:
+        parts = [pad(part, (0, longest - part.shape[-1]), value=fill) for part in parts]
+    return torch.cat(list(parts))
