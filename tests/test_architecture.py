@@ -220,6 +220,7 @@ HOOKS = {  # what these hook, they make or own: the hooks belong to it and stay
     "checkpoint.input_adapter",
     "compress.quantization.quantizers",
     "compress.quantization.aware",
+    "compress.quantization.grid",
     "deploy.coded",
 }
 MODES = {  # whose modes they set, they made, copied or were handed for good
@@ -230,6 +231,7 @@ MODES = {  # whose modes they set, they made, copied or were handed for good
     "compress.factorization.operation",
     "compress.quantization.aware",
     "compress.quantization.folding",
+    "compress.quantization.grid",
     "compress.quantization.operation",
     "compress.quantization.post_training",
     "deploy.coded",

@@ -324,9 +324,9 @@ ZOO: dict[str, tuple[list[str], str, list[str]]] = {
         ["layer2.0.bn1", "layer3.0.bn1", "bn1"],
     ),
     "vgg8": (
-        ["layer1", "layer2", "layer3", "layer5"],
+        ["layer2", "layer3", "layer4", "layer5"],
         "classifier:input",
-        [f"layer{n}.relu1:input" for n in (1, 2, 3, 5)],
+        [f"layer{n}.relu1:input" for n in (2, 3, 4, 5)],
     ),
     "mobilenet_v2": (
         ["layer2", "layer3", "layer5", "layer7"],
@@ -382,6 +382,15 @@ def test_stages_pair_from_the_deepest(network: Build) -> None:
     student, teacher = network("mobilenet_v2", (3, 32, 32))[1], network("wrn_16_1", (3, 32, 32))[1]
     pairs = stage_pairs(student, teacher, torch.randn(1, 3, 32, 32))
     assert pairs == (["layer3", "layer5", "layer7"], ["layer1", "layer2", "layer3"])
+
+
+def test_stages_of_vgg_pair_as_in_the_tables_code(network: Build) -> None:
+    """RepDistiller compares feat[1:-1]: after blocks 1 to 4 of vgg, counted from 0."""
+    image, vgg = torch.randn(1, 3, 32, 32), network("vgg13", (3, 32, 32))[1]
+    theirs = [f"layer{n}" for n in (2, 3, 4, 5)]
+    assert stage_pairs(network("vgg8", (3, 32, 32))[1], vgg, image) == (theirs, theirs)
+    student = network("mobilenet_v2", (3, 32, 32))[1]
+    assert stage_pairs(student, vgg, image) == ([f"layer{n}" for n in (2, 3, 5, 7)], theirs)
 
 
 class Permuted(nn.Module):

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from condenser import data
 from condenser.data import (
+    Affine,
     Arrays,
     Batch,
     DataModule,
@@ -819,6 +820,45 @@ class Nameless:
 def test_values_that_cannot_be_used(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         module(**settings).setup()
+
+
+def test_a_second_view_is_a_function_of_seed_epoch_and_sample() -> None:
+    """Not of the batch, and not that of the first, whose numbers stay as they are."""
+    plain, same, other = (
+        DataModule(
+            "digits", digits, batch_size=size, limit=60, seed=3, augment=[Shift(1)], **strong
+        )
+        for size, strong in ((8, {}), (8, {"strong": [Shift(2)]}), (20, {"strong": [Shift(2)]}))
+    )
+    first, batches = (list(one.train_dataloader().at(2)) for one in (plain, same))
+    assert all(torch.equal(a.image, b.image) for a, b in zip(first, batches, strict=True))
+
+    def views(data: DataModule, epoch: int) -> Tensor:
+        found = list(data.train_dataloader().at(epoch))
+        order = torch.cat([batch.index for batch in found]).argsort()
+        return torch.cat([batch.strong for batch in found])[order]
+
+    assert torch.equal(views(same, 2), views(other, 2))
+    assert not torch.equal(views(same, 2), views(same, 3))
+    assert not torch.equal(batches[0].image, batches[0].strong)
+    assert same.fingerprint == other.fingerprint != plain.fingerprint
+
+
+def test_affine_moves_as_its_own_draws_say() -> None:
+    image = torch.zeros(3, 1, 9, 9, dtype=torch.uint8)
+    image[:, :, 4, 6] = 200  # two to the right of the centre
+    draws = torch.full((3, 5), 0.5)
+    draws[1, 3] = 1.0  # a shift alone
+    draws[2, 0] = 1.0  # a quarter turn alone
+    made = Affine(degrees=90, scale=0.2, shear=0.2, pixels=2)(image, draws)
+    assert made.dtype == torch.uint8 and torch.equal(made[0], image[0])
+    places = [tuple(m[0].nonzero()[0].tolist()) for m in made]
+    assert places == [(4, 6), (4, 4), (2, 4)] and made.amax((1, 2, 3)).min() >= 199
+    drawn = torch.rand(3, 5, generator=torch.Generator().manual_seed(0))
+    whole = Affine()(image, drawn)
+    assert torch.equal(whole[1:2], Affine()(image[1:2], drawn[1:2]))
+    with pytest.raises(ConfigError, match=r"data.augment.scale=1.0: must be below 1"):
+        Affine(scale=1.0)
 
 
 @pytest.mark.parametrize("make", [lambda: RandomCrop(-1), lambda: Shift(-1), lambda: Shift(-2)])

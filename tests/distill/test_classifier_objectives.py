@@ -16,7 +16,20 @@ from torch import Tensor, nn
 import condenser.distill
 from condenser.capture import Capture, classifier_of, pooled_classifier_of
 from condenser.config.instantiate import build
-from condenser.distill import CATKD, DIST, KD, SDD, SRRL, WKDL, LogitObjective, Objective, Outputs
+from condenser.data import HorizontalFlip
+from condenser.distill import (
+    CATKD,
+    DIST,
+    KD,
+    MLKD,
+    SDD,
+    SRRL,
+    WKDL,
+    LogitObjective,
+    Objective,
+    Outputs,
+    Sum,
+)
 from condenser.distill import TeKAP as Tekap
 from condenser.errors import CondenserError, ConfigError
 from condenser.tasks import Multiclass
@@ -117,6 +130,35 @@ def test_tekap_has_the_authors_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert terms["loss"].item() == pytest.approx(case["loss"], rel=1e-5)
     assert student.grad is not None
     assert student.grad.norm().item() == pytest.approx(case["gradient"], rel=1e-4)
+
+
+def two_views(objective: MLKD) -> tuple[list[Tensor], dict[str, Tensor]]:
+    case = GOLDEN["mlkd"]
+    student = [wave(*v).requires_grad_() for v in (GOLDEN["logits"], case["strong"])]
+    taught = [wave(*v) for v in (GOLDEN["taught"], case["strong_taught"])]
+    own, given = (Outputs(weak, strong=strong) for weak, strong in (student, taught))
+    return student, objective(own, given, TARGET)
+
+
+def test_mlkd_has_the_authors_numbers() -> None:
+    case = GOLDEN["mlkd"]
+    views, terms = two_views(MLKD())
+    terms["loss"].backward()
+    for name, value in (case["terms"] | {"loss": case["loss"]}).items():
+        assert terms[name].item() == pytest.approx(value, rel=1e-5), name
+    sizes = [view.grad.norm().item() for view in views if view.grad is not None]
+    assert sizes == pytest.approx(case["gradient"], rel=1e-4)
+
+
+def test_mlkd_wants_a_second_view() -> None:
+    whole = Sum({"mlkd": {"weight": 1.0, "objective": MLKD()}})
+    for objective in (MLKD(), whole):
+        with pytest.raises(ConfigError, match=r"data.strong=null: must be a list of aug.*=mlkd"):
+            objective.require(())
+        objective.require((HorizontalFlip(),))
+    KD().require(())
+    with pytest.raises(ConfigError, match=r"data.mix=.*: must be null with distill=mlkd"):
+        MLKD().refuse("mixup")
 
 
 # Laws

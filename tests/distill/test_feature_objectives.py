@@ -469,12 +469,15 @@ def test_layers_that_are_named_are_taken(network: Network) -> None:
 # Exits
 
 
-def classified(settings: dict[str, Any], batch: int = 6) -> tuple[OFA, Outputs, Outputs, Tensor]:
+def classified(
+    settings: dict[str, Any], batch: int = 6, width: int = 0
+) -> tuple[OFA, Outputs, Outputs, Tensor]:
     """An OFA with the parameters of golden/ofa.json, both sides' outputs, and the target."""
     case = golden("ofa")
     maps = [wave(*f).float()[:batch].requires_grad_() for f in case["student"]]
     logits, taught = (wave(*case[who]).float()[:batch] for who in ("logits", "taught"))
     objective = OFA(**settings)
+    objective.width = width
     objective.student_layers = [f"layer{i}" for i in range(len(maps))]
     student = outputs(maps)._replace(logits=logits.requires_grad_())
     objective.build_projectors(student, Outputs(taught))
@@ -489,7 +492,7 @@ def classified(settings: dict[str, Any], batch: int = 6) -> tuple[OFA, Outputs, 
 
 @pytest.mark.parametrize("case", golden("ofa")["cases"], ids=lambda case: str(case["settings"]))
 def test_ofa_has_the_authors_numbers(case: dict[str, Any]) -> None:
-    objective, student, teacher, target = classified(case["settings"])
+    objective, student, teacher, target = classified(case["settings"], width=case.get("width", 0))
     terms = objective(student, teacher, target)
     for name in ("final", "exit_heads"):
         assert terms[name].item() == pytest.approx(case[name], rel=1e-5)
@@ -515,6 +518,16 @@ def test_ofa_is_least_where_the_student_says_what_is_wanted(epsilon: float) -> N
     logits = (2 * wanted.log() + 5).requires_grad_()
     objective(Outputs(logits), teacher, target)["loss"].backward()
     assert logits.grad is not None and logits.grad.abs().max() < 1e-6
+
+
+def test_exit_heads_are_as_wide_as_the_wider_network(network: Network) -> None:
+    student, teacher = network("mobilenet_v2", (3, 32, 32))[1], network("resnet8", (3, 32, 32))[1]
+    for pair, width in (((student, teacher), 1280), ((teacher, student), 1280)):
+        objective = OFA()
+        meet(objective, *pair, normal(2, 3, 32, 32))
+        assert [head[-1].in_features for head in objective.exit_heads] == [width] * len(
+            objective.student_layers
+        )
 
 
 def test_exit_heads_are_silent_on_a_batch_of_one_and_finite_on_extremes() -> None:

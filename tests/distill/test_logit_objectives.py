@@ -16,10 +16,13 @@ from torch import Tensor, nn
 
 from condenser import distill
 from condenser.config.instantiate import build
+from condenser.data import Batch
 from condenser.distill import CTKD, DIST, DKD, KD, LogitObjective, Objective, Outputs
 from condenser.errors import CondenserError, ConfigError, shown
 from condenser.functional.logit_losses import pearson
 from condenser.tasks import Multiclass
+from condenser.training.plan import Plan
+from condenser.training.student import Student
 
 GOLDEN = json.loads((GOLDENS / "logits.json").read_text())
 CASES = GOLDEN["cases"]
@@ -293,6 +296,7 @@ REFUSED: list[tuple[str, str, Any, str]] = [
     ("DKD", "warmup", 20, "a number from 0 to 1"),
     ("CTKD", "curriculum", 10, "a number from 0 to 1"),
     ("CTKD", "tau_init", 0, "a finite number above 0"),
+    ("CTKD", "tau_lr", 0, "a finite number above 0"),
     ("CTKD", "tau_range", -20, "a finite number above 0"),
     ("MultiTemperature", "temperatures", [], "a list of numbers above 0"),
     ("MultiTemperature", "temperatures", 4.0, "a list of numbers above 0"),
@@ -359,6 +363,34 @@ def test_the_temperature_learns_to_make_it_harder() -> None:
     assert terms_of(objective)["soft"] > before["soft"]
 
 
+def student_of(objective: Objective, optimizer: Any) -> Any:
+    """A linear student of three classes, without a trainer."""
+    data: Any = SimpleNamespace(num_classes=3, task=Multiclass(3), targets=torch.tensor([0, 1]))
+    data.weighted_task = data.task
+    data.train_size, data.example = 2, lambda count: torch.zeros(count, 4)
+    plan = Plan(optimizer, 0.01, 2, 4, schedule=lambda done: 0.5)
+    return Student(nn.Linear(4, 3), plan, data, objective)
+
+
+def test_the_temperature_has_an_sgd_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever trains the student; on the student's schedule."""
+    objective = CTKD(curriculum=0.0, tau_lr=0.2)
+    module = student_of(objective, torch.optim.AdamW)
+    module.optimizer, *module.others = module.configure_optimizers()
+    trained = [p for group in module.optimizer.param_groups for p in group["params"]]
+    assert len(trained) == 2 and all(p is not objective.theta for p in trained)
+    monkeypatch.setattr(module, "manual_backward", Tensor.backward)
+    monkeypatch.setattr(
+        module, "terms", lambda b: terms_of(objective, module(b.image), b.image[:, :3], b.target)
+    )
+    module.total = 2
+    module.train_on_batch(Batch(randn(4, 4, seed=1), torch.tensor([0, 1, 2, 0]), torch.arange(4)))
+    slope = objective.theta.grad
+    assert slope is not None and slope != 0
+    assert objective.theta.item() == pytest.approx(1 - 0.1 * (slope.item() + 5e-4), rel=1e-6)
+    assert KD().own_optimizer() is None
+
+
 def test_relations_see_neither_scale_nor_shift() -> None:
     a, b = randn(4, 9, seed=5), randn(4, 9, seed=6)
     torch.testing.assert_close(pearson(3 * a + 7, b / 2 - 1), pearson(a, b), rtol=1e-4, atol=1e-5)
@@ -379,17 +411,10 @@ def test_a_student_that_says_the_same_of_all_is_not_thrown_about() -> None:
 
 
 def test_the_module_tells_its_objective_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    from condenser.data import Batch
-    from condenser.training.plan import Plan
-    from condenser.training.student import Student
-
     told: list[float] = []
     objective = KD()
     monkeypatch.setattr(objective, "progress", told.append)
-    data: Any = SimpleNamespace(num_classes=3, task=Multiclass(3), targets=torch.tensor([0, 1]))
-    data.weighted_task = data.task
-    data.train_size, data.example = 2, lambda count: torch.zeros(count, 4)
-    module = Student(nn.Linear(4, 3), Plan(torch.optim.SGD, 0.1, 2, 4), data, objective)
+    module = student_of(objective, torch.optim.SGD)
     module.optimizer, module.total = torch.optim.SGD(module.model.parameters(), lr=0.1), 4
     monkeypatch.setattr(module, "manual_backward", Tensor.backward)
     monkeypatch.setattr(

@@ -31,10 +31,11 @@ class Call(NamedTuple):
 def stages_of(model: nn.Module, image: Tensor) -> list[str]:
     """The last layer at each resolution, from the image's side inwards.
 
-    Where the network has children ``layer1``, ``layer2``, … only these count, else its children
-    and theirs. A network that ends in blocks of tokens (batch, tokens, width), as vision
-    transformers do, has up to four of them as stages, evenly spaced, the last among them. One
-    without maps larger than 1×1 has its hidden linear layers.
+    Where the network says which, in an attribute ``feature_layers``, these; where it has children
+    ``layer1``, ``layer2``, … only they count, else its children and theirs. A network that ends in
+    blocks of tokens (batch, tokens, width), as vision transformers do, has up to four of them as
+    stages, evenly spaced, the last among them. One without maps larger than 1×1 has its hidden
+    linear layers.
 
     Args:
         image: (batch, channels, height, width), of any values.
@@ -47,6 +48,9 @@ def stages_of(model: nn.Module, image: Tensor) -> list[str]:
     if blocks and order[blocks[-1]] > max((order[c.name] for c in maps), default=-1):
         spaced = (blocks[max(len(blocks) * step // TOKEN_STAGES, 1) - 1] for step in steps)
         return list(dict.fromkeys(spaced))
+    declared = getattr(model, "feature_layers", ())
+    if told := [c.name for c in maps if c.name in declared]:
+        return told
     layers = [c for c in maps if re.fullmatch(r"layer\d+", c.name)]
     # A later layer of the same size takes the place of an earlier one.
     last = {tuple(c.output.shape[2:]): c.name for c in layers or maps}

@@ -11,6 +11,7 @@ from condenser.compress.merging import Merging
 from condenser.compress.promises import Promise
 from condenser.compress.quantization import (
     FoldBatchNorm,
+    GridTraining,
     PostTraining,
     PruneAndQuantize,
     QuantizationAware,
@@ -28,6 +29,7 @@ __all__ = [
     "Factorization",
     "Factorized",
     "FoldBatchNorm",
+    "GridTraining",
     "KMeansSharing",
     "Magnitude",
     "Merging",

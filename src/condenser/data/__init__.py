@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from condenser.data.arrays import arrays, from_arrays
 from condenser.data.attributes import fashion_attributes
 from condenser.data.audio import audiofolder, fsdd
-from condenser.data.augment import Augmentation, HorizontalFlip, RandomCrop, Shift
-from condenser.data.batches import Batch, InOrder, Normalise, Shuffled
+from condenser.data.augment import Affine, Augmentation, HorizontalFlip, RandomCrop, Shift
+from condenser.data.batches import Batch, InOrder, Normalise, Shuffled, TwoViews, moved
 from condenser.data.counter_rng import key, uniform
 from condenser.data.folder import Files, imagefolder
 from condenser.data.foreign import from_dataset, huggingface
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from condenser.data.module import DataModule
 
 __all__ = [
+    "Affine",
     "Arrays",
     "Augmentation",
     "Batch",
@@ -63,6 +64,7 @@ __all__ = [
     "Splits",
     "TimeShift",
     "Transform",
+    "TwoViews",
     "arrays",
     "as_batch",
     "audiofolder",
@@ -82,6 +84,7 @@ __all__ = [
     "key",
     "manifest",
     "mnist",
+    "moved",
     "movielens_small",
     "multi30k",
     "parallel",

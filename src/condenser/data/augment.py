@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from condenser.errors import ConfigError, UnknownError
+from condenser.errors import ConfigError, UnknownError, nonnegative
 
 
 class Augmentation(Protocol):
@@ -91,6 +92,41 @@ def of_images(settings: Mapping[str, Iterable[object]], shape: Sequence[int]) ->
         for one in ones:
             if one is not None and getattr(one, "of_images", True):
                 raise ConfigError(f"data.{key}", repr(one), "null for data that has no images")
+
+
+@dataclass(frozen=True)
+class Affine:
+    """Turn, scale and shear about the centre and shift, each uniformly at random; bilinear.
+
+    Args:
+        degrees: turned by up to so many either way.
+        scale: enlarged or made smaller by up to this share.
+        shear: horizontally, by up to this share of the height.
+        pixels: shifted by up to so many in each direction.
+    """
+
+    degrees: float = 10.0
+    scale: float = 0.1
+    shear: float = 0.1
+    pixels: float = 2.0
+    draws: ClassVar[int] = 5
+
+    def __post_init__(self) -> None:
+        for name in ("degrees", "scale", "shear", "pixels"):
+            nonnegative(f"data.augment.{name}", getattr(self, name))
+        if self.scale >= 1:
+            raise ConfigError("data.augment.scale", self.scale, "below 1")
+
+    def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
+        angle, size, shear, *shift = (2 * draws - 1).double().unbind(1)
+        angle, size = angle * self.degrees * math.pi / 180, 1 / (1 + size * self.scale)
+        c, s, k = size * angle.cos(), size * angle.sin(), shear * self.shear
+        height, width = images.shape[2:]
+        x, y = (2 * self.pixels * d / n for d, n in zip(shift, (width, height), strict=True))
+        rows = torch.stack([c, c * k - s, x, s, s * k + c, y], dim=1).view(-1, 2, 3)
+        grid = functional.affine_grid(rows.float(), list(images.shape), align_corners=False)
+        moved = functional.grid_sample(images.float(), grid, align_corners=False)
+        return moved.round().to(images.dtype) if images.dtype == torch.uint8 else moved
 
 
 def describe(augment: Iterable[object]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,6 +23,22 @@ class Batch(NamedTuple):
     image: Tensor  # float32 (B,C,H,W), normalised; or float32 (B, …), or token ids int64 (B, …, L)
     target: Tensor  # int64 (B, …), or float32 (B, labels); mixed: float32 (B, classes), shares
     index: Tensor  # type: ignore[assignment]  # int64 (B,), position in the train, val or test set
+
+
+class TwoViews(NamedTuple):
+    """A batch for training that shows its samples twice."""
+
+    image: Tensor  # as in ``Batch``
+    target: Tensor
+    index: Tensor  # type: ignore[assignment]
+    strong: Tensor  # of the same samples, augmented by ``data.strong``
+
+
+def moved(batch: Any, device: torch.device | str) -> Any:
+    """A batch on the device."""
+    if batch.image.device == device:
+        return batch
+    return type(batch)(*(tensor.to(device, non_blocking=True) for tensor in batch))
 
 
 class Normalise:
@@ -75,6 +91,7 @@ def _as_stored(images: Tensor) -> Tensor:
 
 
 _MIX_STREAM, _PARTNER_STREAM = -2, -3  # augmentations have the streams 0, 1, …; files -1
+_STRONG_STREAMS = 1000  # and those of the second view from here on
 
 
 def _zero() -> int:
@@ -88,7 +105,8 @@ class Shuffled:
     The order is a function of (seed, epoch), a sample's augmentation, and with `mix` its partner
     and share, of (seed, index, view), where view is the epoch, or epoch % views. With `balanced`
     an epoch draws as many samples with replacement, every class equally often. Sequences of
-    different lengths come to batches of like length.
+    different lengths come to batches of like length. With `strong` a batch has a second view of
+    its samples, of these augmentations and random numbers of their own.
 
     `epoch` is asked when the first batch is drawn. Rank r of w takes every w-th sample from r on of
     the order that all ranks share; n mod w samples (others each epoch) are left out, so that all
@@ -112,6 +130,7 @@ class Shuffled:
     mix: Mix | None = None
     classes: int = 0  # of a mixed target
     balanced: bool = False
+    strong: Sequence[Augmentation] = ()
     _place: tuple[int, int] = field(default=(0, 0), init=False)  # epoch, steps handed out in it
     _resume: tuple[int, int] | None = field(default=None, init=False)  # the next iteration's begin
 
@@ -147,7 +166,7 @@ class Shuffled:
         kept = len(self) * self.batch_size if self.drop_last else len(share)
         return share[:kept].to(self.samples.targets.device)
 
-    def at(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
+    def at(self, epoch: int, start_step: int = 0) -> Iterator[Any]:
         """The batches of an epoch from `start_step` on."""
         if start_step >= len(self):
             return iter(())
@@ -155,7 +174,7 @@ class Shuffled:
         order = self.order(epoch)[start_step * self.batch_size :]
         return self.shown(order, view, self.sizes[start_step:])
 
-    def shown(self, order: Tensor, view: int, batch_size: int | list[int]) -> Iterator[Batch]:
+    def shown(self, order: Tensor, view: int, batch_size: int | list[int]) -> Iterator[Any]:
         """A view of the samples at the indices of `order`, in batches of one or of these sizes."""
         chunks = order.split(batch_size)
         targets = self.samples.targets[order].split(batch_size)
@@ -163,19 +182,32 @@ class Shuffled:
         if self.mix is not None:
             yield from self._mixed(self.mix, images, order, view, batch_size)
             return
+        if self.strong:
+            second = self._images(order, view, batch_size, self.strong, _STRONG_STREAMS)
+            for step, pair in enumerate(zip(images, second, strict=True)):
+                yield TwoViews(pair[0], targets[step], chunks[step], pair[1])
+            return
         for step, image in enumerate(images):
             yield Batch(*cut(image, targets[step]), chunks[step])
 
-    def _images(self, order: Tensor, view: int, batch_size: int | list[int]) -> Iterator[Tensor]:
-        """A view of the images at the indices of `order`, augmented and normalised."""
-        chunks = order.split(batch_size)
+    def _images(
+        self,
+        order: Tensor,
+        view: int,
+        batch_size: int | list[int],
+        augment: Sequence[Augmentation] | None = None,
+        first: int = 0,
+    ) -> Iterator[Tensor]:
+        """A view of the images at the indices of `order`, augmented and normalised; the random
+        numbers of the augmentations are of the streams from ``first`` on."""
+        chunks, augment = order.split(batch_size), self.augment if augment is None else augment
         # for the whole epoch at once: launching the hash's twenty small operations dominates
         draws = [
             uniform(self.seed, order, view, stream, one.draws).split(batch_size)
-            for stream, one in enumerate(self.augment)
+            for stream, one in enumerate(augment, first)
         ]
         for step, image in enumerate(self.samples.stream(chunks, self.seed, view)):
-            for one, drawn in zip(self.augment, draws, strict=True):
+            for one, drawn in zip(augment, draws, strict=True):
                 image = one(image, drawn[step])
             yield self.normalise(image)
 
@@ -201,7 +233,7 @@ class Shuffled:
             target = blended(targets[index], targets[second], share, self.classes)
             yield Batch(mixed, target, index)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         # a generator: Lightning makes the iterator before it has restored the epoch, draws after
         epoch = self.epoch()
         interrupted, done = self._resume or (epoch, 0)

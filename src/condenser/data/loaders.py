@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from condenser.data.batches import Batch
+from condenser.data.batches import Batch, TwoViews
 from condenser.errors import ConfigError
 from condenser.tasks import Task, task_of
 
@@ -54,8 +54,8 @@ class Loaders:
 
 def as_batch(found: Any) -> Batch:
     """(image, target) of anybody's DataLoader as a batch; -1 for indices that are not known."""
-    if isinstance(found, Batch):
-        return found
+    if isinstance(found, Batch | TwoViews):
+        return found  # type: ignore[return-value]
     if not isinstance(found, Sequence) or len(found) != 2:
         raise ConfigError("batch", type(found).__name__, "a pair (image, target)")
     image, target = found
@@ -64,7 +64,7 @@ def as_batch(found: Any) -> Batch:
 
 def batches_of(found: Any) -> Iterator[Batch]:
     """One batch of somebody's DataLoader, or the several that our own loader hands over."""
-    if isinstance(found, Batch) or isinstance(found[0], Tensor):
+    if isinstance(found, Batch | TwoViews) or isinstance(found[0], Tensor):
         yield as_batch(found)
     else:
         yield from found

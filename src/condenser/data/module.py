@@ -7,14 +7,14 @@ from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
 from condenser.data.augment import Augmentation, describe, of_images
-from condenser.data.batches import Batch, InOrder, Normalise, Shuffled
+from condenser.data.batches import Batch, InOrder, Normalise, Shuffled, moved
 from condenser.data.lengths import cut
 from condenser.data.mix import Mix
 from condenser.data.prepare import Parts, check_classes, prepare
@@ -50,6 +50,7 @@ class DataModule(pl.LightningDataModule):
         mix: of training samples in pairs, see `Mix`.
         sampling: balanced draws every class equally often.
         class_weights: of the loss on labels: a factor a class, or balanced: N / (classes · n_c).
+        strong: augmentations of a second view of every sample, for objectives that want one.
 
     Raises:
         ConfigError: an invalid value; raised before reading data where possible.
@@ -76,6 +77,7 @@ class DataModule(pl.LightningDataModule):
         mix: Mix | None = None,
         sampling: Literal["balanced"] | None = None,
         class_weights: Literal["balanced"] | list[float] | None = None,
+        strong: Iterable[Augmentation] = (),
     ) -> None:
         super().__init__()
         count("data.batch_size", batch_size)
@@ -87,19 +89,19 @@ class DataModule(pl.LightningDataModule):
             raise ConfigError("data.val_fraction", val_fraction, "0 (none) to less than 1")
         if root is not None and not Path(root).is_file():  # a source may read one
             folder(root)
-        self.name: str = name
-        self.source, self.root = source, root
+        self.name, self.source, self.root = name, source, root
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.val_fraction, self.split_seed = val_fraction, split_seed
         self.seed, self.drop_last = seed, drop_last
-        self.augment: tuple[Augmentation, ...] = tuple(augment)
+        self.augment, self.strong = tuple(augment), tuple(strong)
         self.views, self.limit, self.omit = views, limit, [str(name) for name in omit]
         self.epoch = 0  # of the training batches while no trainer is attached
         self.part = (0, 1)  # of each batch this process has: number, of how many
         self.mix, self.sampling, self.class_weights = mix, sampling, class_weights
         self._settings = f"{describe(self.augment)} views={views} limit={limit}"
         self._settings += f" omit={self.omit}" * bool(self.omit)
-        more = {"mix": mix, "sampling": sampling, "class_weights": class_weights}
+        more: dict[str, Any] = {"mix": mix, "sampling": sampling, "class_weights": class_weights}
+        more["strong"] = describe(self.strong) if self.strong else None
         if chosen := {key: value for key, value in more.items() if value is not None}:
             self._settings += f" {describe([mix]) if mix else ''} {chosen}"
         self._given = tuple(None if v is None else tuple(float(x) for x in v) for v in (mean, std))
@@ -207,6 +209,7 @@ class DataModule(pl.LightningDataModule):
             mix=self.mix,
             classes=self.num_classes,
             balanced=self.sampling is not None,
+            strong=self.strong,
         )
 
     def val_dataloader(self) -> InOrder | list[Batch]:
@@ -265,12 +268,8 @@ class DataModule(pl.LightningDataModule):
         """Keep the uint8 images on the device (sets read from files stay on disk)."""
         self._parts = self.parts.to(torch.device(device))
 
-    def transfer_batch_to_device(
-        self, batch: Batch, device: torch.device, dataloader_idx: int
-    ) -> Batch:
-        if batch.image.device == device:
-            return batch
-        return Batch(*(tensor.to(device, non_blocking=True) for tensor in batch))
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, _: int) -> Any:
+        return moved(batch, device)
 
     @property
     def train_size(self) -> int:

@@ -24,6 +24,7 @@ from condenser.distill.label_smoothing import LabelSmoothing
 from condenser.distill.labels import Labels
 from condenser.distill.logit_mse import LogitMSE
 from condenser.distill.mgd import MGD
+from condenser.distill.mlkd import MLKD
 from condenser.distill.multi_temperature import MultiTemperature
 from condenser.distill.nkd import NKD
 from condenser.distill.nst import NST
@@ -67,6 +68,7 @@ __all__ = [
     "GKD",
     "KD",
     "MGD",
+    "MLKD",
     "NKD",
     "NST",
     "OFA",

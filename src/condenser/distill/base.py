@@ -23,11 +23,13 @@ class Outputs(NamedTuple):
         logits: (batch, outputs); in a loss (decisions, outputs), see ``Task.decisions``.
         features: outputs of the layers that the objective selects, by name.
         index: (batch,) the samples' indices in the training set.
+        strong: logits for a second view of the samples, where the objective wants one.
     """
 
     logits: Tensor
     features: Mapping[str, Tensor] = MappingProxyType({})
     index: Tensor | None = None  # type: ignore[assignment]
+    strong: Tensor | None = None
 
 
 class Objective(nn.Module, ABC):
@@ -41,6 +43,7 @@ class Objective(nn.Module, ABC):
         takes_shares: targets may be shares of classes, as `data.mix` makes them.
         stochastic: ``forward`` uses random numbers.
         rewrites: ``rewrite`` gives a batch other inputs; a teacher's outputs are not cached then.
+        wants_strong: it needs the logits of a second view of each sample, that of ``data.strong``.
         relational: it compares samples within a batch, so that with several processes each needs
             the global batch.
         task: set by ``setup``.
@@ -54,6 +57,7 @@ class Objective(nn.Module, ABC):
     takes_shares: ClassVar[bool] = True
     stochastic: ClassVar[bool] = False
     rewrites: ClassVar[bool] = False
+    wants_strong: ClassVar[bool] = False
     relational: bool = False
     task: Task = Multiclass(outputs=0)  # no minimum
     student_layers: Sequence[str] = ()
@@ -82,6 +86,15 @@ class Objective(nn.Module, ABC):
             allowed = f"data of {self.least_classes} classes or more, this has {task.outputs}"
             raise ConfigError("distill", self.method, allowed, f"use distill={self.instead}")
         self.task = task
+
+    def require(self, strong: Sequence[object]) -> None:
+        """ConfigError where it, or a part of it, wants a second view of the samples that the data
+        do not have."""
+        for one in self.modules() if not strong else ():
+            if isinstance(one, Objective) and one.wants_strong:
+                allowed = f"a list of augmentations with distill={one.method}"
+                hint = "+data.strong=[{_target_: condenser.data.Transform, name: RandAugment}]"
+                raise ConfigError("data.strong", "null", allowed, hint)
 
     def refuse(self, mix: object) -> None:
         """ConfigError for a mixture of samples where it, or a part of it, needs one class each."""
@@ -115,6 +128,11 @@ class Objective(nn.Module, ABC):
     def progress(self, done: float) -> None:
         """Training progress in [0, 1], called before each optimiser step."""
         return
+
+    def own_optimizer(self) -> torch.optim.Optimizer | None:
+        """An optimiser for parameters that the student's is not to train; its learning rate
+        follows the same schedule. Asked anew for every training."""
+        return None
 
 
 def weights_of(**terms: float) -> dict[str, float]:

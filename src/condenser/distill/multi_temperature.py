@@ -29,12 +29,7 @@ class MultiTemperature(LogitObjective):
         ConfigError: a setting out of range, or data that are not classes: the Gram matrices are
             those of distributions over them.
 
-    Left out, and with it a part of the paper's gain: the second, strongly augmented view of every
-    image, for which student and teacher run twice, and the masks that keep, of the weak view, the
-    less confident half of samples and classes. In the authors' code a mask multiplies sums already
-    reduced, so that it only halves them, and the strong Gram terms are computed and dropped. T² is
-    from that code. No strong view, as an objective sees outputs and not images to ask about: it
-    would take a second augmentation of the data, and no output of a teacher could be kept.
+    One view of the images; ``MLKD`` has the two of the paper. T² is from the authors' code.
 
     Source: Jin, Wang, Lin, "Multi-Level Logit Distillation", CVPR 2023,
     https://openaccess.thecvf.com/content/CVPR2023/html/Jin_Multi-Level_Logit_Distillation_CVPR_2023_paper.html

@@ -8,18 +8,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from condenser.capture import stages_of
+from condenser.capture import penultimate_of, stages_of
 from condenser.distill.base import Objective, Outputs
 from condenser.distill.exit_heads import exit_of
 from condenser.distill.feature import Layers, named
-from condenser.errors import ConfigError, positive
+from condenser.errors import CondenserError, ConfigError, positive
 
 
 class OFA(Objective):
     """L = Σ over exit heads and the logits of -Σ_c w_c·log softmax(z/T)_c, w = (p_t + y)^ε - y.
 
     z are the student's logits and those of a small exit head at each of its stages, trained with
-    it and discarded; p_t = softmax(teacher/T); y one-hot. ε > 1 gives the label more and other
+    it and discarded, which ends in as many features as the wider of the two networks' classifiers
+    sees; p_t = softmax(teacher/T); y one-hot. ε > 1 gives the label more and other
     classes less the more confident the teacher is; ε = 1 is the cross-entropy with p_t. Features
     are not compared, so student and teacher may have any architectures. No T². Weight 1 in the
     paper.
@@ -49,9 +50,10 @@ class OFA(Objective):
         super().__init__()
         self.epsilon = positive("distill.epsilon", epsilon)
         self.temperature = positive("distill.temperature", temperature)
-        self.student_layers = named(student_layers)
+        self.student_layers, self.width = named(student_layers), 0
 
     def select_layers(self, student: nn.Module, teacher: nn.Module, image: Tensor) -> None:
+        self.width = max(width_of(student, image), width_of(teacher, image))
         self.student_layers = self.student_layers or stages_of(student, image)
 
     def build_projectors(self, student: Outputs, teacher: Outputs) -> None:
@@ -64,7 +66,7 @@ class OFA(Objective):
             if feature.dim() not in (2, 3, 4):
                 allowed = f"vectors, tokens or maps; this gives {tuple(feature.shape)}"
                 raise ConfigError("distill.student_layers", name, allowed)
-        left, last = reversed(range(len(features))), features[-1].shape[1]
+        left, last = reversed(range(len(features))), self.width or features[-1].shape[1]
         sides = zip(features, left, strict=True)
         self.exit_heads = nn.ModuleList(exit_of(f, n, last, classes) for f, n in sides)
 
@@ -100,3 +102,13 @@ class OFA(Objective):
         """-Σ_c w_c·log softmax(z/T)_c, mean over the batch."""
         said = F.log_softmax(logits / self.temperature, dim=1)
         return -(wanted * said).sum(dim=1).mean()
+
+
+def width_of(model: nn.Module, image: Tensor) -> int:
+    """How many features a network's classifier sees; 0 where there is none."""
+    try:
+        layer = model.get_submodule(penultimate_of(model, image).removesuffix(":input"))
+    except CondenserError:
+        return 0
+    assert isinstance(layer, nn.Linear)
+    return layer.in_features

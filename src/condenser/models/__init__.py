@@ -29,6 +29,7 @@ from condenser.models.mlp import MLP
 from condenser.models.mobilenet import MobileNetV2
 from condenser.models.recommendation import MatrixFactorization, NeuMF, SASRec, TwoTowers
 from condenser.models.resnet import ResNet
+from condenser.models.separable import Separable
 from condenser.models.shufflenet import ShuffleNetV1
 from condenser.models.shufflenet_v2 import ShuffleNetV2
 from condenser.models.tc_resnet import TCResNet
@@ -56,6 +57,7 @@ __all__ = [
     "NeuMF",
     "ResNet",
     "SASRec",
+    "Separable",
     "ShuffleNetV1",
     "ShuffleNetV2",
     "TCResNet",

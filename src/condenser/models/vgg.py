@@ -18,10 +18,13 @@ class VGG(nn.Module):
     ``stages`` lists the channels of each stage's convolutions: vgg8 has one a stage, vgg13 two.
     Max-pooling follows stages 1 to 3, and stage 4 only when the image's side is 64 or more; the
     last pooling is a global average. Layers are named layer1.conv1, layer1.bn1, layer1.relu1, …
+    Features are compared after stages 2 to 5, as in the tables.
 
     Sources: Simonyan & Zisserman 2015, https://arxiv.org/abs/1409.1556; this variant: Tian et
     al. 2020, https://github.com/HobbitLong/RepDistiller
     """
+
+    feature_layers = ("layer2", "layer3", "layer4", "layer5")
 
     def __init__(
         self, input_shape: tuple[int, int, int], num_classes: int, stages: Sequence[Sequence[int]]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from condenser.capture import Capture, evaluating
 from condenser.capture.hooks import bare
-from condenser.data import Batch, DataModule
+from condenser.data import Batch, DataModule, TwoViews
 from condenser.distill import Objective, Outputs
 from condenser.training.state import laid_out
 from condenser.training.student import Student
@@ -44,6 +44,8 @@ class Distillation(Student):
         frozen = laid_out(teacher.eval().requires_grad_(False), self.data.example(2))
         self._frozen = (frozen,)  # in a tuple, so that nn.Module does not register it
         self.captures = build_projectors(self.objective, self.model, frozen, self.data.example(2))
+        parts = self.objective.modules()
+        self.strong = any(isinstance(m, Objective) and m.wants_strong for m in parts)
         self.stochastic |= getattr(teacher, "stochastic", False)
         self.cache, self.cache_dir, self.warn = cache or Cache(), cache_dir, warn
         self.cached: CachedOutputs | None = None
@@ -61,7 +63,7 @@ class Distillation(Student):
                 self.teacher, given, self.data, self.cache, epochs, *where
             )
         self.teacher.to(self.device, self.dtype_of_features)
-        if self.cached is None:
+        if self.cached is None or self.strong:
             self.shard(self.teacher, watched=bool(given.names))
         for capture in self.captures:
             capture.open()
@@ -84,6 +86,10 @@ class Distillation(Student):
                 teacher = self.cached(batch.index, self.current_epoch, self.dtype_of_features)
             else:
                 teacher = Outputs(self.teacher(batch.image), given.take(), batch.index)
+        if self.strong and isinstance(batch, TwoViews):
+            student = student._replace(strong=self.model(batch.strong))
+            with torch.no_grad():
+                teacher = teacher._replace(strong=self.teacher(batch.strong))
         return self.compute_loss(self.objective, student, teacher, batch.target)
 
     def taught(self, batches: Sequence[Batch]) -> list[Tensor]:

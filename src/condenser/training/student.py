@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from condenser.compress.base import Compression, Projection
-from condenser.data import Batch, DataModule, Loaders, as_batch, batches_of
+from condenser.data import Batch, DataModule, Loaders, as_batch, batches_of, moved
 from condenser.distill import Labels, Objective, Outputs
 from condenser.errors import CondenserError
+from condenser.training import optimizers
 from condenser.training.averaged import Averaged, frozen
 from condenser.training.distributed.peers import Peers, agreed, assembled
 from condenser.training.distributed.shard import shard
@@ -80,6 +81,7 @@ class Student(pl.LightningModule):
         may_draw = any(isinstance(m, STOCHASTIC) for m in model.modules()) or foreign(model)
         objectives = [m for m in self.objective.modules() if isinstance(m, Objective)]
         self.stochastic = may_draw or any(one.stochastic for one in objectives)
+        self.others: list[torch.optim.Optimizer] = []
         self.sums: dict[str, Any] = defaultdict(float)
         self.weighed: dict[str, float] = {}
         self.row: dict[str, float] = {}  # this epoch's values for the curves
@@ -110,13 +112,8 @@ class Student(pl.LightningModule):
         if self.device_mesh is not None:
             shard(network, self.device_mesh, watched)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        parameters = [p for p in self.trained() if p.requires_grad]
-        optimizer = self.plan.optimizer(self.plan.groups(parameters), lr=self.plan.lr)
-        if self.sharded:  # differently sharded parameters cannot share one fused call
-            for group in optimizer.param_groups:
-                group["foreach"] = False
-        return optimizer
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        return optimizers.made(self.plan, self.networks(), self.sharded)
 
     def metrics(self) -> dict[str, Any]:
         """Metrics of a finished training that only the module knows, by record key."""
@@ -133,7 +130,8 @@ class Student(pl.LightningModule):
         self.peers = Peers.of(self.device_mesh)
         self.in_epoch = len(self.data.train_dataloader())
         self.total = self.plan.epochs * self.in_epoch
-        self.optimizer: Any = self.optimizers(use_pl_optimizer=False)
+        found: Any = self.optimizers(use_pl_optimizer=False)
+        self.optimizer, *self.others = found if isinstance(found, list) else [found]
 
     def forward(self, image: Tensor) -> Tensor:
         return self.model(image)
@@ -183,14 +181,15 @@ class Student(pl.LightningModule):
         self.seed_step(self.peers.rank)
         done = self.steps / self.total
         (rate,) = self.rates(1)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        every = self.optimizer, *self.others
+        optimizers.set_rates(every, rate, self.plan.lr)
         self.objective.progress(done)
         terms = self.terms(batch)
         if not self.sums:
             self.log_gradient_shares(terms)
         if not self.pending:
-            self.optimizer.zero_grad()
+            for optimizer in every:
+                optimizer.zero_grad()
         self.manual_backward(terms["loss"] / self.plan.accumulate)
         self.steps, self.pending = self.steps + 1, self.pending + 1
         if self.pending == self.plan.accumulate or self.steps % self.in_epoch == 0:
@@ -203,7 +202,8 @@ class Student(pl.LightningModule):
         """The optimiser's step on what has been accumulated."""
         if self.plan.clip is not None:
             nn.utils.clip_grad_norm_(self.trained(), self.plan.clip)
-        self.optimizer.step()
+        for optimizer in (self.optimizer, *self.others):
+            optimizer.step()
         self.pending = 0
         self.updated()
 
@@ -233,8 +233,7 @@ class Student(pl.LightningModule):
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, _: int) -> Any:
         if isinstance(batch[0], torch.Tensor):
-            batch = as_batch(batch)
-            return batch if batch.image.device == device else Batch(*(t.to(device) for t in batch))
+            return moved(as_batch(batch), device)
         return [self.transfer_batch_to_device(one, device, _) for one in batch]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -1,4 +1,5 @@
-"""Encode arrays: plain, as labels into a codebook, or as a mask with the non-zero values.
+"""Encode arrays: plain, as labels into a codebook, as a mask with the non-zero values, or as small
+multiples of a power of two.
 
 Values are compared bitwise, so -0.0 differs from 0.0 and decoding is exact.
 """
@@ -10,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from condenser.checkpoint.packed import adaptive
 
 Bits = npt.NDArray[Any]  # unsigned integers, flat
 PRECISION = 24  # bits of a probability in the coder's table
@@ -34,7 +37,8 @@ def encode(bits: Bits) -> Coded:
     plain = Coded("plain", bits.tobytes(), bits.nbytes)
     if not bits.size:
         return plain
-    return min((plain, *labels(bits), *sparse(bits)), key=lambda coded: len(coded.data))
+    found = plain, *labels(bits), *sparse(bits), *steps(bits)
+    return min(found, key=lambda coded: len(coded.data))
 
 
 def decode(kind: str, data: bytes, dtype: np.dtype[Any], count: int) -> Bits:
@@ -88,6 +92,42 @@ def read_sparse(data: bytes, dtype: np.dtype[Any], count: int) -> Bits:
     return bits
 
 
+def steps(bits: Bits) -> list[Coded]:
+    """The exponent of a power of two, and adaptively coded multiples of it: signed bytes, or
+    float32."""
+    if bits.size > adaptive.MOST or bits.dtype.itemsize not in (1, 4):
+        return []
+    values = bits.view(np.int8 if bits.dtype.itemsize == 1 else np.float32).astype(np.float64)
+    exponent = lowest(values)
+    if exponent is None or not np.abs(values).max() <= adaptive.LARGEST * 2.0**exponent:
+        return []
+    multiples = (values / 2.0**exponent).astype(int)
+    data = bytes([exponent + 128]) + adaptive.encode(multiples.tolist())
+    if not np.array_equal(read_steps(data, bits.dtype, bits.size), bits):
+        return []  # -0.0
+    bound = min(entropy(np.unique(multiples, return_counts=True)[1]), len(data))
+    return [Coded("steps", data, bound, len(data) - int(bound))]
+
+
+def lowest(values: npt.NDArray[np.float64]) -> int | None:
+    """The exponent of the largest power of two, of -128 to 127, that all are multiples of."""
+    if not np.isfinite(values).all():
+        return None
+    mantissa, exponent = np.frexp(values[values != 0])
+    whole = (mantissa * 2**53).astype(np.int64)
+    found = exponent - 53 + np.frexp((whole & -whole).astype(np.float64))[1] - 1
+    return int(np.clip(found.min(), -128, 127)) if len(found) else 0
+
+
+def read_steps(data: bytes, dtype: np.dtype[Any], count: int) -> Bits:
+    if not data or count > adaptive.MOST or dtype.itemsize not in (1, 4):
+        raise ValueError(f"{count} numbers of {dtype.itemsize} bytes as multiples")
+    multiples = np.array(adaptive.decode(data[1:], count), np.float64)
+    values = multiples * 2.0 ** (data[0] - 128)
+    kind = np.int8 if dtype.itemsize == 1 else np.float32
+    return values.astype(kind).view(dtype)
+
+
 def read_plain(data: bytes, dtype: np.dtype[Any], count: int) -> Bits:
     if len(data) != count * dtype.itemsize:
         raise ValueError(f"{len(data)} bytes for {count} numbers of {dtype.itemsize}")
@@ -98,6 +138,7 @@ READERS: dict[str, Callable[[bytes, np.dtype[Any], int], Bits]] = {
     "plain": read_plain,
     "labels": read_labels,
     "sparse": read_sparse,
+    "steps": read_steps,
 }
 KINDS = tuple(READERS)
 

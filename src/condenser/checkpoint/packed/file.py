@@ -37,7 +37,7 @@ from condenser.compress import Quantized
 from condenser.errors import DamagedError
 from condenser.models import weights
 
-MAGIC, VERSION = b"CNDP", 2
+MAGIC, VERSION = b"CNDP", 3
 START = struct.Struct("<4sB")
 CHECK = 4
 Parts = Mapping[str, tuple[Tensor, codes.Coded]]
@@ -47,8 +47,8 @@ TYPES = {name: dtype for dtype, name in NAMES.items()}
 class Row(NamedTuple):
     """One tensor of a packed file, or its head or checksum.
 
-    kind: how it is coded (plain, labels, sparse); bound: entropy bound in bytes; overhead: bytes of
-    the symbol frequencies.
+    kind: how it is coded (plain, labels, sparse, steps); bound: entropy bound in bytes; overhead:
+    bytes of the symbol frequencies, or what it took to learn them.
     """
 
     name: str

@@ -27,6 +27,8 @@ WORDS = (
     b'{"operation":"Quantized","layers":["conv1","conv2","fc1","fc2"],"bits":4,'
     b'"activation_bits":8,"images":1024,"widths":{"conv1":[8,8],"fc2":[8,8]},"tensors":[],'
     b'"affine":false,"from_zero":false}]}]"condenser.models.MLP","widths":[784,300,100]'
+    b'["conv1","bn1"],["block1.across","block1.norm"],["block2.across","block2.norm"],'
+    b'["block3.across","block3.norm"]]}]"condenser.models.Separable","width":16,'
     b'[{"format":1,"architecture":{"_target_":"condenser.models.LeNet5","widths":[20,50,500]},'
     b'"input_shape":[1,28,28],"num_classes":10,"normalisation":[[0.286],[0.353]],"operations":[]},'
 )

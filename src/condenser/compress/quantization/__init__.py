@@ -2,6 +2,7 @@
 
 from condenser.compress.quantization.aware import QuantizationAware
 from condenser.compress.quantization.folding import folded
+from condenser.compress.quantization.grid import GridTraining
 from condenser.compress.quantization.joint import PruneAndQuantize
 from condenser.compress.quantization.operation import FoldBatchNorm, Quantized
 from condenser.compress.quantization.post_training import PostTraining
@@ -16,6 +17,7 @@ from condenser.compress.quantization.tracing import foldable
 
 __all__ = [
     "FoldBatchNorm",
+    "GridTraining",
     "InputQuantizer",
     "PostTraining",
     "PruneAndQuantize",

@@ -89,6 +89,12 @@ class Distill(TrainingStage):
             built = objective(self.objective, ctx)
             if not built.needs_teacher:
                 continue
+            if self.peer is not None and any(
+                getattr(m, "wants_strong", 0) for m in built.modules()
+            ):
+                raise ConfigError(
+                    "distill.teachers", "peer", f"a teacher with distill={built.method}"
+                )
             build_projectors(built, student, teacher, ctx.data.example(2))
             Cache(**self.cache).check(
                 ctx.data, built.teacher_layers, self.ensemble == "random" or built.rewrites

@@ -278,6 +278,7 @@ def objective(config: Mapping[str, Any], ctx: RunContext) -> Objective:
         raise ConfigError("distill._target_", config["_target_"], "a condenser.distill.Objective")
     built.setup(ctx.data.weighted_task, ctx.data.targets)
     built.refuse(ctx.data.mix)
+    built.require(ctx.data.strong)
     return built
 
 

@@ -40,7 +40,8 @@ class Peers:
         """Outputs of the global batch, with gradients to the local part."""
         features = {name: self.gather(feature) for name, feature in outputs.features.items()}
         index = None if outputs.index is None else self.gather(outputs.index)
-        return Outputs(self.gather(outputs.logits), features, index)
+        strong = None if outputs.strong is None else self.gather(outputs.strong)
+        return Outputs(self.gather(outputs.logits), features, index, strong)
 
     def gather(self, rows: Tensor) -> Tensor:
         return gather(rows, self.group)
