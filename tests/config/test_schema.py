@@ -209,9 +209,9 @@ def builds(config: dict[str, Any]) -> None:
     plan = make_plan(config)
     stages = list(plan.to_check())
     assert plan.search or len(stages) == len(list(expand(config["recipe"]["stages"])))
-    statistics = {"mean": (0.5,) * 3, "std": (0.25,) * 3}
     heard = config["teacher"]["model"]["name"].startswith(SPEECH)
     shape = (1, 8000) if heard else (3, 32, 32)
+    statistics = {"mean": (0.5,) * shape[0], "std": (0.25,) * shape[0]}
     data: Any = SimpleNamespace(input_shape=shape, num_classes=10, **statistics)
     data.task = data.weighted_task = Multiclass(10)
     data.targets, data.mix, data.vocabulary = torch.arange(100) % 10, None, None
