@@ -122,6 +122,7 @@ def stage(name: str, shape: tuple[int, int, int], rounds: int = 3) -> dict[str, 
     batch = Batch(torch.rand(8, *shape), torch.zeros(8, dtype=torch.long), torch.arange(8))
     data: Any = SimpleNamespace(
         task=Multiclass(10),
+        vocabulary=None,
         classes=[f"{label}" for label in range(10)],
         example=lambda count=1: batch.image[:count],
         test_dataloader=lambda: [batch],
