@@ -215,6 +215,7 @@ def builds(config: dict[str, Any]) -> None:
     data: Any = SimpleNamespace(input_shape=shape, num_classes=10, **statistics)
     data.task = data.weighted_task = Multiclass(10)
     data.targets, data.mix, data.vocabulary = torch.arange(100) % 10, None, None
+    data.strong = ("a second view",)
     if (name := str(config["teacher"]["model"]["name"])).startswith(IDS):
         data.input_shape = (2, 32) if name.startswith("translator_") else (32,)
         data.vocabulary = Vocabulary(50)

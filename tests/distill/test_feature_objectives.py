@@ -461,8 +461,8 @@ def test_layers_that_are_named_are_taken(network: Network) -> None:
     objective = AT(student_layers=["layer2"], teacher_layers="layer4")
     objective.select_layers(student, teacher, normal(1, 3, 8, 8))
     assert (objective.student_layers, objective.teacher_layers) == (["layer2"], ["layer4"])
-    objective = AT(student_layers=["layer1", "layer2"])
-    with pytest.raises(ConfigError, match=r"student_layers=\['layer1', 'layer2'\].*as many as"):
+    objective = AT(student_layers=["layer1"])
+    with pytest.raises(ConfigError, match=r"student_layers=\['layer1'\].*as many as"):
         objective.select_layers(student, teacher, normal(1, 3, 8, 8))
 
 
