@@ -17,7 +17,7 @@ from condenser.store import key_of
 if TYPE_CHECKING:
     from condenser.pipeline.stages import RunContext, Stage
 
-VERSION = 7  # of what stages compute: raise it when the same settings give another result
+VERSION = 8  # of what stages compute: raise it when the same settings give another result
 PLACES = ("runs", "store")  # where results lie is the machine's affair
 
 
