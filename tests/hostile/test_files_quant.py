@@ -33,7 +33,7 @@ NET = ModelSpec.from_json(SHORT[0])
 HEAD = [SHORT[0], json.loads(json.dumps(file.filled_in(SHORT[1], file.layout(NET, NET.build()))))]
 
 
-def assembled(head: Any, parts: bytes = BODY, version: int = 2) -> bytes:
+def assembled(head: Any, parts: bytes = BODY, version: int = file.VERSION) -> bytes:
     """A file around this head, under a right checksum."""
     text = head if isinstance(head, bytes) else json.dumps(head).encode()
     return headed(deflated(text), parts, version)
@@ -44,7 +44,7 @@ def deflated(text: bytes) -> bytes:
     return made.compress(text) + made.flush()
 
 
-def headed(head: bytes, parts: bytes = b"", version: int = 2, length: int | None = None) -> bytes:
+def headed(head: bytes, parts: bytes = b"", version: int = file.VERSION, length: int | None = None) -> bytes:
     """The same around the head's bytes, which it says are ``length``."""
     size = codes.numbers([len(head) if length is None else length])
     return sealed(file.START.pack(b"CNDP", version) + size + head + parts)
@@ -95,7 +95,7 @@ FILES: dict[str, tuple[bytes, str]] = {
     "another kind": (b"PK\3\4" + GOOD[4:], "these bytes are no packed model"),
     "older": (
         assembled(HEAD, version=0),
-        "a packed model of version 0, an older one; this reads 2",
+        "a packed model of version 0, an older one; this reads 3",
     ),
     "later": (assembled(HEAD, version=9), "a packed model of version 9, a later one; this rea"),
     "half": (GOOD[: len(GOOD) // 2], "the packed model is damaged: its checksum is another"),
@@ -105,7 +105,7 @@ FILES: dict[str, tuple[bytes, str]] = {
         "its head is to be 4294967295 bytes, and the file ends before",
     ),
     "no deflate": (headed(b"\xff" * 4), "cannot be rebuilt: Error -3"),
-    "no length": (sealed(file.START.pack(b"CNDP", 2) + b"\xff" * 5), "it ends within a number"),
+    "no length": (sealed(file.START.pack(b"CNDP", file.VERSION) + b"\xff" * 5), "it ends within a number"),
     "half a head": (
         headed(deflated(b"[" * 99)[:3]),
         "its head ends too early, or is more than 16,777,216 bytes",
@@ -153,7 +153,7 @@ FILES: dict[str, tuple[bytes, str]] = {
     "true for a number": (numbers(lambda t: t.__setitem__(0, True)), "no tensor: "),
     "a number below 0": (numbers(lambda t: t.__setitem__(0, -1)), f"fc1.weight: {NO_ROW}"),
     "a huge number": (numbers(lambda t: t.__setitem__(0, 10**30)), f"fc1.weight: {NO_ROW}"),
-    "other bytes": (numbers(lambda t: t.__setitem__(0, 9)), "its tensors are to be 79 bytes, and"),
+    "other bytes": (numbers(lambda t: t.__setitem__(0, 9)), "its tensors are to be 78 bytes, and"),
     "149 GiB": (one_symbol(4 * 10**10), "w: with it there are 40,000,000,000 numbers: too many"),
     "wide by numbers": (
         assembled([SHORT[0] | {"architecture": MLP | {"widths": [10**9]}}, SHORT[1]]),
@@ -169,7 +169,7 @@ FILES: dict[str, tuple[bytes, str]] = {
         described(architecture={"_target_": "condenser.models.ResNet", "depth": 6 * 10**9 + 2}),
         "the network that its head describes has ",
     ),
-    "classes": (described(num_classes=10**12), "input_shape and num_classes are ["),
+    "classes": (described(num_classes=10**12), "input_shape, num_classes and vocabulary are ["),
     "foreign class": (
         described(architecture={"_target_": "os.system", "name": "x"}),
         "cannot be rebuilt: model._target_=os.system",

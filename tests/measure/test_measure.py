@@ -532,7 +532,7 @@ def test_hardware_names_the_flags_that_int8_depends_on() -> None:
 
 
 def test_what_imports_slowly_is_imported_where_it_is_used() -> None:
-    slow = {"torchmetrics", "pytorch_lightning", "onnx", "onnxruntime", "torchvision", "numpy"}
+    slow = {"torchmetrics", "pytorch_lightning", "onnx", "onnxruntime", "torchvision"}
     files = list(Path(inspect.getfile(Predictions)).parent.glob("*.py"))
     assert len(files) >= 6
     for file in files:
