@@ -19,8 +19,7 @@ from running import config_of
 from condenser import errors
 from condenser.cli import train as cli
 from condenser.config import schema
-from condenser.errors import ConfigError
-from condenser.errors import CondenserError
+from condenser.errors import CondenserError, ConfigError
 from condenser.pipeline.plan import expand, make_plan, merge
 from condenser.tasks import Multiclass, Vocabulary
 
