@@ -89,7 +89,8 @@ def test_the_rate_rises_before_it_falls() -> None:
 
 
 def test_norms_and_biases_do_not_decay_where_they_must_not() -> None:
-    groups = made(decay_norms=False).configure_optimizers().param_groups
+    (optimizer,) = made(decay_norms=False).configure_optimizers()
+    groups = optimizer.param_groups
     assert [group["weight_decay"] for group in groups] == [1e-3, 0.0]
     assert all(p.ndim == 1 for p in groups[1]["params"])
 
