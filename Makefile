@@ -11,6 +11,8 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+# some tests wait for processes of theirs: one worker more than there are cores
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else "auto")')
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: setup demo test test-fast fuzz kills lint docs zoo bench gpu clean
@@ -29,7 +31,7 @@ demo: setup
 	@$(RUN) src/report.py runs/demo
 
 test: setup
-	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist worksteal
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS) --dist worksteal
 
 test-fast: setup
 	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist worksteal -m "not fuzz and not slow"

@@ -55,7 +55,9 @@ def whole(text: str) -> bool:
     return all(cell for line in text.splitlines() for cell in line.split(","))
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "how", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.fuzz)]
+)
 def test_a_training_that_is_interrupted_says_so_and_goes_on(
     tmp_path: Path, how: signal.Signals
 ) -> None:

@@ -216,7 +216,8 @@ def builds(config: dict[str, Any]) -> None:
     data.task = data.weighted_task = Multiclass(10)
     data.targets, data.mix, data.vocabulary = torch.arange(100) % 10, None, None
     data.strong = ("a second view",)
-    if (name := str(config["teacher"]["model"]["name"])).startswith(IDS):
+    role = "teacher" if any(stage.word == "teacher" for stage in stages) else "student"
+    if (name := str(config[role]["model"]["name"])).startswith(IDS):
         data.input_shape = (2, 32) if name.startswith("translator_") else (32,)
         data.vocabulary = Vocabulary(50)
     kind = torch.float32 if data.vocabulary is None else torch.int64

@@ -200,7 +200,7 @@ def parted(images: Tensor) -> list[Tensor]:
 
 
 FEW = [
-    *(("resnet8", option, 30, "float") for option in ("int8", "percentile", "two_bits", "weights")),
+    *(("resnet8", option, 30, "float") for option in ("percentile", "two_bits")),
     *(("resnet8", "int8", steps, "float") for steps in (0, -30)),  # untrained, badly trained
     ("resnet8", "corrected", 30, "codes"),
     ("lenet5_tenth", "percentile", 30, "pixels"),

@@ -63,7 +63,11 @@ CHANGES: list[tuple[str, dict[str, Any], str]] = [
     ("width", {"architecture": {**MLP, "widths": ["x"]}}, "model.json"),
     ("other width", {"architecture": {**MLP, "widths": [5]}}, "does not fit the weights"),
     ("negative", {"architecture": {**MLP, "widths": [-5]}}, "model.json"),
-    ("classes", {"num_classes": "ten"}, "input_shape, num_classes and vocabulary are [1, 2, 2, 'ten']"),
+    (
+        "classes",
+        {"num_classes": "ten"},
+        "input_shape, num_classes and vocabulary are [1, 2, 2, 'ten']",
+    ),
     ("many classes", {"num_classes": 1 << 60}, "input_shape, num_classes and vocabulary are"),
     ("shape", {"input_shape": "122"}, "input_shape, num_classes and vocabulary are"),
     ("no shape", {"input_shape": None}, "is damaged"),

@@ -44,7 +44,9 @@ def deflated(text: bytes) -> bytes:
     return made.compress(text) + made.flush()
 
 
-def headed(head: bytes, parts: bytes = b"", version: int = file.VERSION, length: int | None = None) -> bytes:
+def headed(
+    head: bytes, parts: bytes = b"", version: int = file.VERSION, length: int | None = None
+) -> bytes:
     """The same around the head's bytes, which it says are ``length``."""
     size = codes.numbers([len(head) if length is None else length])
     return sealed(file.START.pack(b"CNDP", version) + size + head + parts)
@@ -105,7 +107,10 @@ FILES: dict[str, tuple[bytes, str]] = {
         "its head is to be 4294967295 bytes, and the file ends before",
     ),
     "no deflate": (headed(b"\xff" * 4), "cannot be rebuilt: Error -3"),
-    "no length": (sealed(file.START.pack(b"CNDP", file.VERSION) + b"\xff" * 5), "it ends within a number"),
+    "no length": (
+        sealed(file.START.pack(b"CNDP", file.VERSION) + b"\xff" * 5),
+        "it ends within a number",
+    ),
     "half a head": (
         headed(deflated(b"[" * 99)[:3]),
         "its head ends too early, or is more than 16,777,216 bytes",

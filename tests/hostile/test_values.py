@@ -148,7 +148,7 @@ def test_any_value_of_any_setting_of_every_option(group: str) -> None:
             if name not in seen:
                 seen.add(name)
                 new.append(path)
-        try_all(config, new, every=1 if WHOLE else 5)
+        try_all(config, new, every=1 if WHOLE else 8)
     assert seen
 
 

@@ -138,7 +138,10 @@ def entries(folder: Path, records: list[Any]) -> Iterator[tuple[ModelSpec, nn.Mo
         yield entry.load(tuple(f"odd_networks.{name}" for name in RIGHT))
 
 
-@pytest.mark.parametrize("name", RIGHT)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.fuzz] if p % 2 else []) for p, n in enumerate(RIGHT)],
+)
 def test_the_stored_network_answers_as_the_trained_one(
     tmp_path: Path, name: str, trained: list[nn.Module]
 ) -> None:
@@ -188,7 +191,7 @@ def test_what_cannot_be_a_file_is_refused_where_the_recipe_exports(
     )
 
 
-@pytest.mark.parametrize("name", ["Tied", "Twice", "OldWeightNorm"])
+@pytest.mark.parametrize("name", ["Tied", "OldWeightNorm"])
 def test_what_a_file_can_hold_answers_as_the_network(tmp_path: Path, name: str) -> None:
     more = ["quantize.exclude=[fc1]"] if name in COMPUTED else []
     (_, *_, file) = run_in(tmp_path, "recipe=[student,quantize,export]", *words(name), *more)

@@ -231,6 +231,7 @@ def made_in(folder: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
+@pytest.mark.fuzz  # half a minute of two processes
 def test_killed_in_two_processes_and_started_again_is_undisturbed(tmp_path: Path) -> None:
     """torchrun starts the undisturbed one, so that whoever starts them makes no difference."""
     words = ("optim.epochs=6", "optim.batch_size=32", "trainer.checkpoint_seconds=0")
