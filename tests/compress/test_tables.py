@@ -10,12 +10,15 @@ import torch
 from sequences import IDS, LONGEST, Bag, rows
 from torch import nn
 
+from condenser.checkpoint import packed
+from condenser.checkpoint.model_spec import ModelSpec
 from condenser.compress import KMeansSharing, PostTraining, Quantized, WeightPruning, prunable
 from condenser.compress.quantization.sites import quantizable
 from condenser.compress.scores import Magnitude
 from condenser.deploy import session
 from condenser.deploy.quantized import to_quantized_onnx
 from condenser.functional.pruning import layerwise_threshold
+from condenser.tasks import Vocabulary
 
 
 def bag() -> Bag:
@@ -57,3 +60,16 @@ def test_rounded_to_one_grid_and_its_file_answers_alike(tmp_path: Path) -> None:
     graph = onnx.load(path).graph
     (lookup,) = [node for node in graph.node if node.op_type == "Gather"]
     assert lookup.input[0] in {tensor.name for tensor in graph.initializer}, "codes are looked up"
+
+
+def test_a_weight_that_is_embedding_and_head_is_stored_in_codes_once() -> None:
+    settings = {"width": 16, "heads": 2, "layers": 1}
+    architecture = {"_target_": "condenser.models.CausalTransformer", **settings}
+    spec = ModelSpec(architecture, (LONGEST,), IDS, vocabulary=Vocabulary(IDS))
+    model = spec.build().eval()
+    spec = spec.then(PostTraining(bits=8, activation_bits=8, images=16)(model, rows(16, 1)))
+    (row,) = [row for row in packed.table(spec, model) if row.name == "embedding.weight"]
+    assert row.bytes < 1.2 * IDS * 16 + row.overhead
+    again, back = packed.unpack(packed.pack(spec, model))
+    assert torch.equal(back.head.weight, model.head.weight) and again == spec
+    assert back.embedding.weight is back.head.weight

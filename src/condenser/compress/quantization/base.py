@@ -37,6 +37,7 @@ from condenser.compress.quantization.widths import BitConfig, Widths, packed_wid
 from condenser.compress.sharing import Shared
 from condenser.compress.tables import is_table
 from condenser.errors import ConfigError
+from condenser.models.weights import aliases
 
 
 @dataclass(eq=False)
@@ -82,6 +83,7 @@ class Quantization(AtOnce):
         if self.affine and self.bits == 1:
             raise ConfigError("quantize.affine", "true", "false with 1 bit: ±α has no zero point")
         self.widths: Widths = {}
+        self.tied: dict[str, str] = {}  # layers whose weight is stored under another's name
         self.between: dict[str, list[str]] = {}  # modules whose output is rounded → who reads it
 
     def named(self, model: nn.Module, image: Tensor | None) -> dict[str, Patterns]:
@@ -115,6 +117,9 @@ class Quantization(AtOnce):
             self.widths = {n: (chosen[n], pair[1]) for n, pair in self.widths.items()}
         self.widths |= {name: (self.widths[name][0], None) for name in tables}
         self.reached = list(self.widths)
+        first = aliases(model)
+        keys = {name: f"{name}.{weight_name(model.get_submodule(name))}" for name in self.widths}
+        self.tied = {name: first[key] for name, key in keys.items() if key in first}
         for group in self.groups:  # one codebook: one grid
             most = max(self.widths[name][0] for name in group)
             self.widths |= {name: (most, self.widths[name][1]) for name in group}
@@ -187,6 +192,7 @@ class Quantization(AtOnce):
             self.affine,
             from_zero=self.affine,
             outputs=list(self.between),
+            tied=self.tied,
         )
 
 

@@ -60,6 +60,7 @@ class Quantized(Operation):
         from_zero: codes of a weight with a zero point are stored as q - z, modulo 2^bits: a zero is
             0 then, which a mask or a codebook codes apart.
         outputs: modules whose output is rounded.
+        tied: layer → the name that its weight is stored under, where that is another's.
     """
 
     layers: Sequence[str]
@@ -71,10 +72,11 @@ class Quantized(Operation):
     affine: bool = False
     from_zero: bool = False
     outputs: Sequence[str] = field(default_factory=list)
+    tied: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         data = super().to_json()
-        return data if self.outputs else {k: v for k, v in data.items() if k != "outputs"}
+        return {k: v for k, v in data.items() if v or k not in ("outputs", "tied")}
 
     def bits_of(self, layer: str) -> tuple[int, int | None]:
         """Bits of a layer's weights and of its input."""
@@ -116,7 +118,7 @@ class Quantized(Operation):
     def _weights(self, state: State) -> Iterator[tuple[str, Tensor, Tensor, Tensor | None, int]]:
         """Of the layers that are still there: a later operation may have taken some away."""
         for name in self.layers:
-            for key in (f"{name}.weight", f"{name}.in_proj_weight"):
+            for key in (f"{name}.weight", f"{name}.in_proj_weight", self.tied.get(name)):
                 if key in state:
                     scales = (f"{name}.weight_scale", f"{name}.weight_zero_point")
                     grid = (along_channels(state[k], state[key]) for k in scales if k in state)
