@@ -191,9 +191,9 @@ def test_rules_that_cannot_be_meant_are_refused(tmp_path: Path, rules: Any, said
 def test_a_teacher_from_a_file_is_measured_and_goes_on(tmp_path: Path) -> None:
     own = ("model@teacher.model=lenet5_tenth", "recipe=[teacher,{prune:{epochs:0}}]")
     trained = run_in(tmp_path, *own)
-    entry = next((tmp_path / ".store").glob("teacher-*"))
+    (weights,) = (tmp_path / ".store").glob("teacher-*/weights.safetensors")
     file = tmp_path / "t.safetensors"
-    file.write_bytes((entry / "weights.safetensors").read_bytes())
+    file.write_bytes(weights.read_bytes())
     words = (*own, f"teacher.load={file}")
     loaded = run_in(tmp_path, *words, run="loaded")
     assert loaded[0]["test/accuracy"] == trained[0]["test/accuracy"]
@@ -212,7 +212,7 @@ def test_what_was_never_trained_here_has_no_baseline_from_scratch(tmp_path: Path
     trained = run_in(tmp_path, *own, "baselines=true")
     scratch = {r["baseline/kind"]: r["cost/epochs"] for r in trained[2:]}
     assert scratch == {"random": None, "scratch": 1}  # as many as the teacher took
-    entry = next((tmp_path / ".store").glob("teacher-*"))
-    load = f"teacher.load={entry / 'weights.safetensors'}"
+    (weights,) = (tmp_path / ".store").glob("teacher-*/weights.safetensors")
+    load = f"teacher.load={weights}"
     loaded = run_in(tmp_path, *own, "baselines=true", load, run="loaded")
     assert [r["baseline/kind"] for r in loaded[2:]] == ["random"]

@@ -6,6 +6,7 @@ A row of commands/AREA.yaml:
     says: what stderr says, to the letter; … is any text within a line, {tmp} the folder it runs in
     code: the exit status (1)
     files: {name: text}, there beforehand; what ends in / is a folder
+    needs: a module of an extra, without which another line is said
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def rows() -> list[Any]:
     found = []
     for file in sorted(HERE.glob("*.yaml")):
         for row in yaml.safe_load(file.read_text(encoding="utf-8")) or []:
-            unknown = set(row) - {"line", "says", "code", "files"}
+            unknown = set(row) - {"line", "says", "code", "files", "needs"}
             assert not unknown, f"{file.name}: {unknown}"
             found.append(pytest.param(row, id=f"{file.stem}: {row['line'][:70]}"))
     return found
@@ -107,6 +108,7 @@ def test_it_is_answered(
     nothing_runs: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
+    pytest.importorskip(row.get("needs", "condenser"))
     folder = Path.cwd()
     prepare(folder, row.get("files", {}))
     before, modules, started = listing(folder), set(sys.modules), process_time()

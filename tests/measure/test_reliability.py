@@ -109,6 +109,7 @@ def tiny() -> nn.Module:
 
 
 def test_maps_of_a_linear_network_are_its_weights() -> None:
+    pytest.importorskip("captum", reason="the extra attribution is not installed")
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).eval()
     images, black = torch.rand(2, 1, 4, 4), torch.full((1, 1, 4, 4), -0.5)
     target = torch.tensor([2, 0])
@@ -121,6 +122,7 @@ def test_maps_of_a_linear_network_are_its_weights() -> None:
 
 
 def test_integrated_gradients_add_up_and_leave_the_network_alone() -> None:
+    pytest.importorskip("captum", reason="the extra attribution is not installed")
     model = tiny().train()
     images, target = torch.rand(2, 1, 8, 8), torch.tensor([0, 1])
     found = maps(model, images, target, torch.zeros(1, 1, 8, 8))

@@ -85,6 +85,7 @@ def test_data_of_several_labels_is_refused(tmp_path: Path) -> None:
 
 
 def test_all_sections_of_every_stage_and_of_the_file(tmp_path: Path) -> None:
+    pytest.importorskip("captum", reason="the extra attribution is not installed")
     quick = ("measure.privacy.samples=40", "measure.robustness.images=20")
     quick += ("measure.robustness.attacked=10", "measure.attribution.images=10")
     small = ("data.limit=200", "model@teacher.model=lenet5", "optim.epochs=1")
