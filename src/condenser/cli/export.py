@@ -72,7 +72,7 @@ def said(record: Mapping[str, Any]) -> str:
     return (
         f"{size}, test accuracy {record['test/accuracy']:.2%}, "
         f"the same answer as torch on {record['export/agreement']:.2%}, "
-        f"{record['latency/ms_b1']:.3f} ms an image in {record['latency/runtime']}"
+        f"{record['latency/ms_b1']:.3f} ms an input in {record['latency/runtime']}"
     )
 
 

@@ -1,6 +1,6 @@
 """Answers of the deployed file in this folder, from images, texts or arrays; see README.md.
 
-    python predict.py IMAGE ...     # class and probability of each: .png, .jpg, …, .wav, .npy
+    python predict.py INPUT ...     # class and probability of each: .png, .jpg, …, .wav, .npy
     python predict.py "A TEXT" ...  # of each text, or of each line of a .txt file
     python predict.py --check       # the samples' answers beside the recorded ones
 

@@ -107,9 +107,9 @@ def ending(made: Sequence[Record], seconds: float, bundle: Path) -> Iterator[str
     found = [good(record, "test") for record in (file, first)]
     right = "" if "–" in found else f"{found[0]} on test ({first['model']}: {found[1]}), "
     time = file["latency/ms_b1"]
-    speed = f", {time:.3g} ms an image in {file['latency/runtime']}" if time else ""
+    speed = f", {time:.3g} ms an input in {file['latency/runtime']}" if time else ""
     yield f"gives  {file['model']}: {right}{size}{speed}"
-    yield f"lies   {bundle}: python {bundle / 'predict.py'} IMAGE"
+    yield f"lies   {bundle}: python {bundle / 'predict.py'} INPUT"
 
 
 def good(record: Record, split: str) -> str:
