@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, islice
 
 from condenser.report.analysis import labels, settings
 from condenser.report.analysis.columns import ACCURACY
@@ -91,7 +91,8 @@ def summary(pairs: Sequence[Neighbours]) -> list[str]:
 
 
 def _apart(keys: Sequence[str], a: Sequence[Value], b: Sequence[Value]) -> list[str]:
-    """What sets the rows apart; not what only comes along with another method or criterion."""
+    """What sets the rows apart, two at most; not what only comes along with another method or
+    criterion."""
     found = {key: (one, other) for key, one, other in zip(keys, a, b, strict=True) if one != other}
     if len(found) < 2:
         return list(found)
@@ -103,7 +104,7 @@ def _apart(keys: Sequence[str], a: Sequence[Value], b: Sequence[Value]) -> list[
         other = any(m != key and m.partition("/")[0] == stage for m in methods)
         return any(one in found for one in above) or (None in found[key] and other)
 
-    return [key for key in found if not comes_along(key)]
+    return list(islice((key for key in found if not comes_along(key)), 2))
 
 
 def _turned(test: Paired) -> Paired:
