@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 import torch  # noqa: E402
-import torch.nn.functional as F  # noqa: E402
+from step import ALPHA, TEMPERATURE, learn  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from condenser import measure, models  # noqa: E402
@@ -44,7 +44,7 @@ from condenser.training.plan import Plan  # noqa: E402
 
 QUEUE = ROOT / "experiments" / "QUEUE.md"
 WAITING = "## Experiments that wait for a GPU"
-BATCH, TEMPERATURE, ALPHA = 64, 4.0, 0.1
+BATCH = 64
 LEAST = 20  # seconds that are worth beginning something
 NEAR = 0.01  # accuracies this near are alike, whatever their spread
 
@@ -197,20 +197,7 @@ def field(
     batches = DataLoader(
         Augmented(scaled, augment), BATCH, shuffle=True, num_workers=workers, pin_memory=workers > 0
     )
-    teacher, student = (network.to(options.device) for network in pair)
-    optimizer = torch.optim.SGD(student.parameters(), lr=0.01, momentum=0.9)
-    seen, started = 0, time.perf_counter()
-    for image, target in batches:
-        image, target = (part.to(options.device, non_blocking=True) for part in (image, target))
-        with torch.no_grad():
-            taught = teacher(image)
-        loss = objective(student(image), taught, target)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        seen += len(target)
-    float(loss.detach())  # waits for the GPU
-    return seen / (time.perf_counter() - started)
+    return learn(batches, *pair, device=options.device)
 
 
 class Augmented(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
@@ -225,15 +212,6 @@ class Augmented(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, place: int) -> tuple[Tensor, Tensor]:
         image, target = self.images[place]
         return (self.augment(image).float() / 255 - 0.5) / 0.5, target
-
-
-def objective(student: Tensor, teacher: Tensor, target: Tensor) -> Tensor:
-    soft = F.kl_div(
-        F.log_softmax(student / TEMPERATURE, 1),
-        F.softmax(teacher / TEMPERATURE, 1),
-        reduction="batchmean",
-    )
-    return ALPHA * F.cross_entropy(student, target) + (1 - ALPHA) * TEMPERATURE**2 * soft
 
 
 def ours(pair: tuple[nn.Module, nn.Module], data: DataModule, options: argparse.Namespace) -> float:

@@ -12,19 +12,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hydra import compose
 from omegaconf import OmegaConf
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from condenser import models
-from condenser.checkpoint import model_spec
-from condenser.checkpoint.model_spec import ModelSpec
 from condenser.config import schema
 from condenser.config.compose import composing
 from condenser.config.error_messages import can_be_mended, explain
-from condenser.config.instantiate import build
 from condenser.config.run_name import shortened
 from condenser.data.arrays import as_images
 from condenser.data.handed_over import Given
 from condenser.errors import CondenserError, ConfigError, NoSuchKeyError
+from condenser.files import write_whole
 from condenser.models import weights as own_weights
 from condenser.pipeline import deliver
 from condenser.pipeline.key import digest
@@ -131,7 +130,7 @@ def compress(
     config |= {"runs": str(root), "store": str(root / ".store"), "name": name, "seed": seed}
     config["teacher"]["seed"] = seed
     if ready:
-        config["teacher"]["load"] = str(written(config, weights, root / ".given"))  # type: ignore[arg-type]
+        config["teacher"]["load"] = str(written(weights, root / ".given"))  # type: ignore[arg-type]
     elif weights is not None:
         config["teacher"]["load"] = str(weights)
     plan = make_plan(config)
@@ -254,28 +253,13 @@ def arguments(made: nn.Module) -> dict[str, Any]:
     }
 
 
-def written(config: Mapping[str, Any], weights: Mapping[str, Tensor], folder: Path) -> Path:
-    """A folder with the network and these weights, as ``teacher.load`` takes it."""
-    data = build(config["data"], batch_size=1, seed=0)
-    data.setup()
-    target = config["teacher"]["model"]
-    form = {key: value for key, value in target.items() if key != "name"}
-    own = None if data.vocabulary is not None else (data.mean, data.std)
-    spec = ModelSpec(form, data.input_shape, data.num_classes, (), own, data.vocabulary)
-    made = spec.build((target["_target_"],))
-    try:
-        made.load_state_dict(dict(weights))
-    except RuntimeError as error:
-        said = "; ".join(line.strip() for line in str(error).splitlines()[1:])
-        allowed = "the state_dict of this network; functools.partial gives it arguments"
-        raise ConfigError("weights", target["_target_"], allowed, said) from error
-    state = hashlib.sha256(repr(sorted(target.items())).encode())
-    for key, tensor in sorted(made.state_dict().items()):
-        state.update(key.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-    place = folder / state.hexdigest()[:16]
-    if not (place / model_spec.MODEL).exists():
-        place.mkdir(parents=True, exist_ok=True)
-        model_spec.save(place, spec, made)
+def written(weights: Mapping[str, Tensor], folder: Path) -> Path:
+    """A file of these weights, as ``teacher.load`` takes it."""
+    content = save({key: tensor.detach().cpu().clone() for key, tensor in weights.items()})
+    place = folder / f"{hashlib.sha256(content).hexdigest()[:16]}.safetensors"
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(place, content)
     return place
 
 

@@ -140,7 +140,10 @@ def test_a_dataset_is_its_arrays() -> None:
         ({"model": "mlp_64", "recipe": [{"prune": {"rate": 2}}]}, "prune.rate=2: must be"),
         ({"model": "mlp_64", "data": "digts"}, "did you mean digits"),
         ({"model": type("Local", (torch.nn.Module,), {"__module__": "__main__"})}, "imported"),
-        ({"model": Narrow, "weights": {}, "data": cz.data(IMAGES, LABELS)}, "the state_dict of"),
+        (
+            {"model": Narrow, "weights": {}, "data": cz.data(IMAGES, LABELS)},
+            "a file with a state_dict",
+        ),
     ],
     ids=lambda word: word if isinstance(word, str) else "",
 )

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from condenser.capture import penultimate_pair
-from condenser.distill.feature import FeatureObjective, Layers
-from condenser.errors import count
+from condenser.distill.contrastive import EmbeddingObjective
 
 
-class AdjacentCC(FeatureObjective):
+class AdjacentCC(EmbeddingObjective):
     """L = mean over i of Σ_d δ_id·δ_(i+1)d, δ = |W_s·x_s - W_t·x_t| for sample i of the batch.
 
     Both embeddings are learnt. Of a batch's correlations only those of neighbours in its order
@@ -25,25 +23,6 @@ class AdjacentCC(FeatureObjective):
     Source: code that the authors of https://arxiv.org/abs/1904.01802 gave to Tian et al. 2020,
     https://github.com/HobbitLong/RepDistiller
     """
-
-    pairs = penultimate_pair
-    relational = True
-
-    def __init__(
-        self,
-        dimensions: int = 128,
-        student_layers: Layers = "auto",
-        teacher_layers: Layers = "auto",
-    ) -> None:
-        super().__init__(student_layers, teacher_layers)
-        self.dimensions = count("distill.dimensions", dimensions)
-
-    def build(self, student: list[Tensor], teacher: list[Tensor]) -> None:
-        def embedding(feature: Tensor) -> nn.Module:
-            return nn.Linear(feature[0].numel(), self.dimensions)
-
-        self.embed_student = nn.ModuleList(embedding(feature) for feature in student)
-        self.embed_teacher = nn.ModuleList(embedding(feature) for feature in teacher)
 
     def compare(self, student: list[Tensor], teacher: list[Tensor], target: Tensor) -> Tensor:
         sides = zip(self.embed_student, student, self.embed_teacher, teacher, strict=True)

@@ -1,4 +1,4 @@
-"""What contrastive objectives have in common: learnt embeddings of both networks' features."""
+"""Learnt embeddings of both networks' features, and what contrastive objectives do with them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,39 @@ from condenser.errors import count, positive
 from condenser.functional.features import unit
 
 
-class Contrastive(FeatureObjective):
-    """Compares embeddings s = W_s·x/‖W_s·x‖ and t of the two networks, which are learnt.
+class EmbeddingObjective(FeatureObjective):
+    """Compares the samples of a batch by embeddings W_s·x and W_t·x of the two networks' features,
+    which are learnt.
+
+    Args:
+        dimensions: of the embeddings, at least 1.
+
+    Raises:
+        ConfigError: no dimensions.
+    """
+
+    pairs = penultimate_pair
+    relational = True
+
+    def __init__(
+        self,
+        dimensions: int = 128,
+        student_layers: Layers = "auto",
+        teacher_layers: Layers = "auto",
+    ) -> None:
+        super().__init__(student_layers, teacher_layers)
+        self.dimensions = count("distill.dimensions", dimensions)
+
+    def build(self, student: list[Tensor], teacher: list[Tensor]) -> None:
+        def embedding(feature: Tensor) -> nn.Module:
+            return nn.Linear(feature[0].numel(), self.dimensions)
+
+        self.embed_student = nn.ModuleList(embedding(feature) for feature in student)
+        self.embed_teacher = nn.ModuleList(embedding(feature) for feature in teacher)
+
+
+class Contrastive(EmbeddingObjective):
+    """Compares embeddings s = W_s·x/‖W_s·x‖ and t.
 
     Args:
         temperature: τ > 0.
@@ -24,8 +55,6 @@ class Contrastive(FeatureObjective):
     """
 
     takes_shares: ClassVar[bool] = False
-    pairs = penultimate_pair
-    relational = True
 
     def __init__(
         self,
@@ -34,16 +63,8 @@ class Contrastive(FeatureObjective):
         student_layers: Layers = "auto",
         teacher_layers: Layers = "auto",
     ) -> None:
-        super().__init__(student_layers, teacher_layers)
+        super().__init__(dimensions, student_layers, teacher_layers)
         self.temperature = positive("distill.temperature", temperature)
-        self.dimensions = count("distill.dimensions", dimensions)
-
-    def build(self, student: list[Tensor], teacher: list[Tensor]) -> None:
-        def embedding(feature: Tensor) -> nn.Module:
-            return nn.Linear(feature[0].numel(), self.dimensions)
-
-        self.embed_student = nn.ModuleList(embedding(feature) for feature in student)
-        self.embed_teacher = nn.ModuleList(embedding(feature) for feature in teacher)
 
 
 def embedded(embeddings: nn.ModuleList, features: list[Tensor]) -> list[Tensor]:

@@ -50,18 +50,21 @@ class Pool:
 
     def run(self, attempts: Sequence[JobState]) -> None:
         """Run all attempts to completion. No process survives an interrupt."""
-        self.allocator = GpuAllocator(self.gpus)
         try:
-            while left := [attempt for attempt in attempts if not attempt.over]:
-                self.step(left)
-                self.beat()
-                time.sleep(0.1)
+            self.work(attempts)
         except BaseException:
             self.stop_all(attempts)
             raise
         finally:
             for lock in self.locks.values():
                 lock.release()
+
+    def work(self, attempts: Sequence[JobState]) -> None:
+        self.allocator = GpuAllocator(self.gpus)
+        while left := [attempt for attempt in attempts if not attempt.over]:
+            self.step(left)
+            self.beat()
+            time.sleep(0.1)
 
     def step(self, attempts: Sequence[JobState]) -> None:
         """One iteration: poll running jobs, fill free slots."""

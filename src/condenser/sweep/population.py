@@ -76,7 +76,7 @@ class Together(Pool):
     command: Callable[[Job], Sequence[str]] = lambda job: ()
     tell: Callable[[str], None] = print
 
-    def run(self, attempts: Sequence[JobState]) -> None:
+    def work(self, attempts: Sequence[JobState]) -> None:
         """Those that another sweep has are left as they are."""
         from condenser.pipeline.session import sets
         from condenser.training.population.group import Population
@@ -89,16 +89,8 @@ class Together(Pool):
             self.beat()
 
         with ExitStack() as files:
-            try:
-                started = [attempt for attempt in attempts if self.taken(attempt)]
-                turns = [self.turn(attempt, files) for attempt in started]
-                take(turns, serve)
-            except BaseException:
-                self.stop_all(attempts)
-                raise
-            finally:
-                for lock in self.locks.values():
-                    lock.release()
+            started = [attempt for attempt in attempts if self.taken(attempt)]
+            take([self.turn(attempt, files) for attempt in started], serve)
 
     def turn(self, attempt: JobState, files: ExitStack) -> Turn:
         """The run of a job, what it prints in its log."""
