@@ -66,6 +66,7 @@ def test_five_lines_make_a_run_with_its_records(made: Any, tmp_path: Path) -> No
     assert stages == ["teacher", "distill", "prune", "quantize"]
     teacher = small.records[0]
     assert teacher["cost/train_seconds"] is None or teacher["cost/epochs"] in (None, 0)
+    assert teacher["teacher/file/seen_validation"] is True
     assert teacher["test/accuracy"] > 0.9  # the one that was handed over, not an untrained one
     assert small.record["prune/rate"] == 0.5 and small.record["quantize/bits"] == 8
     frame = cz.records(small.folder)
